@@ -1,0 +1,3 @@
+//! preforkd: a prefork multiprocess server for Linux, as a program and as a crate.
+
+pub mod calendar;
