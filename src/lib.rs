@@ -1,3 +1,4 @@
 //! preforkd: a prefork multiprocess server for Linux, as a program and as a crate.
 
 pub mod calendar;
+pub mod protocol;

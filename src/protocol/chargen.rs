@@ -1,0 +1,104 @@
+//! RFC 864: lines of characters without end.
+//!
+//! Each line is 72 of the 95 printing characters, begins one character later
+//! than the line before and ends with CRLF. The machine makes one portion,
+//! asks for [`Action::Flush`] and makes the next when that one has left, so
+//! its memory is bounded however slowly the client reads. It must never wait
+//! for input: what the client says is thrown away, and that it has gone is
+//! learnt from the write that fails.
+
+use super::{Action, CloseReason, Ending, Manner, Outcome, Peer, Protocol, Service, Turn};
+
+const FIRST: u8 = b' ';
+const CHARACTERS: usize = 95;
+const LINE: usize = 72;
+
+/// The character generator.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ChargenService;
+
+impl ChargenService {
+    /// The service; how long a client may stop reading is the driver's setting.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl Service for ChargenService {
+    fn connection(&self, _peer: &Peer) -> Box<dyn Protocol> {
+        Box::new(Chargen)
+    }
+}
+
+struct Chargen;
+
+impl Protocol for Chargen {
+    fn resume(&mut self, outcome: Outcome, turn: &mut Turn<'_>) -> Action<'_> {
+        let reason = match outcome {
+            Outcome::Connected | Outcome::Flushed if turn.draining => CloseReason::Draining,
+            Outcome::Connected | Outcome::Flushed => {
+                turn.input.consume(usize::MAX);
+                write_round(turn.output.tail());
+                return Action::Flush;
+            }
+            Outcome::Broken { reason, .. } => reason,
+            Outcome::Received
+            | Outcome::PeerFinished
+            | Outcome::TimedOut
+            | Outcome::Found(_)
+            | Outcome::Missing(_)
+            | Outcome::Sent => CloseReason::Internal,
+        };
+        Action::Close(Ending {
+            reason,
+            manner: Manner::Linger,
+        })
+    }
+}
+
+/// One line from each of the 95 starting points, 7,030 octets: after it the
+/// pattern begins anew, so no position has to be remembered.
+fn write_round(out: &mut Vec<u8>) {
+    for start in 0..CHARACTERS {
+        // The remainder is below 95, so the sum stays below 127.
+        out.extend((start..start + LINE).map(|at| FIRST + (at % CHARACTERS) as u8));
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::harness::{Finale, World};
+    use super::*;
+
+    #[test]
+    fn lines_rotate_and_wrap() {
+        let mut round = Vec::new();
+        write_round(&mut round);
+        let lines: Vec<&[u8]> = round.chunks(LINE + 2).collect();
+        assert_eq!(lines.len(), CHARACTERS);
+        assert!(lines[0].starts_with(b" !\"#$%&'()*+,-./0123456789"));
+        assert!(lines[0].ends_with(b"cdefg\r\n"));
+        assert!(lines[1].starts_with(b"!\"#") && lines[1].ends_with(b"defgh\r\n"));
+        assert!(lines[94].starts_with(b"~ !\""));
+        assert!(lines.iter().all(|line| line.len() == LINE + 2));
+    }
+
+    #[test]
+    fn goes_on_until_the_peer_closes() {
+        let world = World::new(ChargenService::new()).breaks_after(10);
+        let seen = world.run(&[b"junk"], Finale::Silence);
+        assert_eq!(seen.output.len(), 10 * CHARACTERS * (LINE + 2));
+        assert_eq!(seen.deepest, CHARACTERS * (LINE + 2));
+        assert_eq!(seen.ending.reason, CloseReason::Reset);
+    }
+
+    #[test]
+    fn a_draining_worker_stops_at_a_line_end() {
+        let seen = World::new(ChargenService::new())
+            .drains_after(3)
+            .run(&[], Finale::Silence);
+        assert!(seen.output.ends_with(b"\r\n"));
+        assert_eq!(seen.ending.reason, CloseReason::Draining);
+    }
+}

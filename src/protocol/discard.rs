@@ -1,0 +1,79 @@
+//! RFC 863: takes everything, says nothing, closes when the peer has closed.
+//!
+//! It must never keep or send an octet.
+
+use super::{
+    Action, CloseReason, Ending, Manner, Outcome, Patience, Peer, Protocol, Service, Turn,
+};
+
+/// The discard service.
+#[derive(Clone, Copy, Debug)]
+pub struct DiscardService {
+    patience: Patience,
+}
+
+impl DiscardService {
+    /// A service that closes a connection after `patience.idle` of silence.
+    pub fn new(patience: Patience) -> Self {
+        Self { patience }
+    }
+}
+
+impl Service for DiscardService {
+    fn connection(&self, _peer: &Peer) -> Box<dyn Protocol> {
+        Box::new(Discard {
+            patience: self.patience,
+        })
+    }
+}
+
+struct Discard {
+    patience: Patience,
+}
+
+impl Protocol for Discard {
+    fn resume(&mut self, outcome: Outcome, turn: &mut Turn<'_>) -> Action<'_> {
+        let reason = match outcome {
+            Outcome::Connected | Outcome::Received => {
+                turn.input.consume(usize::MAX);
+                return Action::Receive {
+                    deadline: turn.now + self.patience.idle,
+                    idle: true,
+                };
+            }
+            Outcome::PeerFinished => CloseReason::Complete,
+            Outcome::TimedOut if turn.draining => CloseReason::Draining,
+            Outcome::TimedOut => CloseReason::Idle,
+            Outcome::Broken { reason, .. } => reason,
+            Outcome::Flushed | Outcome::Found(_) | Outcome::Missing(_) | Outcome::Sent => {
+                CloseReason::Internal
+            }
+        };
+        Action::Close(Ending {
+            reason,
+            manner: Manner::AtOnce,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::harness::{Finale, PATIENCE, World};
+    use super::*;
+
+    #[test]
+    fn says_nothing_and_closes_at_end_of_file() {
+        // Rule 132.
+        let world = World::new(DiscardService::new(PATIENCE));
+        world.every_way(b"anything at all", Finale::Finish, |seen| {
+            assert!(seen.output.is_empty());
+            assert_eq!(seen.ending.reason, CloseReason::Complete);
+        });
+    }
+
+    #[test]
+    fn silence_ends_it() {
+        let seen = World::new(DiscardService::new(PATIENCE)).run(&[], Finale::Silence);
+        assert_eq!(seen.ending.reason, CloseReason::Idle);
+    }
+}

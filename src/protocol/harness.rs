@@ -1,0 +1,280 @@
+//! A pretend driver for tests: bytes in segments, files in a map, a clock that
+//! moves only when somebody waits. It carries out actions as a real driver
+//! does, and checks on the way what every protocol promises.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use super::{
+    Action, Activity, Civil, CloseReason, Ending, Facts, FileKind, Input, OpenError, Outcome,
+    Output, Patience, Peer, Service, Turn, Wall,
+};
+
+/// Half a minute.
+pub(crate) const PATIENCE: Patience = Patience {
+    idle: Duration::from_secs(30),
+};
+
+/// 2026-07-01T10:30:05Z, seen from two hours east.
+pub(crate) const WALL: Wall = Wall {
+    unix: 1_782_901_805,
+    nanoseconds: 250_000_000,
+    local: Civil {
+        year: 2026,
+        month: 7,
+        day: 1,
+        hour: 12,
+        minute: 30,
+        second: 5,
+        weekday: 3,
+        offset_minutes: 120,
+    },
+};
+
+/// Who connects.
+pub(crate) const PEER: Peer = Peer {
+    remote: Some(SocketAddr::new(
+        IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)),
+        40_000,
+    )),
+};
+
+/// What the client does after its last segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Finale {
+    /// Sends FIN.
+    Finish,
+    /// Stays, and says nothing.
+    Silence,
+}
+
+/// What the pretend file system has at a path.
+#[derive(Clone, Debug)]
+pub(crate) enum Entry {
+    File(Vec<u8>, i64),
+    Directory,
+    Other,
+    Fails(OpenError),
+}
+
+/// A service and the world around it.
+pub(crate) struct World {
+    service: Box<dyn Service>,
+    entries: HashMap<Vec<u8>, Entry>,
+    flushes_before_break: usize,
+    file_breaks_at: Option<u64>,
+    resumes_before_drain: usize,
+    reads_late: bool,
+}
+
+/// Everything that could be seen of a connection.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) output: Vec<u8>,
+    pub(crate) ending: Ending,
+    pub(crate) log: String,
+    pub(crate) requests: u64,
+    pub(crate) activity: Vec<u8>,
+    /// The paths that were opened, in order.
+    pub(crate) opened: Vec<String>,
+    /// The most octets that waited in the output at once.
+    pub(crate) deepest: usize,
+    pub(crate) flushes: usize,
+    /// How far the clock moved.
+    pub(crate) elapsed: Duration,
+}
+
+impl World {
+    pub(crate) fn new(service: impl Service + 'static) -> Self {
+        Self {
+            service: Box::new(service),
+            entries: HashMap::new(),
+            flushes_before_break: usize::MAX,
+            file_breaks_at: None,
+            resumes_before_drain: usize::MAX,
+            reads_late: false,
+        }
+    }
+
+    pub(crate) fn with(mut self, path: &str, entry: Entry) -> Self {
+        self.entries.insert(path.as_bytes().to_vec(), entry);
+        self
+    }
+
+    /// The peer resets the connection after so many flushes.
+    pub(crate) fn breaks_after(mut self, flushes: usize) -> Self {
+        self.flushes_before_break = flushes;
+        self
+    }
+
+    /// The peer resets the connection after so many octets of a file.
+    pub(crate) fn breaks_in_file(mut self, octets: u64) -> Self {
+        self.file_breaks_at = Some(octets);
+        self
+    }
+
+    /// The worker drains from the call of this number on, counted from 0.
+    pub(crate) fn drains_after(mut self, resumes: usize) -> Self {
+        self.resumes_before_drain = resumes;
+        self
+    }
+
+    /// The client reads nothing before it has sent everything.
+    pub(crate) fn reads_late(mut self) -> Self {
+        self.reads_late = true;
+        self
+    }
+
+    /// Runs a connection on `bytes` whole, in two segments at every point, and
+    /// one octet at a time.
+    pub(crate) fn every_way(&self, bytes: &[u8], finale: Finale, check: impl Fn(&Seen)) {
+        check(&self.run(&[bytes], finale));
+        for point in 1..bytes.len() {
+            check(&self.run(&[&bytes[..point], &bytes[point..]], finale));
+        }
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        check(&self.run(&single, finale));
+    }
+
+    /// Runs one connection until the protocol closes it.
+    pub(crate) fn run(&self, segments: &[&[u8]], finale: Finale) -> Seen {
+        let begin = Instant::now();
+        let mut now = begin;
+        let mut segments = segments.iter().copied().filter(|part| !part.is_empty());
+        let mut pending: &[u8] = &[];
+        let mut machine = self.service.connection(&PEER);
+        let (mut input, mut output) = (Input::default(), Output::default());
+        let (mut log, mut activity) = (Vec::new(), Activity::default());
+        let (mut sent, mut opened) = (Vec::new(), Vec::new());
+        let (mut deepest, mut flushes, mut file) = (0, 0, Vec::new());
+        let mut outcome = Outcome::Connected;
+        for call in 0.. {
+            assert!(call < 1_000_000, "the protocol does not end");
+            let mut turn = Turn {
+                now,
+                wall: &WALL,
+                draining: call >= self.resumes_before_drain,
+                input: &mut input,
+                output: &mut output,
+                access_log: &mut log,
+                activity: &mut activity,
+            };
+            let action = machine.resume(outcome, &mut turn);
+            deepest = deepest.max(output.len());
+            outcome = match action {
+                Action::Receive { deadline, .. } => {
+                    if pending.is_empty() {
+                        pending = segments.next().unwrap_or_default();
+                    }
+                    if !self.reads_late || pending.is_empty() {
+                        drain(&mut output, &mut sent);
+                    }
+                    if pending.is_empty() {
+                        match finale {
+                            Finale::Finish => Outcome::PeerFinished,
+                            Finale::Silence => {
+                                now = now.max(deadline);
+                                Outcome::TimedOut
+                            }
+                        }
+                    } else {
+                        let taken = input.push(pending);
+                        assert!(taken > 0, "asked for more with a full input");
+                        pending = &pending[taken..];
+                        Outcome::Received
+                    }
+                }
+                Action::Flush => {
+                    drain(&mut output, &mut sent);
+                    flushes += 1;
+                    if flushes >= self.flushes_before_break {
+                        Outcome::Broken {
+                            sent: 0,
+                            reason: CloseReason::Reset,
+                        }
+                    } else {
+                        Outcome::Flushed
+                    }
+                }
+                Action::Open { root, path } => {
+                    assert_eq!(root, 0);
+                    assert_is_inside(path);
+                    opened.push(String::from_utf8_lossy(path).into_owned());
+                    self.open(path, &mut file)
+                }
+                Action::SendFile { offset, length } => {
+                    let (from, count) = (offset as usize, length as usize);
+                    let part = &file[from..from + count];
+                    match self.file_breaks_at {
+                        Some(octets) if octets < length => {
+                            output.push(&part[..octets as usize]);
+                            Outcome::Broken {
+                                sent: octets,
+                                reason: CloseReason::Reset,
+                            }
+                        }
+                        Some(_) | None => {
+                            output.push(part);
+                            Outcome::Sent
+                        }
+                    }
+                }
+                Action::Close(ending) => {
+                    drain(&mut output, &mut sent);
+                    return Seen {
+                        output: sent,
+                        ending,
+                        log: String::from_utf8(log).expect("the log is ASCII"),
+                        requests: activity.requests,
+                        activity: activity.text().to_vec(),
+                        opened,
+                        deepest,
+                        flushes,
+                        elapsed: now - begin,
+                    };
+                }
+            };
+        }
+        unreachable!("the loop has no other end");
+    }
+
+    fn open(&self, path: &[u8], file: &mut Vec<u8>) -> Outcome {
+        let (kind, mtime) = match self.entries.get(path) {
+            Some(Entry::File(content, mtime)) => {
+                file.clone_from(content);
+                (FileKind::File, *mtime)
+            }
+            Some(Entry::Directory) => (FileKind::Directory, 0),
+            Some(Entry::Other) => (FileKind::Other, 0),
+            Some(Entry::Fails(error)) => return Outcome::Missing(*error),
+            None if path.is_empty() => (FileKind::Directory, 0),
+            None => return Outcome::Missing(OpenError::NotFound),
+        };
+        Outcome::Found(Facts {
+            kind,
+            length: file.len() as u64,
+            mtime,
+            mtime_nanoseconds: 0,
+            identity: (1, 1),
+        })
+    }
+}
+
+fn drain(output: &mut Output, sent: &mut Vec<u8>) {
+    sent.extend_from_slice(output.unsent());
+    output.advance(usize::MAX);
+}
+
+/// What the contract promises of every path that is asked for.
+fn assert_is_inside(path: &[u8]) {
+    let text = String::from_utf8_lossy(path);
+    assert!(!path.contains(&0), "NUL in {text:?}");
+    assert!(!path.starts_with(b"/"), "absolute path {text:?}");
+    for segment in path.split(|&byte| byte == b'/') {
+        assert!(
+            segment != b".." && segment != b".",
+            "dot segment in {text:?}"
+        );
+    }
+}

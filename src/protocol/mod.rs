@@ -1,0 +1,326 @@
+//! The contract between protocols and drivers, and nothing else.
+//!
+//! A *protocol* decides; a *driver* moves bytes. A protocol is a state machine
+//! without input or output of its own: it is given bytes, the time and what
+//! came of its last wish, and it answers with bytes and its next wish. It owns
+//! no socket, file, clock or log, so the same machine runs on every model, and
+//! a test runs it without any of them.
+//!
+//! ```text
+//!            Outcome                          Action
+//!   driver ───────────▶ Protocol::resume ───────────▶ driver
+//!     ▲      + Turn (now, input, output, …)             │
+//!     └─────────── carries the action out ◀─────────────┘
+//! ```
+//!
+//! One action gives exactly one outcome, so a protocol reads like a
+//! conversation: [`Action::Receive`] comes back as [`Outcome::Received`],
+//! [`Outcome::PeerFinished`], [`Outcome::TimedOut`] or [`Outcome::Broken`];
+//! [`Action::Open`] as [`Outcome::Found`] or [`Outcome::Missing`]; and so on.
+//! Read [`echo`] first: it is the contract at its smallest.
+
+pub mod chargen;
+pub mod daytime;
+pub mod discard;
+pub mod echo;
+pub mod message;
+pub mod time;
+
+mod buffer;
+#[cfg(test)]
+mod harness;
+
+pub use crate::calendar::{Civil, Wall};
+pub use buffer::{Input, Output};
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// What a listener serves: makes the state machine for each new connection.
+///
+/// One value serves a whole worker, from several threads where the model is
+/// `threads`. It must not keep anything that one client could grow.
+pub trait Service: Send + Sync {
+    /// The machine for a connection that was just accepted from `peer`.
+    fn connection(&self, peer: &Peer) -> Box<dyn Protocol>;
+}
+
+/// Any closure from a peer to a machine is a service.
+impl<F> Service for F
+where
+    F: Fn(&Peer) -> Box<dyn Protocol> + Send + Sync,
+{
+    fn connection(&self, peer: &Peer) -> Box<dyn Protocol> {
+        self(peer)
+    }
+}
+
+/// One connection's state machine.
+pub trait Protocol: Send {
+    /// Goes on after `outcome` and says what must happen next.
+    ///
+    /// The first call of a connection has [`Outcome::Connected`]; the last one
+    /// is the one that returns [`Action::Close`]. After [`Outcome::Broken`]
+    /// only `Close` makes sense, and the driver takes any answer for it.
+    fn resume(&mut self, outcome: Outcome, turn: &mut Turn<'_>) -> Action<'_>;
+}
+
+/// What a protocol sees of the world in one call, and where it writes.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    /// Monotonic time, for deadlines.
+    pub now: Instant,
+    /// Time of day, for `Date`, log lines and RFC 867.
+    pub wall: &'a Wall,
+    /// The worker is on its way out: answer what has begun, promise nothing more.
+    pub draining: bool,
+    /// Bytes received and not yet consumed.
+    pub input: &'a mut Input,
+    /// Bytes to send. The driver sends them before it waits for anything.
+    pub output: &'a mut Output,
+    /// Whole access-log lines, each ended by `\n`; the driver writes them out.
+    pub access_log: &'a mut Vec<u8>,
+    /// What the scoreboard and the process title shall show.
+    pub activity: &'a mut Activity,
+}
+
+/// What a protocol asks of its driver.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action<'p> {
+    /// Wait for bytes that are not in [`Turn::input`] yet, until `deadline`.
+    /// What is in `output` is sent meanwhile.
+    Receive {
+        /// When to give up with [`Outcome::TimedOut`].
+        deadline: Instant,
+        /// Nothing has begun: the client may be silent without being at fault.
+        idle: bool,
+    },
+    /// Send all of [`Turn::output`], then go on with [`Outcome::Flushed`].
+    /// The bound on output is the protocol's: ask for this when it is long.
+    Flush,
+    /// Open `path`, NUL-free, relative to root number `root`, never outside it.
+    Open {
+        /// Index into the service's list of roots.
+        root: usize,
+        /// The path below the root, without a leading slash; empty is the root itself.
+        path: &'p [u8],
+    },
+    /// Send `length` octets from `offset` of the file opened last, after `output`.
+    SendFile {
+        /// Where in the file to begin.
+        offset: u64,
+        /// How many octets to send.
+        length: u64,
+    },
+    /// Send `output`, then end the connection.
+    Close(Ending),
+}
+
+/// What came of the last [`Action`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The connection is new.
+    Connected,
+    /// At least one octet was added to [`Turn::input`].
+    Received,
+    /// The peer sends no more (end of file); it may still be reading.
+    PeerFinished,
+    /// The deadline of a `Receive` passed without a new octet.
+    TimedOut,
+    /// All output has been handed to the kernel.
+    Flushed,
+    /// The file, directory or other object is open.
+    Found(Facts),
+    /// It could not be opened.
+    Missing(OpenError),
+    /// The file range is sent, or is in the output whole.
+    Sent,
+    /// The connection is beyond use; `sent` octets of a file range had left.
+    Broken {
+        /// Octets of the last [`Action::SendFile`] that were sent; otherwise 0.
+        sent: u64,
+        /// What broke it.
+        reason: CloseReason,
+    },
+}
+
+/// What an opened object is; the handle itself stays with the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// File, directory or neither.
+    pub kind: FileKind,
+    /// Size in octets.
+    pub length: u64,
+    /// Time of last modification: seconds since 1970 …
+    pub mtime: i64,
+    /// … and nanoseconds, 0..1_000_000_000.
+    pub mtime_nanoseconds: u32,
+    /// Device and inode number.
+    pub identity: (u64, u64),
+}
+
+/// The kinds of object that matter to a protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A socket, device or FIFO: not to be served.
+    Other,
+}
+
+/// Why an object could not be opened (openat2(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// ENOENT, ENOTDIR, ENAMETOOLONG.
+    NotFound,
+    /// EACCES, EPERM.
+    Denied,
+    /// EXDEV, ELOOP: the path or a symbolic link leads out of the root, or in a circle.
+    Escapes,
+    /// EMFILE, ENFILE, ENOMEM: try again later.
+    Exhausted,
+    /// Anything else.
+    Failed,
+}
+
+/// How a connection ends, once its output is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// The one reason that status, metrics and log will name.
+    pub reason: CloseReason,
+    /// How careful to be with bytes that are still under way.
+    pub manner: Manner,
+}
+
+/// Whether the peer may still be sending when we close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// The peer owes us nothing: close(2) at once.
+    AtOnce,
+    /// The peer may be sending: half-close, discard what comes up to a bound,
+    /// close. A plain close(2) would answer its bytes with RST, and RST
+    /// destroys the answer before the peer has read it (RFC 9112 §9.6).
+    Linger,
+}
+
+/// The closed list of reasons for which a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The service is complete; nobody is at fault.
+    Complete,
+    /// The peer closed first, between requests.
+    PeerClosed,
+    /// The peer closed in the middle of a request.
+    CutShort,
+    /// A keep-alive connection, or one that never spoke, was silent too long.
+    Idle,
+    /// A request began and did not arrive whole in time.
+    RequestTimeout,
+    /// The peer did not take our bytes in time.
+    WriteStalled,
+    /// The connection was reset, or broke otherwise (ECONNRESET, EPIPE …).
+    Reset,
+    /// The request broke a rule; the text names it, e.g. `rfc9112-6.3 content-length`.
+    Refused(&'static str),
+    /// The connection had its configured number of requests.
+    RequestLimit,
+    /// The worker is draining.
+    Draining,
+    /// The file shrank while it was being sent.
+    Truncated,
+    /// The peer sent more than the protocol could hold.
+    Overflow,
+    /// We failed: out of descriptors or memory, or an unexpected error.
+    Internal,
+}
+
+impl CloseReason {
+    /// The name under which it is counted and logged.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::PeerClosed => "peer-closed",
+            Self::CutShort => "cut-short",
+            Self::Idle => "idle",
+            Self::RequestTimeout => "request-timeout",
+            Self::WriteStalled => "write-stalled",
+            Self::Reset => "reset",
+            Self::Refused(_) => "refused",
+            Self::RequestLimit => "request-limit",
+            Self::Draining => "draining",
+            Self::Truncated => "truncated",
+            Self::Overflow => "overflow",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// What a connection is doing, for scoreboard, title and counters.
+#[derive(Debug)]
+pub struct Activity {
+    /// Requests begun on this connection, as the protocol counts them.
+    pub requests: u64,
+    text: [u8; Self::LENGTH],
+    length: u8,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self {
+            requests: 0,
+            text: [0; Self::LENGTH],
+            length: 0,
+        }
+    }
+}
+
+impl Activity {
+    /// The longest description kept, in octets.
+    pub const LENGTH: usize = 96;
+
+    /// Says what is being worked on, e.g. `GET /a.iso`. Cut at
+    /// [`Activity::LENGTH`]; control characters become `?`.
+    pub fn describe(&mut self, parts: &[&[u8]]) {
+        let mut length = 0;
+        for &byte in parts.iter().copied().flatten().take(Self::LENGTH) {
+            self.text[length] = if byte.is_ascii_control() { b'?' } else { byte };
+            length += 1;
+        }
+        self.length = length as u8;
+    }
+
+    /// The last description, empty where there is none.
+    pub fn text(&self) -> &[u8] {
+        &self.text[..usize::from(self.length)]
+    }
+
+    /// Forgets the description.
+    pub fn clear(&mut self) {
+        self.length = 0;
+    }
+}
+
+/// The other end of a connection, and ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The client's address; `None` on a unix socket.
+    pub remote: Option<SocketAddr>,
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.remote {
+            Some(address) => address.fmt(f),
+            None => f.write_str("unix:"),
+        }
+    }
+}
+
+/// The time that simple stream services grant a silent client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Silence after which a connection is closed.
+    pub idle: Duration,
+}
