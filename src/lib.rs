@@ -1,4 +1,5 @@
 //! preforkd: a prefork multiprocess server for Linux, as a program and as a crate.
 
 pub mod calendar;
+pub mod config;
 pub mod protocol;

@@ -1,0 +1,314 @@
+//! The configuration as the program uses it: complete, checked, immutable, one
+//! value per generation.
+//!
+//! The way in is one-directional: `file` reads the text and keeps where each
+//! value stands, `check` turns that into a [`Config`] or into [`Mistakes`] that
+//! point at their lines; [`load()`] does both. What a check asks of the machine
+//! goes through [`System`]. Nothing here opens a socket or a log.
+//!
+//! The keys are declared once, in the tables of `file`; messages, `preforkd
+//! check --print` and [`keys()`] for the manual all follow that list.
+
+mod address;
+mod check;
+mod defaults;
+mod file;
+mod kind;
+mod load;
+mod mistake;
+mod number;
+mod place;
+mod print;
+mod system;
+mod table;
+mod units;
+mod wording;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use address::parse_listen;
+pub use file::keys;
+pub use load::{LoadError, Loaded, load, parse};
+pub use mistake::{Mistake, Mistakes, Severity, Span};
+pub use system::{Account, System, ThisMachine};
+pub use table::Key;
+pub use units::{format_duration, format_size, parse_duration, parse_size};
+
+/// Everything the master needs to know, for one generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The `[master]` table.
+    pub master: Master,
+    /// The `[pool.NAME]` tables, in the order of the file; at least one.
+    pub pools: Vec<Pool>,
+}
+
+/// The `[master]` table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Master {
+    /// Written and locked while the master lives; `None` for no pid file.
+    pub pid_file: Option<PathBuf>,
+    /// Where `preforkd status` and friends connect; `None` for no control socket.
+    pub control_socket: Option<PathBuf>,
+    /// Where messages go, and which.
+    pub log: Log,
+    /// How long a graceful stop, and the drain of an old generation, may take.
+    pub graceful_timeout: Duration,
+    /// How many generations may serve or drain at once, 2..=16.
+    pub max_generations: u32,
+    /// Whether workers keep their process titles current.
+    pub process_titles: bool,
+    /// Serve one connection, then exit 0 (`preforkd serve … --once`).
+    pub once: bool,
+}
+
+/// Where messages go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The destination.
+    pub to: LogTarget,
+    /// The least important level that is written.
+    pub level: log::LevelFilter,
+}
+
+/// A destination for log lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Nowhere.
+    Off,
+    /// Standard error.
+    Stderr,
+    /// A file, opened for appending, reopened on request.
+    File(PathBuf),
+    /// The syslog daemon.
+    Syslog {
+        /// One of syslog(3)'s facilities.
+        facility: Facility,
+        /// The program name in each line, without the pid.
+        tag: String,
+    },
+}
+
+/// A syslog facility: the code of RFC 5424 §6.2.1, 0..=23, e.g. 3 for `daemon`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facility(pub u8);
+
+/// A set of listeners, a service and a number of workers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Its name: 1 to 32 of `a-z A-Z 0-9 - _`.
+    pub name: String,
+    /// Where it listens; at least one.
+    pub listen: Vec<Listen>,
+    /// The kernel's accept queue, already clamped to net.core.somaxconn.
+    pub backlog: u32,
+    /// What a connection gets.
+    pub service: Service,
+    /// How a worker spends itself.
+    pub model: Model,
+    /// Whose the listeners are.
+    pub accept: Accept,
+    /// How many workers.
+    pub size: Size,
+    /// Threads of a worker on the model `threads`, 1..=1024.
+    pub threads_per_worker: u32,
+    /// Connections a worker holds at once on the models `event` and `fork`.
+    pub max_connections: u32,
+    /// Connections after which a worker is replaced; 0 is never.
+    pub connections_per_worker: u64,
+    /// Requests after which a worker is replaced; 0 is never.
+    pub requests_per_worker: u64,
+    /// How long a worker may go without a sign of life before it is killed.
+    pub worker_timeout: Duration,
+    /// How long a worker may take to report READY.
+    pub spawn_timeout: Duration,
+    /// Silence after which a connection of a simple service is closed.
+    pub idle_timeout: Duration,
+    /// How long a peer may take none of our bytes.
+    pub write_timeout: Duration,
+    /// How long a closing connection is drained of what the peer still sends.
+    pub linger_timeout: Duration,
+    /// Whom the workers run as; `None` leaves them as the master is.
+    pub identity: Option<Identity>,
+}
+
+/// A user with its groups, looked up when the configuration was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The user's name, as configured.
+    pub user: String,
+    /// User id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// Supplementary group ids.
+    pub groups: Vec<u32>,
+}
+
+/// A place to listen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Listen {
+    /// TCP.
+    Tcp {
+        /// Address and port; port 0 lets the kernel choose.
+        address: SocketAddr,
+        /// An IPv6 socket takes no IPv4 connections; meaningless for IPv4.
+        v6only: bool,
+    },
+    /// A unix stream socket.
+    Unix {
+        /// Its path.
+        path: PathBuf,
+        /// Permission bits, 0..=0o777.
+        mode: u32,
+    },
+}
+
+impl std::fmt::Display for Listen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp { address, .. } => address.fmt(f),
+            Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// How a worker spends itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Model {
+    /// One connection at a time, blocking.
+    Prefork,
+    /// Many connections in one epoll loop.
+    Event,
+    /// A fixed number of threads, each one connection at a time, blocking.
+    Threads,
+    /// A fresh process for each connection.
+    Fork,
+}
+
+impl Model {
+    /// The word of the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Prefork => "prefork",
+            Self::Event => "event",
+            Self::Threads => "threads",
+            Self::Fork => "fork",
+        }
+    }
+}
+
+/// Whose the listening sockets are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accept {
+    /// All workers of the pool accept on the same sockets.
+    Shared,
+    /// Each slot has its own SO_REUSEPORT sockets.
+    Reuseport,
+}
+
+impl Accept {
+    /// The word of the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Reuseport => "reuseport",
+        }
+    }
+}
+
+/// How many workers a pool has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// Always this many, 1..=4096.
+    Fixed(u32),
+    /// As many as keep some idle; `min_spare <= max_spare <= max`, `start <= max`.
+    Spare {
+        /// Workers to begin with.
+        start: u32,
+        /// Fewer idle ones than this: spawn.
+        min_spare: u32,
+        /// More idle ones than this: retire.
+        max_spare: u32,
+        /// Never more workers than this, 1..=4096.
+        max: u32,
+    },
+}
+
+impl Size {
+    /// The largest number of workers the pool may have, in one generation.
+    pub const fn max(self) -> u32 {
+        match self {
+            Self::Fixed(workers) => workers,
+            Self::Spare { max, .. } => max,
+        }
+    }
+}
+
+/// What a connection gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// RFC 862: every byte back.
+    Echo,
+    /// RFC 863: nothing.
+    Discard,
+    /// RFC 867: date and time as text.
+    Daytime,
+    /// RFC 868: seconds since 1900, four octets.
+    Time,
+    /// RFC 864: characters without end.
+    Chargen,
+    /// A fixed text, then close.
+    Message(Vec<u8>),
+    /// HTTP/1.1.
+    Http(Http),
+    /// A service that the program using the library brings along.
+    Custom,
+}
+
+impl Service {
+    /// The word of the configuration.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+            Self::Discard => "discard",
+            Self::Daytime => "daytime",
+            Self::Time => "time",
+            Self::Chargen => "chargen",
+            Self::Message(_) => "message",
+            Self::Http(_) => "http",
+            Self::Custom => "custom",
+        }
+    }
+}
+
+/// The `[pool.NAME.http]` table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// The directory that is served, absolute.
+    pub root: PathBuf,
+    /// Names tried for a directory, in order.
+    pub index: Vec<String>,
+    /// Where a line for each answer goes, in the combined format.
+    pub access_log: LogTarget,
+    /// Whether names that begin with a dot are served (`/.well-known/` always is).
+    pub dotfiles: bool,
+    /// How long a request head may take, from its first octet to its last.
+    pub header_timeout: Duration,
+    /// How long a request body may stay without a new octet.
+    pub body_timeout: Duration,
+    /// How long an idle connection is kept for another request.
+    pub keepalive_timeout: Duration,
+    /// Requests after which a connection is closed; 0 is never.
+    pub keepalive_requests: u64,
+    /// The longest request target, in octets.
+    pub max_target: usize,
+    /// The longest header section, request line included, in octets.
+    pub max_header: usize,
+    /// The most header fields.
+    pub max_fields: usize,
+    /// The longest request body, in octets.
+    pub max_body: u64,
+}

@@ -1,0 +1,299 @@
+//! A configuration as text: what `preforkd check --print` shows.
+//!
+//! Owes a file that is read back to an equal configuration, and every key once:
+//! the tables are filled field by field, so a new key cannot be forgotten.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::file::{
+    AccessLogTable, HttpTable, ListenTable, LogTable, MasterTable, PoolTable, ServiceName, Workers,
+};
+use super::kind::{At, Shown};
+use super::place::Target;
+use super::table::{Entry, Table};
+use super::{
+    Config, Facility, Http, Identity, Listen, LogTarget, Master, Model, Pool, Service, Size,
+};
+
+/// The configuration as a file that says every key, with comments for those
+/// that have no value. Whom workers run as is said in each pool.
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_table(f, "[master]", &master(&self.master))?;
+        for pool in &self.pools {
+            let table = self::pool(pool);
+            write_table(f, &format!("\n[pool.{}]", pool.name), &table)?;
+            if let Some(http) = &table.http.value {
+                write_table(f, &format!("\n[pool.{}.http]", pool.name), http)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_table(f: &mut fmt::Formatter<'_>, header: &str, table: &impl Table) -> fmt::Result {
+    writeln!(f, "{header}")?;
+    for (name, shown) in table.shown() {
+        match shown {
+            Shown::Value(text) => writeln!(f, "{name} = {text}")?,
+            Shown::Unset(what) => writeln!(f, "# {name}: {what}")?,
+            Shown::Apart => {}
+        }
+    }
+    Ok(())
+}
+
+fn master(master: &Master) -> MasterTable {
+    let (to, facility, tag) = target(&master.log.to);
+    MasterTable {
+        pid_file: Entry::of(master.pid_file.clone()),
+        control_socket: Entry::of(master.control_socket.clone()),
+        user: Entry::of(None),
+        group: Entry::of(None),
+        log: Entry::of(LogTable {
+            to: Entry::of(to),
+            level: Entry::of(master.log.level),
+            facility: Entry::of(facility),
+            tag: Entry::of(tag),
+        }),
+        graceful_timeout: Entry::of(master.graceful_timeout),
+        max_generations: Entry::of(master.max_generations),
+        process_titles: Entry::of(master.process_titles),
+    }
+}
+
+fn pool(pool: &Pool) -> PoolTable {
+    let (service, message, http) = service(&pool.service);
+    let (workers, [start, min_spare, max_spare, max]) = size(pool.size);
+    let many = matches!(pool.model, Model::Event | Model::Fork);
+    let identity = pool.identity.as_ref();
+    let group = |identity: &Identity| identity.gid.to_string();
+    PoolTable {
+        listen: Entry::of(pool.listen.iter().map(listen).collect()),
+        service: Entry::of(service),
+        message: Entry::of(message),
+        model: Entry::of(pool.model),
+        accept: Entry::of(pool.accept),
+        workers: Entry::of(workers),
+        start_workers: Entry::of(start),
+        min_spare_workers: Entry::of(min_spare),
+        max_spare_workers: Entry::of(max_spare),
+        max_workers: Entry::of(max),
+        threads_per_worker: Entry::of(
+            (pool.model == Model::Threads).then_some(pool.threads_per_worker),
+        ),
+        max_connections: Entry::of(many.then_some(pool.max_connections)),
+        backlog: Entry::of(pool.backlog),
+        connections_per_worker: Entry::of(pool.connections_per_worker),
+        requests_per_worker: Entry::of(pool.requests_per_worker),
+        worker_timeout: Entry::of(pool.worker_timeout),
+        spawn_timeout: Entry::of(pool.spawn_timeout),
+        idle_timeout: Entry::of(pool.idle_timeout),
+        write_timeout: Entry::of(pool.write_timeout),
+        linger_timeout: Entry::of(pool.linger_timeout),
+        user: Entry::of(identity.map(|identity| identity.user.clone())),
+        group: Entry::of(identity.map(group)),
+        http: Entry::of(http),
+    }
+}
+
+fn listen(listen: &Listen) -> At<ListenTable> {
+    let (v6only, mode) = match listen {
+        Listen::Tcp { address, v6only } => (address.is_ipv6().then_some(*v6only), None),
+        Listen::Unix { mode, .. } => (None, Some(*mode)),
+    };
+    At {
+        value: ListenTable {
+            address: Entry::of(Some(listen.clone())),
+            v6only: Entry::of(v6only),
+            mode: Entry::of(mode),
+        },
+        span: 0..0,
+    }
+}
+
+/// The keys `service`, `message` and `http`.
+fn service(service: &Service) -> (Option<ServiceName>, Option<String>, Option<HttpTable>) {
+    match service {
+        Service::Echo => (Some(ServiceName::Echo), None, None),
+        Service::Discard => (Some(ServiceName::Discard), None, None),
+        Service::Daytime => (Some(ServiceName::Daytime), None, None),
+        Service::Time => (Some(ServiceName::Time), None, None),
+        Service::Chargen => (Some(ServiceName::Chargen), None, None),
+        Service::Message(text) => {
+            let text = String::from_utf8_lossy(text).into_owned();
+            (Some(ServiceName::Message), Some(text), None)
+        }
+        Service::Http(http) => (Some(ServiceName::Http), None, Some(self::http(http))),
+        Service::Custom => (None, None, None),
+    }
+}
+
+/// The key `workers`, and the four of a spare-driven pool.
+fn size(size: Size) -> (Option<Workers>, [Option<u32>; 4]) {
+    match size {
+        Size::Fixed(workers) => (Some(Workers::Fixed(workers)), [None; 4]),
+        Size::Spare {
+            start,
+            min_spare,
+            max_spare,
+            max,
+        } => (None, [start, min_spare, max_spare, max].map(Some)),
+    }
+}
+
+fn http(http: &Http) -> HttpTable {
+    let (to, facility, tag) = target(&http.access_log);
+    HttpTable {
+        root: Entry::of(Some(http.root.clone())),
+        index: Entry::of(http.index.clone()),
+        access_log: Entry::of(AccessLogTable {
+            to: Entry::of(to),
+            format: Entry::of(()),
+            facility: Entry::of(facility),
+            tag: Entry::of(tag),
+        }),
+        dotfiles: Entry::of(http.dotfiles),
+        header_timeout: Entry::of(http.header_timeout),
+        body_timeout: Entry::of(http.body_timeout),
+        keepalive_timeout: Entry::of(http.keepalive_timeout),
+        keepalive_requests: Entry::of(http.keepalive_requests),
+        max_target: Entry::of(http.max_target),
+        max_header: Entry::of(http.max_header),
+        max_fields: Entry::of(http.max_fields),
+        max_body: Entry::of(http.max_body),
+    }
+}
+
+/// The keys `to`, `facility` and `tag`.
+fn target(target: &LogTarget) -> (Target, Option<Facility>, Option<String>) {
+    match target {
+        LogTarget::Off => (Target::Off, None, None),
+        LogTarget::Stderr => (Target::Stderr, None, None),
+        LogTarget::File(path) => (Target::File(PathBuf::from(path)), None, None),
+        LogTarget::Syslog { facility, tag } => (Target::Syslog, Some(*facility), Some(tag.clone())),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::config::file::keys;
+    use crate::config::parse;
+    use crate::config::system::Pretend;
+    use proptest::prelude::*;
+    use std::path::Path;
+    use std::time::Duration;
+
+    fn load(text: &str) -> Config {
+        parse(text, "f", Path::new("/srv"), &Pretend::default())
+            .unwrap()
+            .config
+    }
+
+    const ALL_SORTS: &str = r#"
+        [master]
+        pid_file = "p.pid"
+        log = { to = "syslog", facility = "local7", tag = "x" }
+        user = "www"
+        [pool.files]
+        listen = ["127.0.0.1:80", { address = "[::1]:80", v6only = false }]
+        service = "http"
+        max_workers = 5
+        group = "adm"
+        [pool.files.http]
+        root = "/srv/www"
+        index = ["index.html", "a\"b"]
+        access_log = "./a.log"
+        max_body = 12345
+        [pool.text]
+        listen = { address = "unix:s", mode = "0640" }
+        service = "message"
+        message = "one\ntwo \\ \u0001"
+        model = "threads"
+        idle_timeout = "1h30m5s250ms"
+        [pool.many]
+        listen = ":81"
+        service = "chargen"
+        model = "event"
+        accept = "reuseport"
+        max_connections = 9
+    "#;
+
+    #[test]
+    fn what_is_shown_is_read_back_equal() {
+        let config = load(ALL_SORTS);
+        let shown = config.to_string();
+        assert_eq!(load(&shown), config, "{shown}");
+        assert_eq!(load(&shown).to_string(), shown);
+    }
+
+    #[test]
+    fn every_key_is_shown() {
+        let shown = load(ALL_SORTS).to_string();
+        for key in keys() {
+            let inline = [
+                "[master] log",
+                "[pool.NAME] listen",
+                "[pool.NAME.http] access_log",
+            ];
+            if inline.contains(&key.table) || key.name == "http" {
+                continue;
+            }
+            let value = format!("{} = ", key.name);
+            let unset = format!("# {}: ", key.name);
+            let begins = |line: &str| line.starts_with(&value) || line.starts_with(&unset);
+            assert!(shown.lines().any(begins), "{key:?}\n{shown}");
+        }
+    }
+
+    #[test]
+    fn values_look_as_an_administrator_writes_them() {
+        let shown = load(ALL_SORTS).to_string();
+        for line in [
+            r#"log = { to = "syslog", level = "info", facility = "local7", tag = "x" }"#,
+            r#"listen = ["127.0.0.1:80", { address = "[::1]:80", v6only = false }]"#,
+            r#"idle_timeout = "1h30m5s250ms""#,
+            r#"max_header = "32KiB""#,
+            r#"access_log = { to = "/srv/a.log", format = "combined" }"#,
+            r#"# threads_per_worker: 16; only with model = "threads""#,
+            "max_workers = 5",
+        ] {
+            assert!(shown.lines().any(|l| l == line), "{line}\n{shown}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_pool_is_read_back(
+            start in 1u32..5,
+            spare in 1u32..5,
+            more in 0u32..5,
+            ms in 1u64..86_400_000,
+            octets in 512usize..65536,
+            text in "[ -~]{0,10}[\u{1}-\u{ff}]{1,10}",
+        ) {
+            let mut pool = Pool::with_defaults("p", Service::Message(text.into_bytes()));
+            pool.listen = vec![crate::config::parse_listen("127.0.0.1:0").unwrap()];
+            pool.size = Size::Spare {
+                start,
+                min_spare: spare,
+                max_spare: spare + more,
+                max: 10,
+            };
+            pool.write_timeout = Duration::from_millis(ms);
+            let mut http = Http::with_defaults("/srv/www");
+            http.max_header = octets;
+            http.max_target = 64;
+            let mut site = Pool::with_defaults("q", Service::Http(http));
+            site.listen.clone_from(&pool.listen);
+            let config = Config {
+                master: Master::with_defaults(),
+                pools: vec![pool, site],
+            };
+            prop_assert_eq!(load(&config.to_string()), config);
+        }
+    }
+}
