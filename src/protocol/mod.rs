@@ -23,6 +23,7 @@ pub mod chargen;
 pub mod daytime;
 pub mod discard;
 pub mod echo;
+pub mod http;
 pub mod message;
 pub mod time;
 

@@ -1,0 +1,136 @@
+//! One request and its answer: how the answer is framed, and what may follow.
+
+use super::request::{Method, Request, Version};
+use super::response::Envelope;
+use super::status::Status;
+use crate::protocol::{CloseReason, Ending, Manner};
+
+/// What of a request outlives its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Exchange {
+    /// The client's version.
+    pub(super) version: Version,
+    /// The method is HEAD.
+    pub(super) head_only: bool,
+    /// What may follow the answer.
+    pub(super) persistence: Persistence,
+}
+
+/// What may follow an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Persistence {
+    /// Another request.
+    Keep,
+    /// Nothing: the client wants it so.
+    Close,
+    /// Nothing, and octets of this request will not be read.
+    Abandon,
+}
+
+impl Exchange {
+    /// The exchange that a request opens.
+    pub(super) fn of(request: &Request<'_>) -> Self {
+        let persistence = if request.method == Method::Connect {
+            // What follows CONNECT was never meant to be a request.
+            Persistence::Abandon
+        } else if request.options.persists(request.version) {
+            Persistence::Keep
+        } else {
+            Persistence::Close
+        };
+        Self {
+            version: request.version,
+            head_only: request.method == Method::Head,
+            persistence,
+        }
+    }
+
+    /// What its answer says about itself.
+    pub(super) fn envelope(self, status: Status, closes: bool) -> Envelope {
+        Envelope {
+            status,
+            version: self.version,
+            closes,
+            head_only: self.head_only,
+        }
+    }
+
+    /// How the connection ends after an answer with `status`; `None` if it
+    /// goes on. `last`: the connection has had its number of requests.
+    pub(super) fn parting(self, status: Status, draining: bool, last: bool) -> Option<Ending> {
+        let (reason, manner) = match (self.persistence, status) {
+            (Persistence::Abandon, _) => (CloseReason::Complete, Manner::Linger),
+            // A connection less is a descriptor more.
+            (
+                Persistence::Keep | Persistence::Close,
+                Status::Unavailable | Status::InternalError,
+            ) => (CloseReason::Internal, Manner::AtOnce),
+            (Persistence::Close, _) => (CloseReason::Complete, Manner::AtOnce),
+            (Persistence::Keep, _) if draining => (CloseReason::Draining, Manner::AtOnce),
+            (Persistence::Keep, _) if last => (CloseReason::RequestLimit, Manner::AtOnce),
+            (Persistence::Keep, _) => return None,
+        };
+        Some(Ending { reason, manner })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partings() {
+        let parting = |persistence, status, draining, last| {
+            let exchange = Exchange {
+                version: Version::Http11,
+                head_only: false,
+                persistence,
+            };
+            exchange
+                .parting(status, draining, last)
+                .map(|ending| (ending.reason, ending.manner))
+        };
+        let (ok, full) = (Status::Ok, Status::Unavailable);
+        let at_once = |reason| Some((reason, Manner::AtOnce));
+        assert_eq!(parting(Persistence::Keep, ok, false, false), None);
+        for (persistence, status, draining, last, expected) in [
+            (
+                Persistence::Keep,
+                ok,
+                true,
+                true,
+                at_once(CloseReason::Draining),
+            ),
+            (
+                Persistence::Keep,
+                ok,
+                false,
+                true,
+                at_once(CloseReason::RequestLimit),
+            ),
+            (
+                Persistence::Keep,
+                full,
+                false,
+                false,
+                at_once(CloseReason::Internal),
+            ),
+            (
+                Persistence::Close,
+                ok,
+                true,
+                false,
+                at_once(CloseReason::Complete),
+            ),
+            (
+                Persistence::Abandon,
+                ok,
+                false,
+                false,
+                Some((CloseReason::Complete, Manner::Linger)),
+            ),
+        ] {
+            assert_eq!(parting(persistence, status, draining, last), expected);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! HTTP/1.1 and 1.0: an origin server for files below a root.
+//!
+//! One piece of grammar a file. From the outside in:
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `state` | every transition of the request cycle; the only file that talks to the driver |
+//! | `exchange` | what a request decides about its answer, and what may follow it |
+//! | `scan`, `request` | where a head ends, and what it says: the strict layer over httparse |
+//! | `target`, `host` | request target to relative path; authorities |
+//! | `persistence`, `body` | whether another request may follow; where a message ends |
+//! | `files` | from a path to the objects to open, and what each answer means |
+//! | `response`, `status`, `mime` | heads and short bodies; the codes; media types |
+//! | `notes`, `access` | what is kept of a request while it is answered; its log line |
+//!
+//! The strict layer refuses what two implementations could read in two ways.
+//! A refusal names its rule (`rfc9112-5.1 field-name`), is answered with
+//! `Connection: close` and ends the connection in stages, so that the answer
+//! arrives. This module must never guess what a client meant, and never let a
+//! byte of a request reach a header, a log or a path unchecked.
+
+mod access;
+mod body;
+mod exchange;
+mod files;
+mod host;
+mod mime;
+mod notes;
+mod persistence;
+#[cfg(test)]
+mod pretend;
+mod request;
+mod response;
+#[cfg(test)]
+mod rules;
+mod scan;
+#[cfg(test)]
+mod splits;
+mod state;
+mod status;
+mod target;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Peer, Protocol, Service};
+use crate::config::{Http, LogTarget};
+use request::Limits;
+use state::Connection;
+
+/// The HTTP service. It has one root, number 0 in
+/// [`Action::Open`](super::Action::Open).
+#[derive(Clone, Debug)]
+pub struct HttpService {
+    site: Arc<Site>,
+}
+
+impl HttpService {
+    /// A service with these settings. The directory itself is the driver's to
+    /// open. `max_header` counts at most [`Input::LIMIT`](super::Input::LIMIT)
+    /// octets, `max_fields` at most 256.
+    pub fn new(settings: Http) -> Self {
+        let limits = Limits::new(&settings);
+        Self {
+            site: Arc::new(Site {
+                index: settings.index,
+                dotfiles: settings.dotfiles,
+                logs: settings.access_log != LogTarget::Off,
+                header_timeout: settings.header_timeout,
+                body_timeout: settings.body_timeout,
+                keepalive_timeout: settings.keepalive_timeout,
+                keepalive_requests: settings.keepalive_requests,
+                limits,
+            }),
+        }
+    }
+}
+
+impl Service for HttpService {
+    fn connection(&self, peer: &Peer) -> Box<dyn Protocol> {
+        Box::new(Connection::new(Arc::clone(&self.site), *peer))
+    }
+}
+
+/// The settings as the state machine uses them, shared by all connections.
+#[derive(Debug)]
+struct Site {
+    /// Names tried for a directory, in order.
+    index: Vec<String>,
+    /// Whether names that begin with a dot are served.
+    dotfiles: bool,
+    /// Whether anybody reads access-log lines.
+    logs: bool,
+    header_timeout: Duration,
+    body_timeout: Duration,
+    keepalive_timeout: Duration,
+    /// 0 is no limit.
+    keepalive_requests: u64,
+    limits: Limits,
+}

@@ -1,0 +1,178 @@
+//! What is kept of a request once its octets have left the input.
+//!
+//! One buffer with marks in it, reused from request to request, so that a
+//! keep-alive connection allocates nothing once it has found its size:
+//!
+//! ```text
+//! ┌───────┬────────────────┬─────────────────────┬───────────┬───────┐
+//! │ query │ request line*  │ Referer*, agent*    │ base path │ index │
+//! └───────┴────────────────┴─────────────────────┴───────────┴───────┘
+//!         ▲ query          ▲ line                ▲ path      ▲ base
+//!                          * escaped for the access log; empty without one
+//! ```
+//!
+//! Invariant: `query <= line <= path <= base <= text.len()`. The field values
+//! that conditional requests and ranges need will stand before the path.
+//! Nothing here may outlive its request: [`Notes::clear`] comes first.
+
+use super::access;
+
+/// A retained buffer is at most this large while a connection is idle.
+const RETAINED: usize = 1024;
+
+/// The buffer and its marks.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    text: Vec<u8>,
+    query: u32,
+    line: u32,
+    path: u32,
+    base: u32,
+}
+
+impl Notes {
+    /// Forgets the last request, not its memory.
+    pub(super) fn clear(&mut self) {
+        self.text.clear();
+        (self.query, self.line, self.path, self.base) = (0, 0, 0, 0);
+    }
+
+    /// Gives memory back that an idle connection has no use for.
+    pub(super) fn rest(&mut self) {
+        self.clear();
+        if self.text.capacity() > RETAINED {
+            self.text = Vec::new();
+        }
+    }
+
+    /// Notes the query, what follows `?`. First of all.
+    pub(super) fn set_query(&mut self, query: &[u8]) {
+        self.text.extend_from_slice(query);
+        self.query = self.mark();
+        (self.line, self.path, self.base) = (self.query, self.query, self.query);
+    }
+
+    /// Notes the request line for the log. After the query.
+    pub(super) fn set_line(&mut self, line: &[u8]) {
+        access::escape(line, &mut self.text);
+        self.line = self.mark();
+        (self.path, self.base) = (self.line, self.line);
+    }
+
+    /// Notes the two fields of the combined format. After the line.
+    pub(super) fn set_fields(&mut self, referer: Option<&[u8]>, user_agent: Option<&[u8]>) {
+        access::write_fields(referer, user_agent, &mut self.text);
+        self.path = self.mark();
+        self.base = self.path;
+    }
+
+    /// Notes the path that `write` appends. Last of all.
+    pub(super) fn set_path<T, E>(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let result = write(&mut self.text);
+        if result.is_err() {
+            self.text.truncate(self.path as usize);
+        }
+        self.base = self.mark();
+        result
+    }
+
+    /// Makes the path that of `name` in the directory that was asked for.
+    pub(super) fn set_index(&mut self, name: &str) {
+        self.clear_index();
+        if self.base > self.path {
+            self.text.push(b'/');
+        }
+        self.text.extend_from_slice(name.as_bytes());
+    }
+
+    /// Goes back to the path that was asked for.
+    pub(super) fn clear_index(&mut self) {
+        self.text.truncate(self.base as usize);
+    }
+
+    pub(super) fn query(&self) -> &[u8] {
+        &self.text[..self.query as usize]
+    }
+
+    /// The request line, escaped.
+    pub(super) fn line(&self) -> &[u8] {
+        &self.text[self.query as usize..self.line as usize]
+    }
+
+    /// The two fields, escaped and quoted; empty where none were noted.
+    pub(super) fn fields(&self) -> &[u8] {
+        &self.text[self.line as usize..self.path as usize]
+    }
+
+    /// The path to open, relative to the root.
+    pub(super) fn path(&self) -> &[u8] {
+        &self.text[self.path as usize..]
+    }
+
+    /// A head is shorter than [`crate::protocol::Input::LIMIT`] and grows
+    /// fourfold at most by being escaped, so marks fit in 32 bits.
+    fn mark(&self) -> u32 {
+        u32::try_from(self.text.len()).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_stay_apart() {
+        let mut notes = Notes::default();
+        notes.set_query(b"q=1");
+        notes.set_line(b"GET /a?q=1 HTTP/1.1");
+        notes.set_fields(None, Some(b"curl"));
+        notes
+            .set_path(|out| {
+                out.extend_from_slice(b"a");
+                Ok::<_, ()>(())
+            })
+            .unwrap();
+        notes.set_index("index.html");
+        notes.set_index("index.htm");
+        assert_eq!(notes.query(), b"q=1");
+        assert_eq!(notes.line(), b"GET /a?q=1 HTTP/1.1");
+        assert_eq!(notes.fields(), b"\"-\" \"curl\"");
+        assert_eq!(notes.path(), b"a/index.htm");
+        notes.clear_index();
+        assert_eq!(notes.path(), b"a");
+    }
+
+    #[test]
+    fn the_index_of_the_root_has_no_slash() {
+        let mut notes = Notes::default();
+        notes.set_index("index.html");
+        assert_eq!(notes.path(), b"index.html");
+    }
+
+    #[test]
+    fn a_path_that_fails_leaves_nothing() {
+        let mut notes = Notes::default();
+        notes.set_line(b"x");
+        let failed = notes.set_path(|out| {
+            out.push(b'a');
+            Err::<(), _>(())
+        });
+        assert!(failed.is_err());
+        assert_eq!(notes.path(), b"");
+    }
+
+    #[test]
+    fn rest_keeps_small_buffers_alone() {
+        let mut notes = Notes::default();
+        notes.set_query(&[b'a'; 100]);
+        notes.rest();
+        assert!(notes.text.capacity() >= 100);
+        notes.set_query(&[b'a'; 5000]);
+        notes.rest();
+        assert_eq!(notes.text.capacity(), 0);
+    }
+}

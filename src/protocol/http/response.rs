@@ -1,0 +1,322 @@
+//! Writes answers: status line, fields, and the short bodies of answers that
+//! are not a file.
+//!
+//! Everything goes straight into the output; nothing is allocated. Where a
+//! value comes from the client (Location), it is encoded here, so that no
+//! octet of a request can end a line of an answer.
+
+use std::fmt::Arguments;
+use std::io::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use httpdate::HttpDate;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+
+use super::files::Representation;
+use super::notes::Notes;
+use super::request::Version;
+use super::status::Status;
+use crate::protocol::{Output, Wall};
+
+/// What every answer to a request has to say or to leave out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Envelope {
+    /// The status.
+    pub(super) status: Status,
+    /// The client's version: HTTP/1.0 is told that the connection stays.
+    pub(super) version: Version,
+    /// The connection ends after this answer.
+    pub(super) closes: bool,
+    /// The method is HEAD: the same fields, no content (RFC 9110 §9.3.2).
+    pub(super) head_only: bool,
+}
+
+/// The interim answer that lets a client send its content (RFC 9110 §15.2.1).
+pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Methods that a file has.
+const ALLOW: &str = "GET, HEAD, OPTIONS";
+
+/// Seconds after which a client may come back when we are out of resources.
+const RETRY_AFTER: &str = "1";
+
+/// Writes the head of the answer that carries `file`; its octets follow.
+pub(super) fn write_file_head(
+    output: &mut Output,
+    envelope: Envelope,
+    wall: &Wall,
+    file: &Representation,
+) {
+    let mut head = Head::begin(output, envelope, wall);
+    head.field("Content-Type", file.content_type);
+    head.formatted("Content-Length", format_args!("{}", file.length));
+    if let Some(seconds) = file.last_modified {
+        head.formatted("Last-Modified", format_args!("{}", date(seconds)));
+    }
+    head.end();
+}
+
+/// Writes a whole answer with a page about its status, and answers how many
+/// octets of content it has. `rule` is the rule that was broken, for those
+/// who must mend their client; a redirection goes where `notes` say.
+pub(super) fn write_page(
+    output: &mut Output,
+    envelope: Envelope,
+    wall: &Wall,
+    rule: Option<&'static str>,
+    notes: &Notes,
+) -> u64 {
+    let status = envelope.status;
+    let page = page(status, rule);
+    let length: usize = page.iter().map(|part| part.len()).sum();
+    let mut head = Head::begin(output, envelope, wall);
+    match status {
+        Status::MethodNotAllowed | Status::NoContent => head.field("Allow", ALLOW),
+        Status::Unavailable => head.field("Retry-After", RETRY_AFTER),
+        Status::MovedPermanently => head.location(notes),
+        Status::Ok
+        | Status::BadRequest
+        | Status::Forbidden
+        | Status::NotFound
+        | Status::RequestTimeout
+        | Status::ContentTooLarge
+        | Status::UriTooLong
+        | Status::ExpectationFailed
+        | Status::HeaderTooLarge
+        | Status::InternalError
+        | Status::NotImplemented
+        | Status::VersionNotSupported => {}
+    }
+    // RFC 9110 §8.6: 204 has no content and no length either.
+    if status == Status::NoContent {
+        head.end();
+        return 0;
+    }
+    head.field("Content-Type", "text/html; charset=utf-8");
+    head.formatted("Content-Length", format_args!("{length}"));
+    head.end();
+    if envelope.head_only {
+        return 0;
+    }
+    for part in page {
+        output.push(part.as_bytes());
+    }
+    length as u64
+}
+
+/// The parts of a page about `status`. All of it is our own text.
+fn page(status: Status, rule: Option<&'static str>) -> [&'static str; 10] {
+    let (opening, rule, closing) = match rule {
+        Some(rule) => ("<p>Rule: <code>", rule, "</code></p>\n"),
+        None => ("", "", ""),
+    };
+    [
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>",
+        status.line(),
+        "</title>\n<h1>",
+        status.line(),
+        "</h1>\n<p>",
+        status.sentence(),
+        "</p>\n",
+        opening,
+        rule,
+        closing,
+    ]
+}
+
+/// A head that is being written.
+struct Head<'o>(&'o mut Vec<u8>);
+
+impl<'o> Head<'o> {
+    fn begin(output: &'o mut Output, envelope: Envelope, wall: &Wall) -> Self {
+        let mut head = Self(output.tail());
+        head.0.extend_from_slice(b"HTTP/1.1 ");
+        head.0.extend_from_slice(envelope.status.line().as_bytes());
+        head.0.extend_from_slice(b"\r\n");
+        head.formatted("Date", format_args!("{}", date(wall.unix)));
+        head.field("Server", "preforkd");
+        match (envelope.closes, envelope.version) {
+            (true, _) => head.field("Connection", "close"),
+            (false, Version::Http10) => head.field("Connection", "keep-alive"),
+            (false, Version::Http11) => {}
+        }
+        head
+    }
+
+    fn field(&mut self, name: &str, value: &str) {
+        self.formatted(name, format_args!("{value}"));
+    }
+
+    fn formatted(&mut self, name: &str, value: Arguments<'_>) {
+        // Writing to a buffer in memory cannot fail.
+        let _ = write!(self.0, "{name}: {value}\r\n");
+    }
+
+    /// The directory that was asked for, with its slash. The path is written
+    /// anew from the normalised one: it begins with one slash, and so cannot
+    /// be taken for the name of another host.
+    fn location(&mut self, notes: &Notes) {
+        let path = percent_encode(notes.path(), PATH);
+        self.0.extend_from_slice(b"Location: ");
+        let _ = write!(self.0, "/{path}/");
+        if !notes.query().is_empty() {
+            // Only octets that a target may have came in.
+            self.0.push(b'?');
+            self.0.extend_from_slice(notes.query());
+        }
+        self.0.extend_from_slice(b"\r\n");
+    }
+
+    fn end(self) {
+        self.0.extend_from_slice(b"\r\n");
+    }
+}
+
+/// pchar and `/` (RFC 3986 §3.3) stay as they are.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'/');
+
+/// IMF-fixdate knows the years 1970 to 9999; what lies beyond is cut.
+fn date(seconds: i64) -> HttpDate {
+    const LAST: u64 = 253_402_300_799;
+    let seconds = u64::try_from(seconds).unwrap_or(0).min(LAST);
+    let time: SystemTime = UNIX_EPOCH + Duration::from_secs(seconds);
+    HttpDate::from(time)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::super::harness::WALL;
+    use super::*;
+
+    const ENVELOPE: Envelope = Envelope {
+        status: Status::Ok,
+        version: Version::Http11,
+        closes: false,
+        head_only: false,
+    };
+
+    fn text(output: &Output) -> &str {
+        std::str::from_utf8(output.unsent()).unwrap()
+    }
+
+    #[test]
+    fn the_head_of_a_file() {
+        let mut output = Output::default();
+        let file = Representation {
+            content_type: "text/plain; charset=utf-8",
+            length: 5,
+            last_modified: Some(784_111_777),
+        };
+        write_file_head(&mut output, ENVELOPE, &WALL, &file);
+        assert_eq!(
+            text(&output),
+            "HTTP/1.1 200 OK\r\n\
+             Date: Wed, 01 Jul 2026 10:30:05 GMT\r\n\
+             Server: preforkd\r\n\
+             Content-Type: text/plain; charset=utf-8\r\n\
+             Content-Length: 5\r\n\
+             Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn every_page_has_the_length_it_says() {
+        for status in [Status::BadRequest, Status::NotFound, Status::Unavailable] {
+            let mut output = Output::default();
+            let envelope = Envelope { status, ..ENVELOPE };
+            let rule = Some("rfc9112-5.1 field-name");
+            let octets = write_page(&mut output, envelope, &WALL, rule, &Notes::default());
+            let (head, body) = text(&output).split_once("\r\n\r\n").unwrap();
+            assert_eq!(body.len() as u64, octets);
+            assert!(head.contains(&format!("Content-Length: {octets}")));
+            assert!(body.contains(status.line()) && body.contains("field-name</code></p>"));
+        }
+    }
+
+    #[test]
+    fn head_and_204_have_no_content() {
+        // Rules 72 and 76.
+        for (status, head_only, length) in [
+            (Status::NotFound, true, true),
+            (Status::NoContent, false, false),
+        ] {
+            let mut output = Output::default();
+            let envelope = Envelope {
+                status,
+                head_only,
+                ..ENVELOPE
+            };
+            let octets = write_page(&mut output, envelope, &WALL, None, &Notes::default());
+            assert_eq!(octets, 0);
+            assert!(text(&output).ends_with("\r\n\r\n"));
+            assert_eq!(text(&output).contains("Content-Length"), length);
+        }
+    }
+
+    #[test]
+    fn locations_are_encoded_and_stay_here() {
+        let mut notes = Notes::default();
+        notes.set_query(b"q=1");
+        notes
+            .set_path(|out| {
+                out.extend_from_slice(b"a b/\\c\r\n\xe4:@");
+                Ok::<_, ()>(())
+            })
+            .unwrap();
+        let mut output = Output::default();
+        let envelope = Envelope {
+            status: Status::MovedPermanently,
+            ..ENVELOPE
+        };
+        write_page(&mut output, envelope, &WALL, None, &notes);
+        assert!(text(&output).contains("\r\nLocation: /a%20b/%5Cc%0D%0A%E4:@/?q=1\r\n"));
+    }
+
+    #[test]
+    fn connection_is_told_where_the_version_needs_it() {
+        for (version, closes, expected) in [
+            (Version::Http11, false, None),
+            (Version::Http11, true, Some("close")),
+            (Version::Http10, false, Some("keep-alive")),
+            (Version::Http10, true, Some("close")),
+        ] {
+            let mut output = Output::default();
+            let envelope = Envelope {
+                status: Status::NotFound,
+                version,
+                closes,
+                ..ENVELOPE
+            };
+            write_page(&mut output, envelope, &WALL, None, &Notes::default());
+            let found = text(&output)
+                .lines()
+                .find_map(|line| line.strip_prefix("Connection: "));
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn dates_beyond_the_calendar_are_cut() {
+        assert_eq!(date(-5).to_string(), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(date(i64::MAX).to_string(), "Fri, 31 Dec 9999 23:59:59 GMT");
+    }
+}

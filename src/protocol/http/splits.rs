@@ -1,0 +1,153 @@
+//! What holds for every input: how octets are cut changes no answer, nothing
+//! panics, and every answer is one that a client can read.
+
+use proptest::prelude::*;
+use proptest::sample::{Index, subsequence};
+
+use super::pretend;
+use crate::protocol::harness::{Finale, Seen};
+
+/// Requests that go together in a pipeline, and some that end one.
+const PIECES: &[&str] = &[
+    "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET /dir?q HTTP/1.1\r\nHost: a\r\n\r\n",
+    "HEAD /a HTTP/1.1\r\nHost: a\r\nConnection: x, y\r\n\r\n",
+    "GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\nGET / H",
+    "GET /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n0\r\nT: u\r\n\r\n",
+    "POST /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nab",
+    "GET /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nab",
+    "\r\nOPTIONS * HTTP/1.1\r\nHost: [::1]:80\r\n\r\n",
+    "GET http://h/dir/./../%61 HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET /.secret HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    "GET /large HTTP/1.1\r\nHost: a\r\n\r\n",
+    "PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "GET /full HTTP/1.1\r\nHost: a\r\n\r\n",
+    "BREW / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET /\r\n",
+    "\0\x01\x02",
+];
+
+/// Octets that mean something somewhere in a request.
+const OCTETS: &[u8] = b"\r\n\0\t :;,/?%#.0159AZaz[]\"\\\x7f\x80\xff";
+
+fn pipeline() -> impl Strategy<Value = Vec<u8>> {
+    subsequence(PIECES, 1..6)
+        .prop_shuffle()
+        .prop_map(|pieces| pieces.concat().into_bytes())
+}
+
+#[derive(Clone, Debug)]
+enum Edit {
+    Replace(Index, u8),
+    Insert(Index, u8),
+    Remove(Index),
+    Repeat(Index, Index),
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let octet = || prop_oneof![prop::sample::select(OCTETS), any::<u8>()];
+    prop_oneof![
+        (any::<Index>(), octet()).prop_map(|(at, octet)| Edit::Replace(at, octet)),
+        (any::<Index>(), octet()).prop_map(|(at, octet)| Edit::Insert(at, octet)),
+        any::<Index>().prop_map(Edit::Remove),
+        (any::<Index>(), any::<Index>()).prop_map(|(from, to)| Edit::Repeat(from, to)),
+    ]
+}
+
+fn apply(bytes: &mut Vec<u8>, edit: &Edit) {
+    if bytes.is_empty() {
+        return;
+    }
+    match edit {
+        Edit::Replace(at, octet) => {
+            let at = at.index(bytes.len());
+            bytes[at] = *octet;
+        }
+        Edit::Insert(at, octet) => bytes.insert(at.index(bytes.len()), *octet),
+        Edit::Remove(at) => {
+            bytes.remove(at.index(bytes.len()));
+        }
+        Edit::Repeat(from, to) => {
+            let (from, to) = (from.index(bytes.len()), to.index(bytes.len()));
+            bytes.extend_from_within(from.min(to)..from.max(to));
+        }
+    }
+}
+
+fn mutated() -> impl Strategy<Value = Vec<u8>> {
+    (pipeline(), prop::collection::vec(edit(), 1..8)).prop_map(|(mut bytes, edits)| {
+        for edit in &edits {
+            apply(&mut bytes, edit);
+        }
+        bytes
+    })
+}
+
+/// `bytes`, cut at these points.
+fn cut<'a>(bytes: &'a [u8], points: &[Index]) -> Vec<&'a [u8]> {
+    let mut at: Vec<usize> = points
+        .iter()
+        .map(|point| point.index(bytes.len() + 1))
+        .chain([0, bytes.len()])
+        .collect();
+    at.sort_unstable();
+    at.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()
+}
+
+fn assert_same(one: &Seen, other: &Seen) -> Result<(), TestCaseError> {
+    prop_assert_eq!(
+        String::from_utf8_lossy(&one.output),
+        String::from_utf8_lossy(&other.output)
+    );
+    prop_assert_eq!(one.ending.reason, other.ending.reason);
+    prop_assert_eq!(&one.opened, &other.opened);
+    prop_assert_eq!(one.requests, other.requests);
+    Ok(())
+}
+
+/// One log line an answer, and nothing in it that could end it.
+fn assert_log(seen: &Seen) -> Result<(), TestCaseError> {
+    for line in seen.log.lines() {
+        prop_assert!(
+            line.bytes()
+                .all(|byte| byte == b' ' || byte.is_ascii_graphic())
+        );
+        prop_assert_eq!(line.matches('"').count(), 6, "{}", line);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn cutting_changes_nothing(
+        bytes in prop_oneof![pipeline(), mutated()],
+        points in prop::collection::vec(any::<Index>(), 0..12),
+    ) {
+        let world = pretend::world();
+        let whole = world.run(&[&bytes], Finale::Finish);
+        let parts = world.run(&cut(&bytes, &points), Finale::Finish);
+        assert_same(&whole, &parts)?;
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        assert_same(&whole, &world.run(&single, Finale::Finish))?;
+        assert_log(&whole)?;
+    }
+
+    #[test]
+    fn nothing_panics(
+        bytes in prop::collection::vec(
+            prop_oneof![prop::sample::select(OCTETS), any::<u8>()],
+            0..400,
+        ),
+        prefix in prop::sample::select(&["", "GET /", "GET / HTTP/1.1\r\nHost: a\r\n"][..]),
+    ) {
+        let mut request = prefix.as_bytes().to_vec();
+        request.extend_from_slice(&bytes);
+        let world = pretend::world();
+        for finale in [Finale::Finish, Finale::Silence] {
+            let seen = world.run(&[&request], finale);
+            assert_log(&seen)?;
+        }
+    }
+}

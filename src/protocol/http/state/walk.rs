@@ -1,0 +1,372 @@
+//! A walk over the state diagram: every arrow once, and what is no arrow.
+
+use std::time::{Duration, Instant};
+
+use super::super::{HttpService, pretend};
+use super::*;
+use crate::protocol::harness::{PEER, WALL};
+use crate::protocol::{Activity, FileKind, Input};
+
+/// A connection and the world it sees, without a driver.
+struct Walk {
+    connection: Connection,
+    now: Instant,
+    draining: bool,
+    input: Input,
+    output: Output,
+    log: Vec<u8>,
+    activity: Activity,
+}
+
+/// An action, without what it borrows.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    Receive(Duration, bool),
+    Flush,
+    Open(String),
+    SendFile(u64),
+    Close(CloseReason, Manner),
+}
+
+const FILE: Facts = Facts {
+    kind: FileKind::File,
+    length: 7,
+    mtime: 0,
+    mtime_nanoseconds: 0,
+    identity: (0, 0),
+};
+const DIRECTORY: Facts = Facts {
+    kind: FileKind::Directory,
+    ..FILE
+};
+const GET: &[u8] = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+const OPTIONS: &[u8] = b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n";
+const WITH_BODY: &[u8] = b"GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
+
+impl Walk {
+    fn new() -> Self {
+        let service = HttpService::new(pretend::settings());
+        Self {
+            connection: Connection::new(service.site, PEER),
+            now: Instant::now(),
+            draining: false,
+            input: Input::default(),
+            output: Output::default(),
+            log: Vec::new(),
+            activity: Activity::default(),
+        }
+    }
+
+    /// A walk that is past Connected.
+    fn begun() -> Self {
+        let mut walk = Self::new();
+        walk.step(Outcome::Connected);
+        walk
+    }
+
+    fn step(&mut self, outcome: Outcome) -> Asked {
+        let mut turn = Turn {
+            now: self.now,
+            wall: &WALL,
+            draining: self.draining,
+            input: &mut self.input,
+            output: &mut self.output,
+            access_log: &mut self.log,
+            activity: &mut self.activity,
+        };
+        match self.connection.resume(outcome, &mut turn) {
+            Action::Receive { deadline, idle } => Asked::Receive(deadline - self.now, idle),
+            Action::Flush => Asked::Flush,
+            Action::Open { path, .. } => Asked::Open(String::from_utf8_lossy(path).into_owned()),
+            Action::SendFile { length, .. } => Asked::SendFile(length),
+            Action::Close(ending) => Asked::Close(ending.reason, ending.manner),
+        }
+    }
+
+    fn receive(&mut self, bytes: &[u8]) -> Asked {
+        self.input.push(bytes);
+        self.step(Outcome::Received)
+    }
+
+    /// The name of the state.
+    fn state(&self) -> &'static str {
+        match self.connection.state {
+            State::New => "New",
+            State::AwaitRequest { .. } => "AwaitRequest",
+            State::AwaitHead { .. } => "AwaitHead",
+            State::AwaitBody { .. } => "AwaitBody",
+            State::AwaitFile { .. } => "AwaitFile",
+            State::AwaitSent { .. } => "AwaitSent",
+            State::AwaitFlush => "AwaitFlush",
+            State::Closed => "Closed",
+        }
+    }
+
+    fn status(&self) -> &str {
+        std::str::from_utf8(&self.output.unsent()[9..12]).unwrap_or_default()
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const HEADER: Duration = Duration::from_secs(20);
+const KEEPALIVE: Duration = Duration::from_secs(5);
+const BODY: Duration = Duration::from_secs(30);
+
+/// One walk for each state, to where it is entered.
+fn at(state: &str) -> Walk {
+    let mut walk = Walk::new();
+    if state == "New" {
+        return walk;
+    }
+    walk.step(Outcome::Connected);
+    match state {
+        "AwaitRequest" => {}
+        "AwaitHead" => {
+            walk.receive(b"G");
+        }
+        "AwaitBody" => {
+            walk.receive(WITH_BODY);
+        }
+        "AwaitFile" => {
+            walk.receive(GET);
+        }
+        "AwaitSent" => {
+            walk.receive(GET);
+            walk.step(Outcome::Found(FILE));
+        }
+        "AwaitFlush" => {
+            walk.output.push(&[0; Output::ENOUGH]);
+            walk.receive(OPTIONS);
+        }
+        _ => {
+            walk.step(Outcome::PeerFinished);
+        }
+    }
+    assert_eq!(walk.state(), state);
+    walk
+}
+
+#[test]
+fn the_way_round() {
+    let mut walk = Walk::new();
+    assert_eq!(walk.step(Outcome::Connected), Asked::Receive(HEADER, true));
+    assert_eq!(walk.state(), "AwaitRequest");
+    assert_eq!(walk.receive(&GET[..1]), Asked::Receive(HEADER, false));
+    assert_eq!(walk.state(), "AwaitHead");
+    assert_eq!(walk.receive(&GET[1..]), Asked::Open("a".to_owned()));
+    assert_eq!(walk.state(), "AwaitFile");
+    assert_eq!(walk.activity.text(), b"GET /a");
+    assert_eq!(walk.step(Outcome::Found(FILE)), Asked::SendFile(7));
+    assert_eq!(walk.state(), "AwaitSent");
+    assert!(walk.log.is_empty());
+    assert_eq!(walk.step(Outcome::Sent), Asked::Receive(KEEPALIVE, true));
+    assert_eq!(walk.state(), "AwaitRequest");
+    assert_eq!(walk.log.iter().filter(|&&byte| byte == b'\n').count(), 1);
+    assert_eq!(
+        walk.step(Outcome::PeerFinished),
+        Asked::Close(CloseReason::PeerClosed, Manner::AtOnce)
+    );
+    assert_eq!(walk.state(), "Closed");
+    assert_eq!(walk.activity.requests, 1);
+}
+
+#[test]
+fn content_is_dropped_before_the_answer() {
+    let mut walk = Walk::begun();
+    assert_eq!(walk.receive(WITH_BODY), Asked::Receive(BODY, false));
+    assert_eq!(walk.receive(b"abc"), Asked::Receive(BODY, false));
+    assert_eq!(walk.state(), "AwaitBody");
+    assert_eq!(walk.receive(b"de"), Asked::Open("a".to_owned()));
+}
+
+#[test]
+fn candidates_follow_one_another() {
+    let mut walk = Walk::begun();
+    let asked = walk.receive(b"GET /d/ HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(asked, Asked::Open("d/index.html".to_owned()));
+    let asked = walk.step(Outcome::Missing(OpenError::NotFound));
+    assert_eq!(asked, Asked::Open("d/index.htm".to_owned()));
+    let asked = walk.step(Outcome::Found(DIRECTORY));
+    assert_eq!(asked, Asked::Open("d".to_owned()));
+    let asked = walk.step(Outcome::Found(DIRECTORY));
+    assert_eq!(asked, Asked::Receive(KEEPALIVE, true));
+    assert_eq!(walk.status(), "403");
+}
+
+#[test]
+fn a_header_deadline_is_not_renewed() {
+    let mut walk = Walk::begun();
+    walk.receive(b"G");
+    walk.now += SECOND;
+    assert_eq!(walk.receive(b"E"), Asked::Receive(HEADER - SECOND, false));
+    walk.now += SECOND;
+    assert_eq!(
+        walk.receive(b"T"),
+        Asked::Receive(HEADER - 2 * SECOND, false)
+    );
+    assert_eq!(
+        walk.step(Outcome::TimedOut),
+        Asked::Close(CloseReason::RequestTimeout, Manner::Linger)
+    );
+    assert_eq!(walk.status(), "408");
+}
+
+#[test]
+fn an_empty_line_does_not_renew_the_idle_deadline() {
+    let mut walk = Walk::begun();
+    walk.now += SECOND;
+    assert_eq!(walk.receive(b"\r"), Asked::Receive(HEADER - SECOND, true));
+    assert_eq!(walk.receive(b"\n"), Asked::Receive(HEADER - SECOND, true));
+    assert_eq!(
+        walk.receive(b"\r"),
+        Asked::Close(CloseReason::Refused("rfc9112-3 method"), Manner::Linger)
+    );
+}
+
+#[test]
+fn silence_in_each_state() {
+    for (state, reason, status) in [
+        ("AwaitRequest", CloseReason::Idle, ""),
+        ("AwaitHead", CloseReason::RequestTimeout, "408"),
+        ("AwaitBody", CloseReason::RequestTimeout, "408"),
+    ] {
+        let mut walk = at(state);
+        let asked = walk.step(Outcome::TimedOut);
+        assert!(matches!(asked, Asked::Close(found, _) if found == reason));
+        assert_eq!(walk.output.is_empty(), status.is_empty());
+        if !status.is_empty() {
+            assert_eq!(walk.status(), status);
+        }
+    }
+}
+
+#[test]
+fn the_peer_finishes_in_each_state() {
+    for (state, reason) in [
+        ("AwaitRequest", CloseReason::PeerClosed),
+        ("AwaitHead", CloseReason::CutShort),
+        ("AwaitBody", CloseReason::CutShort),
+    ] {
+        let mut walk = at(state);
+        let asked = walk.step(Outcome::PeerFinished);
+        assert_eq!(asked, Asked::Close(reason, Manner::AtOnce), "{state}");
+        assert!(walk.output.is_empty(), "{state}");
+    }
+}
+
+#[test]
+fn long_output_is_flushed_before_the_next_request() {
+    let mut walk = Walk::begun();
+    walk.output.push(&[0; Output::ENOUGH]);
+    walk.input.push(OPTIONS);
+    assert_eq!(walk.receive(GET), Asked::Flush);
+    assert_eq!(walk.state(), "AwaitFlush");
+    assert_eq!(walk.activity.requests, 1);
+    walk.output.advance(usize::MAX);
+    assert_eq!(walk.step(Outcome::Flushed), Asked::Open("a".to_owned()));
+}
+
+#[test]
+fn a_break_leads_to_closed_from_everywhere() {
+    for state in [
+        "New",
+        "AwaitRequest",
+        "AwaitHead",
+        "AwaitBody",
+        "AwaitFile",
+        "AwaitSent",
+        "AwaitFlush",
+    ] {
+        let mut walk = at(state);
+        let logged = walk.log.len();
+        let broken = Outcome::Broken {
+            sent: 3,
+            reason: CloseReason::WriteStalled,
+        };
+        assert_eq!(
+            walk.step(broken),
+            Asked::Close(CloseReason::WriteStalled, Manner::AtOnce)
+        );
+        assert_eq!(walk.state(), "Closed");
+        let line = String::from_utf8_lossy(&walk.log[logged..]).into_owned();
+        assert_eq!(line.contains("\" 200 3 "), state == "AwaitSent", "{state}");
+    }
+}
+
+#[test]
+fn an_outcome_nobody_asked_for_ends_the_connection() {
+    let outcomes = [
+        Outcome::Connected,
+        Outcome::Received,
+        Outcome::PeerFinished,
+        Outcome::TimedOut,
+        Outcome::Flushed,
+        Outcome::Found(FILE),
+        Outcome::Missing(OpenError::NotFound),
+        Outcome::Sent,
+    ];
+    let reading = [Outcome::Received, Outcome::PeerFinished, Outcome::TimedOut];
+    for (state, fitting) in [
+        ("New", &[Outcome::Connected][..]),
+        ("AwaitRequest", &reading),
+        ("AwaitHead", &reading),
+        ("AwaitBody", &reading),
+        (
+            "AwaitFile",
+            &[Outcome::Found(FILE), Outcome::Missing(OpenError::NotFound)],
+        ),
+        ("AwaitSent", &[Outcome::Sent]),
+        ("AwaitFlush", &[Outcome::Flushed]),
+        ("Closed", &[]),
+    ] {
+        for outcome in outcomes {
+            let asked = at(state).step(outcome);
+            let internal = Asked::Close(CloseReason::Internal, Manner::AtOnce);
+            assert_eq!(
+                asked == internal,
+                !fitting.contains(&outcome),
+                "{outcome:?} in {state}: {asked:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_draining_worker_answers_what_has_begun() {
+    let mut walk = Walk::begun();
+    walk.draining = true;
+    assert_eq!(walk.receive(GET), Asked::Open("a".to_owned()));
+    walk.step(Outcome::Found(FILE));
+    assert!(String::from_utf8_lossy(walk.output.unsent()).contains("Connection: close\r\n"));
+    assert_eq!(
+        walk.step(Outcome::Sent),
+        Asked::Close(CloseReason::Draining, Manner::AtOnce)
+    );
+    let mut idle = at("AwaitRequest");
+    idle.draining = true;
+    assert_eq!(
+        idle.step(Outcome::TimedOut),
+        Asked::Close(CloseReason::Draining, Manner::AtOnce)
+    );
+}
+
+#[test]
+fn unread_octets_make_the_close_careful() {
+    let mut walk = Walk::begun();
+    walk.input.push(b"GET /a HTTP/1.0\r\n\r\n");
+    walk.receive(b"more");
+    walk.step(Outcome::Found(FILE));
+    assert_eq!(
+        walk.step(Outcome::Sent),
+        Asked::Close(CloseReason::Complete, Manner::Linger)
+    );
+}
+
+#[test]
+fn a_connection_is_small() {
+    assert!(
+        size_of::<Connection>() <= 160,
+        "{} octets",
+        size_of::<Connection>()
+    );
+}
