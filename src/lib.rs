@@ -3,3 +3,4 @@
 pub mod calendar;
 pub mod config;
 pub mod protocol;
+pub mod sys;

@@ -1,0 +1,80 @@
+//! fork(2), _exit(2), close_range(2).
+
+use super::check;
+use nix::unistd::Pid;
+use std::convert::Infallible;
+use std::io;
+use std::os::fd::RawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Makes a copy of this process, which runs `child` and nothing else: it never
+/// comes back into the frames of its parent, not even by a panic.
+///
+/// That this is safe rests on one check: a process that has a single thread
+/// while this very thread looks cannot have another one when it forks. With
+/// two, the child would inherit the other's locks, held for ever.
+///
+/// # Errors
+/// EAGAIN and ENOMEM of fork(2); `Other` where another thread exists.
+pub fn fork_into(child: impl FnOnce() -> Infallible) -> io::Result<Pid> {
+    if threads()? != 1 {
+        return Err(io::Error::other("fork from a process with several threads"));
+    }
+    // SAFETY: this is the only thread, as was just checked.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => match catch_unwind(AssertUnwindSafe(child)) {
+            Ok(never) => match never {},
+            Err(_) => exit(PANICKED),
+        },
+        pid => Ok(Pid::from_raw(pid)),
+    }
+}
+
+/// The exit status of a forked process that panicked, as std has it.
+pub const PANICKED: i32 = 101;
+
+/// How many threads this process has: the link count of its task directory,
+/// less `.` and `..` (proc(5)); one system call.
+fn threads() -> io::Result<u64> {
+    let tasks = nix::sys::stat::stat("/proc/self/task")?;
+    Ok(u64::from(tasks.st_nlink as u32).saturating_sub(2))
+}
+
+/// Leaves at once: no destructor, no buffer, no atexit(3) handler runs, which
+/// is what a forked copy owes the process it was copied from.
+pub fn exit(code: i32) -> ! {
+    // SAFETY: _exit takes no pointer and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Closes every descriptor from 3 upward but those in `keep` (close_range(2)).
+///
+/// For a fresh fork, whose copies of the master's descriptors nobody will use
+/// or drop: values that own them must be forgotten, not dropped.
+pub fn close_all_but(keep: &mut [RawFd]) {
+    keep.sort_unstable();
+    let mut from: libc::c_uint = 3;
+    for fd in keep
+        .iter()
+        .filter_map(|&fd| libc::c_uint::try_from(fd).ok())
+    {
+        if fd > from {
+            close_range(from, fd - 1);
+        }
+        from = from.max(fd + 1);
+    }
+    close_range(from, libc::c_uint::MAX);
+}
+
+fn close_range(first: libc::c_uint, last: libc::c_uint) {
+    // SAFETY: no pointer is passed; that nobody uses these numbers any more is
+    // the contract of `close_all_but`. The call cannot fail for first <= last.
+    let _ = check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } as libc::c_int);
+}
+
+/// Arms SIGALRM for `seconds` from now; 0 disarms (alarm(2)).
+pub fn alarm(seconds: u32) {
+    // SAFETY: alarm takes no pointer and cannot fail.
+    unsafe { libc::alarm(seconds) };
+}

@@ -1,0 +1,103 @@
+//! What a signal handler may do beyond setting a flag.
+//!
+//! Registration goes through signal-hook, for every signal and in every
+//! process: it always sets SA_RESTART, and a handler once installed stays.
+
+use signal_hook::SigId;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+/// What the handler of a retiring worker works with.
+#[derive(Debug)]
+pub struct Retirement<'fd> {
+    /// Set once; never cleared.
+    pub asked: Arc<AtomicBool>,
+    /// The numbers under which the worker accepts.
+    pub listeners: Vec<RawFd>,
+    /// A socket that does not listen, to put under these numbers.
+    pub parked: BorrowedFd<'fd>,
+    /// An eventfd to ring.
+    pub wake: BorrowedFd<'fd>,
+    /// alarm(2) after this many seconds: what is not finished then is cut.
+    pub patience: u32,
+    /// The same for a worker whose master is not this process any more …
+    pub orphan_patience: u32,
+    /// … but was.
+    pub master: Arc<AtomicI32>,
+}
+
+/// Registers the handler that retires a worker, without a wake-up that could
+/// be lost.
+///
+/// A worker that blocks in accept4(2) cannot look at a flag first: the signal
+/// could come between the look and the call. So the handler puts another
+/// socket under the listener's number (dup3(2)): an accept4 that is under way
+/// restarts, and an accept4 that comes later starts, on a socket that does not
+/// listen, and both return EINVAL. poll(2) on it returns at once.
+///
+/// # Errors
+/// What sigaction(2) says.
+pub fn retire_on(signal: i32, retirement: &Retirement<'_>) -> io::Result<SigId> {
+    let asked = Arc::clone(&retirement.asked);
+    let listeners = retirement.listeners.clone();
+    let parked = retirement.parked.as_raw_fd();
+    let wake = retirement.wake.as_raw_fd();
+    let (patience, orphan_patience) = (retirement.patience, retirement.orphan_patience);
+    let master = Arc::clone(&retirement.master);
+    let handler = move || {
+        if asked.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        for &listener in &listeners {
+            // SAFETY: numbers only; the worker owns all of them until it exits.
+            unsafe { libc::dup3(parked, listener, libc::O_CLOEXEC) };
+        }
+        ring(wake);
+        let orphaned = nix::unistd::getppid().as_raw() != master.load(Ordering::Relaxed);
+        super::process::alarm(if orphaned {
+            orphan_patience.min(patience)
+        } else {
+            patience
+        });
+    };
+    // SAFETY: the handler calls dup3, write, getppid and alarm and touches
+    // atomics, all async-signal-safe (signal-safety(7)); it allocates nothing,
+    // and the worker never unregisters it, so its captures are never freed
+    // under it.
+    unsafe { signal_hook::low_level::register(signal, handler) }
+}
+
+/// Registers a handler that writes 1 to the eventfd `wake`.
+///
+/// # Errors
+/// What sigaction(2) says.
+pub fn ring_on(signal: i32, wake: BorrowedFd<'_>) -> io::Result<SigId> {
+    let wake = wake.as_raw_fd();
+    // SAFETY: write(2) is async-signal-safe, and errno is kept by `ring`.
+    unsafe { signal_hook::low_level::register(signal, move || ring(wake)) }
+}
+
+/// Registers a handler that does nothing, which is not the same as SIG_IGN: a
+/// program that is started later gets the default action back (execve(2)).
+///
+/// # Errors
+/// What sigaction(2) says.
+pub fn ignore(signal: i32) -> io::Result<SigId> {
+    // SAFETY: the handler does nothing.
+    unsafe { signal_hook::low_level::register(signal, || {}) }
+}
+
+/// Adds 1 to an eventfd. A full counter is as good as a rung bell.
+fn ring(eventfd: RawFd) {
+    let one = 1u64.to_ne_bytes();
+    // SAFETY: errno's location is this thread's own.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above; the pointer is valid for the thread's life.
+    let kept = unsafe { *errno };
+    // SAFETY: the pointer is to 8 live bytes, which is what an eventfd takes.
+    unsafe { libc::write(eventfd, one.as_ptr().cast(), one.len()) };
+    // SAFETY: as above.
+    unsafe { *errno = kept };
+}

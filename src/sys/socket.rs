@@ -1,0 +1,189 @@
+//! Socket calls that nix and socket2 lack, or that they give in a form which
+//! costs a second call.
+
+use super::check;
+use socket2::{SockAddr, SockAddrStorage};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// Takes one connection off the queue (accept4(2)), close-on-exec, and
+/// non-blocking if asked. The address is `None` for a unix socket.
+///
+/// # Errors
+/// As accept4(2): EAGAIN, ECONNABORTED, EMFILE …, and EINVAL where the socket
+/// does not listen (any more).
+pub fn accept(
+    listener: BorrowedFd<'_>,
+    nonblocking: bool,
+) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+    let mut storage = SockAddrStorage::zeroed();
+    let mut length = storage.size_of();
+    let flags = libc::SOCK_CLOEXEC | if nonblocking { libc::SOCK_NONBLOCK } else { 0 };
+    // SAFETY: the address pointer is to `length` bytes of live, aligned storage.
+    let raw = unsafe {
+        libc::accept4(
+            listener.as_raw_fd(),
+            (&raw mut storage).cast(),
+            &mut length,
+            flags,
+        )
+    };
+    let raw = check(raw)?;
+    // SAFETY: the kernel just made this descriptor and nobody else knows its number.
+    let fd = unsafe { OwnedFd::from_raw_fd(raw) };
+    // SAFETY: accept4 filled the first `length` bytes with an address of its family.
+    let address = unsafe { SockAddr::new(storage, length) };
+    Ok((fd, address.as_socket()))
+}
+
+/// Receives into `room`; 0 is the peer's end of file. With `wait`, for as long
+/// as SO_RCVTIMEO grants; without, not at all.
+///
+/// # Errors
+/// As recv(2); EAGAIN where nothing came in time.
+pub fn receive(socket: BorrowedFd<'_>, room: &mut [u8], wait: bool) -> io::Result<usize> {
+    let flags = if wait { 0 } else { libc::MSG_DONTWAIT };
+    // SAFETY: pointer and length are those of the one live slice.
+    let count = unsafe {
+        libc::recv(
+            socket.as_raw_fd(),
+            room.as_mut_ptr().cast(),
+            room.len(),
+            flags,
+        )
+    };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// Sends what the kernel takes now; never waits, never raises SIGPIPE.
+/// `more` says that more follows at once (MSG_MORE).
+///
+/// # Errors
+/// As send(2); EAGAIN where the kernel's buffer is full.
+pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
+    // SAFETY: pointer and length are those of the one live slice.
+    let count = unsafe {
+        libc::send(
+            socket.as_raw_fd(),
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            flags,
+        )
+    };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// Puts a duplicate of `parked` under the number of `listener` (dup3(2)). Who
+/// owns the number goes on owning it, with another socket behind it.
+///
+/// # Errors
+/// As dup3(2).
+pub fn put_under(parked: BorrowedFd<'_>, listener: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: numbers only; the replaced descriptor stays open, and owned by
+    // the same owner, so that no number dangles.
+    check(unsafe { libc::dup3(parked.as_raw_fd(), listener.as_raw_fd(), libc::O_CLOEXEC) })
+        .map(drop)
+}
+
+/// Refuses new handshakes on a listener and leaves its queue alone: a classic
+/// BPF filter that drops segments with SYN and without ACK (socket(7),
+/// SO_ATTACH_FILTER). The client's kernel retransmits; once the socket is
+/// closed it learns that the connection is refused.
+///
+/// # Errors
+/// As setsockopt(2).
+pub fn refuse_handshakes(listener: BorrowedFd<'_>) -> io::Result<()> {
+    // The filter sees the TCP header at offset 0; octet 13 holds the flags.
+    let program = [
+        libc::sock_filter {
+            code: 0x30,
+            jt: 0,
+            jf: 0,
+            k: 13,
+        }, // load byte 13
+        libc::sock_filter {
+            code: 0x54,
+            jt: 0,
+            jf: 0,
+            k: 0x12,
+        }, // keep SYN and ACK
+        libc::sock_filter {
+            code: 0x15,
+            jt: 0,
+            jf: 1,
+            k: 0x02,
+        }, // SYN alone?
+        libc::sock_filter {
+            code: 0x06,
+            jt: 0,
+            jf: 0,
+            k: 0,
+        }, // drop
+        libc::sock_filter {
+            code: 0x06,
+            jt: 0,
+            jf: 0,
+            k: 0x0004_0000,
+        }, // keep all of it
+    ];
+    attach(listener, libc::SO_ATTACH_FILTER, &program)
+}
+
+/// Steers the new connections of a SO_REUSEPORT group to its members
+/// `0..members`, by a hash of the four-tuple where there are several
+/// (SO_ATTACH_REUSEPORT_CBPF, socket(7)). Members from `members` on get none.
+///
+/// # Errors
+/// As setsockopt(2).
+pub fn steer(member: BorrowedFd<'_>, members: u32) -> io::Result<()> {
+    let program = [
+        libc::sock_filter {
+            code: 0x20,
+            jt: 0,
+            jf: 0,
+            k: SKF_AD_RXHASH,
+        }, // load the flow hash
+        libc::sock_filter {
+            code: 0x94,
+            jt: 0,
+            jf: 0,
+            k: members.max(1),
+        }, // modulo
+        libc::sock_filter {
+            code: 0x16,
+            jt: 0,
+            jf: 0,
+            k: 0,
+        }, // return it
+    ];
+    attach(member, libc::SO_ATTACH_REUSEPORT_CBPF, &program)
+}
+
+/// `SKF_AD_OFF + SKF_AD_RXHASH` of <linux/filter.h>.
+const SKF_AD_RXHASH: u32 = (-0x1000i32 + 32) as u32;
+
+fn attach(
+    socket: BorrowedFd<'_>,
+    option: libc::c_int,
+    program: &[libc::sock_filter],
+) -> io::Result<()> {
+    let request = libc::sock_fprog {
+        len: program.len() as u16,
+        filter: program.as_ptr().cast_mut(),
+    };
+    let size = size_of::<libc::sock_fprog>() as libc::socklen_t;
+    // SAFETY: `request` is live, `size` long, and points to `len` instructions
+    // that outlive the call; the kernel copies them and writes nothing.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            (&raw const request).cast(),
+            size,
+        )
+    };
+    check(result).map(drop)
+}
