@@ -3,4 +3,5 @@
 pub mod calendar;
 pub mod config;
 pub mod protocol;
+pub mod scoreboard;
 pub mod sys;
