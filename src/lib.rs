@@ -2,6 +2,8 @@
 
 pub mod calendar;
 pub mod config;
+pub mod log;
+pub mod net;
 pub mod protocol;
 pub mod scoreboard;
 pub mod sys;

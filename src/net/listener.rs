@@ -1,0 +1,309 @@
+//! One listening socket: made once, by the master, and inherited by workers.
+
+use crate::config::Listen;
+use crate::sys;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// A bound socket that listens. Dropping it closes this process's share of it
+/// and removes the file of a unix socket that is still ours.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    local: Listen,
+    file: Option<SocketFile>,
+}
+
+/// The file that a unix socket left, and which one it was.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+/// Why an address cannot be listened on: the call, the address, the errno.
+#[derive(Debug)]
+pub struct BindError {
+    call: &'static str,
+    listen: Listen,
+    /// What the kernel said.
+    pub error: io::Error,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reason = match self.error.kind() {
+            io::ErrorKind::AddrInUse => "address already in use".to_owned(),
+            io::ErrorKind::AddrNotAvailable => "no such address on this machine".to_owned(),
+            io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+            _ => self.error.to_string(),
+        };
+        write!(f, "{} {}: {reason}", self.call, self.listen)
+    }
+}
+
+impl std::error::Error for BindError {}
+
+impl Listener {
+    /// Binds and listens. With `reuseport` the socket joins the group of its
+    /// address (socket(7), SO_REUSEPORT).
+    ///
+    /// TCP_NODELAY is set here, where every accepted socket inherits it, so
+    /// that it costs no call a connection.
+    ///
+    /// # Errors
+    /// Which of socket(2), setsockopt(2), bind(2) or listen(2) refused, and why.
+    pub fn bind(listen: &Listen, backlog: u32, reuseport: bool) -> Result<Self, BindError> {
+        let step = |call| {
+            move |error| BindError {
+                call,
+                listen: listen.clone(),
+                error,
+            }
+        };
+        let (socket, file) = match listen {
+            Listen::Tcp { address, v6only } => (tcp(*address, *v6only, reuseport, &step)?, None),
+            Listen::Unix { path, mode } => {
+                let socket =
+                    Socket::new(Domain::UNIX, Type::STREAM, None).map_err(step("socket"))?;
+                let file = bind_unix(&socket, path, *mode).map_err(step("bind"))?;
+                (socket, Some(file))
+            }
+        };
+        let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+        socket.listen(backlog).map_err(step("listen"))?;
+        let local = match listen {
+            Listen::Tcp { address, v6only } => {
+                let bound = socket.local_addr().map_err(step("getsockname"))?;
+                Listen::Tcp {
+                    address: bound.as_socket().unwrap_or(*address),
+                    v6only: *v6only,
+                }
+            }
+            Listen::Unix { .. } => listen.clone(),
+        };
+        Ok(Self {
+            socket,
+            local,
+            file,
+        })
+    }
+
+    /// Fails if the address is taken, by a SO_REUSEPORT group too: such a
+    /// group lets any process of the same user join, and would share our
+    /// clients with a second instance without a word.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    pub fn probe(listen: &Listen) -> Result<(), BindError> {
+        let step = |call| {
+            move |error| BindError {
+                call,
+                listen: listen.clone(),
+                error,
+            }
+        };
+        match listen {
+            Listen::Tcp { address, v6only } => tcp(*address, *v6only, false, &step).map(drop),
+            Listen::Unix { .. } => Ok(()),
+        }
+    }
+
+    /// Where it listens: with the port that the kernel chose.
+    pub fn local(&self) -> &Listen {
+        &self.local
+    }
+
+    /// Whether accept4(2) on it returns EAGAIN instead of waiting. The flag
+    /// belongs to the socket, not to a process: all its workers see it.
+    ///
+    /// # Errors
+    /// As fcntl(2).
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        let flags = OFlag::from_bits_retain(fcntl(&self.socket, FcntlArg::F_GETFL)?);
+        let mut wanted = flags;
+        wanted.set(OFlag::O_NONBLOCK, nonblocking);
+        if wanted != flags {
+            fcntl(&self.socket, FcntlArg::F_SETFL(wanted))?;
+        }
+        Ok(())
+    }
+
+    /// Lets no new client begin, and keeps those in the queue.
+    ///
+    /// # Errors
+    /// As setsockopt(2).
+    pub fn refuse_handshakes(&self) -> io::Result<()> {
+        match self.local {
+            Listen::Tcp { .. } => sys::socket::refuse_handshakes(self.socket.as_fd()),
+            // There is no handshake to drop: taking the name away does it.
+            Listen::Unix { .. } => {
+                if let Some(file) = &self.file {
+                    file.remove();
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(file) = &self.file {
+            file.remove();
+        }
+    }
+}
+
+impl SocketFile {
+    /// Removes the file unless another process has put its own there.
+    fn remove(&self) {
+        let now = std::fs::symlink_metadata(&self.path);
+        if now.is_ok_and(|found| (found.dev(), found.ino()) == self.identity) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn tcp<E>(
+    address: SocketAddr,
+    v6only: bool,
+    reuseport: bool,
+    step: &impl Fn(&'static str) -> E,
+) -> Result<Socket, BindError>
+where
+    E: FnOnce(io::Error) -> BindError,
+{
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )
+    .map_err(step("socket"))?;
+    socket
+        .set_reuse_address(true)
+        .map_err(step("SO_REUSEADDR"))?;
+    if reuseport {
+        socket.set_reuse_port(true).map_err(step("SO_REUSEPORT"))?;
+    }
+    if address.is_ipv6() {
+        socket.set_only_v6(v6only).map_err(step("IPV6_V6ONLY"))?;
+    }
+    socket.set_tcp_nodelay(true).map_err(step("TCP_NODELAY"))?;
+    socket.bind(&address.into()).map_err(step("bind"))?;
+    Ok(socket)
+}
+
+/// Binds a unix socket: a file that nobody listens on any more is no obstacle.
+fn bind_unix(socket: &Socket, path: &Path, mode: u32) -> io::Result<SocketFile> {
+    let address = SockAddr::unix(path)?;
+    if let Err(error) = socket.bind(&address) {
+        if error.kind() != io::ErrorKind::AddrInUse || !is_stale(path, &address) {
+            return Err(error);
+        }
+        std::fs::remove_file(path)?;
+        socket.bind(&address)?;
+    }
+    // Nobody can connect before listen(2), so the mode is right in time.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    let metadata = std::fs::symlink_metadata(path)?;
+    Ok(SocketFile {
+        path: path.to_owned(),
+        identity: (metadata.dev(), metadata.ino()),
+    })
+}
+
+/// Whether `path` is a socket that refuses connections: its owner is gone.
+fn is_stale(path: &Path, address: &SockAddr) -> bool {
+    let is_socket =
+        std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    let refused = || -> io::Result<bool> {
+        let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        probe.set_nonblocking(true)?;
+        Ok(
+            matches!(probe.connect(address), Err(error) if error.kind() == io::ErrorKind::ConnectionRefused),
+        )
+    };
+    is_socket && refused().unwrap_or(false)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn loopback() -> Listen {
+        Listen::Tcp {
+            address: "127.0.0.1:0".parse().unwrap(),
+            v6only: true,
+        }
+    }
+
+    #[test]
+    fn port_zero_becomes_a_port() {
+        let listener = Listener::bind(&loopback(), 5, false).unwrap();
+        assert!(matches!(listener.local(), Listen::Tcp { address, .. } if address.port() != 0));
+    }
+
+    #[test]
+    fn a_taken_address_is_refused_by_name_even_in_a_reuseport_group() {
+        let first = Listener::bind(&loopback(), 5, true).unwrap();
+        let error = Listener::probe(first.local()).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!("bind {}: address already in use", first.local())
+        );
+        Listener::bind(first.local(), 5, true).unwrap();
+    }
+
+    #[test]
+    fn a_stale_unix_socket_is_replaced_and_a_living_one_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        let listen = Listen::Unix {
+            path: path.clone(),
+            mode: 0o600,
+        };
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists(), "std leaves the file: now it is stale");
+        let listener = Listener::bind(&listen, 5, false).unwrap();
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert!(Listener::bind(&listen, 5, false).is_err());
+        drop(listener);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_that_is_no_socket_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("precious");
+        std::fs::write(&path, "data").unwrap();
+        assert!(
+            Listener::bind(
+                &Listen::Unix {
+                    path: path.clone(),
+                    mode: 0o600
+                },
+                5,
+                false
+            )
+            .is_err()
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), b"data");
+    }
+}

@@ -1,0 +1,9 @@
+//! Sockets: how they are made, kept over reloads, and given up.
+
+pub mod listener;
+pub mod set;
+pub mod stream;
+
+pub use listener::{BindError, Listener};
+pub use set::ListenerSet;
+pub use stream::Stream;

@@ -1,0 +1,109 @@
+//! A connected socket, and the timeouts that the kernel keeps for it.
+
+use crate::sys;
+use nix::sys::sendfile::sendfile;
+use nix::sys::socket::{Shutdown, setsockopt, shutdown, sockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+/// A client's socket.
+#[derive(Debug)]
+pub struct Stream {
+    fd: OwnedFd,
+    /// SO_RCVTIMEO as it was last set; zero is never.
+    receive_timeout: Duration,
+    /// SO_SNDTIMEO likewise.
+    send_timeout: Duration,
+}
+
+impl Stream {
+    /// How much later than asked a blocking receive may give up; what lies
+    /// within is not worth a system call.
+    const SLACK: Duration = Duration::from_millis(20);
+
+    /// Takes over an accepted socket.
+    pub fn new(fd: OwnedFd) -> Self {
+        Self {
+            fd,
+            receive_timeout: Duration::ZERO,
+            send_timeout: Duration::ZERO,
+        }
+    }
+
+    /// Receives what is there now.
+    ///
+    /// # Errors
+    /// As recv(2); `WouldBlock` where nothing is.
+    pub fn receive(&self, room: &mut [u8]) -> io::Result<usize> {
+        sys::socket::receive(self.fd.as_fd(), room, false)
+    }
+
+    /// Receives, waiting up to `patience` where the socket blocks.
+    ///
+    /// SO_RCVTIMEO is set only if the one in force would be too long, so that
+    /// a client that keeps its pace costs no call but recv(2) itself. It may
+    /// therefore give up *before* `patience`: the caller looks at its deadline
+    /// and comes again.
+    ///
+    /// # Errors
+    /// As recv(2); `WouldBlock` where nothing came, `Interrupted` for a signal.
+    pub fn receive_within(&mut self, room: &mut [u8], patience: Duration) -> io::Result<usize> {
+        let patience = patience.max(Duration::from_millis(1));
+        let current = self.receive_timeout;
+        if current.is_zero() || current > patience + Self::SLACK {
+            setsockopt(&self.fd, sockopt::ReceiveTimeout, &timeval(patience))?;
+            self.receive_timeout = patience;
+        }
+        sys::socket::receive(self.fd.as_fd(), room, true)
+    }
+
+    /// Sends what the kernel takes now; `more` follows at once.
+    ///
+    /// # Errors
+    /// As send(2); `WouldBlock` where it takes nothing.
+    pub fn send(&self, bytes: &[u8], more: bool) -> io::Result<usize> {
+        sys::socket::send(self.fd.as_fd(), bytes, more)
+    }
+
+    /// Sends from a file (sendfile(2)); 0 is the end of the file. A blocking
+    /// socket waits for room, at most `stall` without progress.
+    ///
+    /// # Errors
+    /// As sendfile(2); `WouldBlock` where the kernel takes nothing (in time).
+    pub fn send_file(
+        &mut self,
+        file: &File,
+        offset: u64,
+        count: usize,
+        stall: Option<Duration>,
+    ) -> io::Result<usize> {
+        if let Some(stall) = stall.filter(|stall| self.send_timeout != *stall) {
+            setsockopt(&self.fd, sockopt::SendTimeout, &timeval(stall))?;
+            self.send_timeout = stall;
+        }
+        let mut offset =
+            i64::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW))?;
+        Ok(sendfile(&self.fd, file, Some(&mut offset), count)?)
+    }
+
+    /// Says that no more will come from us (FIN).
+    ///
+    /// # Errors
+    /// As shutdown(2).
+    pub fn finish(&self) -> io::Result<()> {
+        Ok(shutdown(self.fd.as_raw_fd(), Shutdown::Write)?)
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+fn timeval(duration: Duration) -> TimeVal {
+    TimeVal::microseconds(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
+}
