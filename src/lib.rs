@@ -2,6 +2,7 @@
 
 pub mod calendar;
 pub mod config;
+pub mod driver;
 pub mod log;
 pub mod net;
 pub mod protocol;

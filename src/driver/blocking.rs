@@ -1,0 +1,230 @@
+//! One connection at a time: `prefork`, each thread of `threads` and each
+//! child of `fork` run this.
+//!
+//! It waits in the call it wants to make: accept4(2) for a client, recv(2)
+//! with SO_RCVTIMEO for bytes. An accept4 on a shared socket is the fairest
+//! way to share a queue, wakes one worker a client and no other, and is what a
+//! reader of strace expects to see. poll(2) comes in only where there are
+//! several things to wait for.
+
+use super::accept::{Accepted, accept};
+use super::connection::{Connection, Want};
+use super::{Duty, Lane, Leave};
+use crate::net::Stream;
+use crate::protocol::{CloseReason, Peer};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+/// How long a worker that is out of descriptors waits before it tries again.
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
+/// How long the last owner of a queue waits for handshakes that were under way
+/// when new ones began to be refused: a round trip, generously.
+const STRAGGLERS: Duration = Duration::from_millis(100);
+
+/// Who must hear of a lane's comings and goings.
+pub trait Attendance {
+    /// The lane waits for a connection.
+    fn free(&self) {}
+    /// The lane has one, or waits no more.
+    fn taken(&self) {}
+    /// The lane has served this many connections and requests in all; answers
+    /// whether it may go on.
+    fn served(&self, connections: u64, requests: u64) -> bool;
+}
+
+/// A worker of the model `prefork`: one lane, in the cohort's list of the idle.
+pub fn prefork(duty: &Duty) -> Leave {
+    let Some(&row) = duty.rows.first() else {
+        return Leave::Retired;
+    };
+    let mut lane = Lane::single(duty, row, true);
+    run(duty, &mut lane, duty)
+}
+
+impl Attendance for Duty {
+    fn free(&self) {
+        self.board.set_idle(self.seat);
+    }
+
+    fn taken(&self) {
+        self.board.set_busy(self.seat);
+    }
+
+    fn served(&self, connections: u64, requests: u64) -> bool {
+        self.may_go_on(connections, requests)
+    }
+}
+
+/// Accepts and serves until the worker must leave.
+pub fn run(duty: &Duty, lane: &mut Lane<'_>, attendance: &dyn Attendance) -> Leave {
+    let (mut connections, mut requests) = (0, 0);
+    loop {
+        lane.idle();
+        attendance.free();
+        let next = next_connection(duty);
+        attendance.taken();
+        match next {
+            Ok(Some((stream, peer))) => {
+                requests += serve(stream, &peer, lane);
+                connections += 1;
+                if !attendance.served(connections, requests) {
+                    return Leave::Worn;
+                }
+            }
+            Ok(None) => break,
+            Err(error) => return Leave::Sick(error),
+        }
+    }
+    empty_queues(duty, lane);
+    Leave::Retired
+}
+
+/// Serves one connection to its end; answers how many requests it made.
+pub fn serve(stream: Stream, peer: &Peer, lane: &mut Lane<'_>) -> u64 {
+    lane.look_at_clock();
+    lane.begin(peer);
+    let before = lane.activity.requests;
+    let mut connection = Connection::new(stream, peer, lane, true);
+    let reason = loop {
+        let want = connection.drive(lane);
+        match want {
+            Want::Closed(reason) => break reason,
+            Want::Read { deadline } => {
+                lane.set_deadline(Some(deadline));
+                // Whoever may wait long has its lines written first.
+                lane.write_log();
+                connection.receive(lane, Some(deadline));
+            }
+            Want::Write { deadline } | Want::Either { deadline } => {
+                lane.set_deadline(Some(deadline));
+                let both = matches!(want, Want::Either { .. });
+                if wait(connection.as_fd(), both, deadline, lane) {
+                    connection.receive(lane, None);
+                }
+            }
+        }
+        connection.expire(lane);
+    };
+    report(peer, reason);
+    connection.recycle(lane);
+    lane.write_log();
+    lane.row.tick(lane.now);
+    lane.activity.requests - before
+}
+
+/// Says why a connection ended, for those who ask for debug lines.
+pub(super) fn report(peer: &Peer, reason: CloseReason) {
+    match reason {
+        CloseReason::Refused(rule) => log::debug!("{peer}: closed: refused: {rule}"),
+        CloseReason::Internal | CloseReason::Truncated => {
+            log::warn!("{peer}: closed: {}", reason.name());
+        }
+        CloseReason::Complete
+        | CloseReason::PeerClosed
+        | CloseReason::CutShort
+        | CloseReason::Idle
+        | CloseReason::RequestTimeout
+        | CloseReason::WriteStalled
+        | CloseReason::Reset
+        | CloseReason::RequestLimit
+        | CloseReason::Draining
+        | CloseReason::Overflow => log::debug!("{peer}: closed: {}", reason.name()),
+    }
+}
+
+/// Waits for room to write, or for bytes too; answers whether there are bytes.
+fn wait(socket: BorrowedFd<'_>, both: bool, deadline: Instant, lane: &mut Lane<'_>) -> bool {
+    let mut events = PollFlags::POLLOUT;
+    events.set(PollFlags::POLLIN, both);
+    let mut ready = [PollFd::new(socket, events)];
+    let patience = deadline.saturating_duration_since(lane.now);
+    // A failure but EINTR cannot happen with one good descriptor; the next
+    // call on it would tell.
+    let _ = poll(&mut ready, timeout(patience));
+    lane.look_at_clock();
+    ready[0]
+        .revents()
+        .is_some_and(|found| found.contains(PollFlags::POLLIN))
+}
+
+/// Rounded up, so that a deadline has passed when the wait is over.
+pub(super) fn timeout(patience: Duration) -> PollTimeout {
+    let milliseconds = patience.as_micros().div_ceil(1000);
+    i32::try_from(milliseconds)
+        .ok()
+        .and_then(|ms| PollTimeout::try_from(ms).ok())
+        .unwrap_or(PollTimeout::MAX)
+}
+
+/// The next client, or `None` once the worker is told to retire.
+fn next_connection(duty: &Duty) -> io::Result<Option<(Stream, Peer)>> {
+    // Every pass begins at another listener, so that none can starve the rest.
+    let mut first = 0;
+    loop {
+        if duty.is_retired() {
+            return Ok(None);
+        }
+        first += 1;
+        for index in 0..duty.listeners.len() {
+            let listener = &duty.listeners[(first + index) % duty.listeners.len()];
+            match accept(listener.as_fd(), false) {
+                Accepted::Connection(stream, peer) => return Ok(Some((stream, peer))),
+                Accepted::Nothing | Accepted::Again => {}
+                Accepted::Parked if duty.is_retired() => return Ok(None),
+                Accepted::Parked => return Err(Errno::EINVAL.into()),
+                Accepted::Exhausted(error) => pause(duty, &error),
+                Accepted::Sick(error) => return Err(error),
+            }
+        }
+        // Only a listener that does not block comes here: one of several, or
+        // one shared with a generation that runs an event loop.
+        let mut ready: Vec<PollFd<'_>> = duty
+            .listeners
+            .iter()
+            .map(|one| PollFd::new(one.as_fd(), PollFlags::POLLIN))
+            .collect();
+        match poll(&mut ready, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Waits a moment, or until the worker is told to retire.
+pub(super) fn pause(duty: &Duty, error: &io::Error) {
+    log::warn!(
+        "accept: {error}: waiting {} ms; clients wait in the queue",
+        PAUSE.as_millis()
+    );
+    let mut wake = [PollFd::new(duty.wake.as_fd(), PollFlags::POLLIN)];
+    let _ = poll(&mut wake, timeout(PAUSE));
+}
+
+/// Serves what waits in the queues that nobody else will empty.
+fn empty_queues(duty: &Duty, lane: &mut Lane<'_>) {
+    let owned = duty.rows.first().map_or(0, |row| row.last_owner_of());
+    for (index, queue) in duty.queues.iter().enumerate() {
+        if owned >> index & 1 == 0 {
+            continue;
+        }
+        let mut waited = false;
+        loop {
+            match accept(queue.as_fd(), false) {
+                Accepted::Connection(stream, peer) => {
+                    serve(stream, &peer, lane);
+                }
+                Accepted::Again => {}
+                Accepted::Exhausted(error) => pause(duty, &error),
+                Accepted::Nothing if !waited => {
+                    waited = true;
+                    let mut ready = [PollFd::new(queue.as_fd(), PollFlags::POLLIN)];
+                    let _ = poll(&mut ready, timeout(STRAGGLERS));
+                }
+                Accepted::Nothing | Accepted::Parked | Accepted::Sick(_) => break,
+            }
+        }
+    }
+}

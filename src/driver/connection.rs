@@ -1,0 +1,501 @@
+//! One connection: a socket, a protocol, two buffers and an open file.
+//!
+//! [`Connection::drive`] carries out what the protocol asks until the kernel
+//! has nothing for us, and says what to wait for; how to wait is the driver's
+//! business. It never waits itself, but in sendfile(2) on a blocking socket.
+//!
+//! ```text
+//!            ┌────────────── Resume(outcome) ◀───────────────┐
+//!            ▼                                               │
+//!   protocol.resume ─▶ Receiving ── bytes, end, deadline ────┤
+//!                   ─▶ Flushing ─── all sent ────────────────┤
+//!                   ─▶ Sending ──── file sent ───────────────┤
+//!                   ─▶ (open) ───── found, missing ──────────┘
+//!                   ─▶ Ending ── all sent ─▶ Lingering ─▶ Closed
+//! ```
+
+use super::Lane;
+use crate::net::Stream;
+use crate::protocol::{
+    Action, CloseReason, Ending, Facts, Input, Manner, OpenError, Outcome, Output, Peer, Protocol,
+    Turn,
+};
+use crate::scoreboard::{Counter, RowState};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
+use std::time::Instant;
+
+/// A client's connection.
+pub struct Connection {
+    stream: Stream,
+    protocol: Box<dyn Protocol>,
+    input: Input,
+    output: Output,
+    file: Option<File>,
+    stage: Stage,
+    /// When the peer must have taken something, while it takes nothing.
+    stalls_at: Option<Instant>,
+    blocking: bool,
+}
+
+/// What the connection is in the middle of.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// The protocol is to go on after this.
+    Resume(Outcome),
+    /// Waiting for bytes, and sending what is left to send meanwhile.
+    Receiving { deadline: Instant, idle: bool },
+    /// Sending all output.
+    Flushing,
+    /// Sending all output, then a range of the file.
+    Sending { offset: u64, left: u64, sent: u64 },
+    /// Sending all output, then closing.
+    Ending(Ending),
+    /// Half-closed: discarding what the peer still sends.
+    Lingering {
+        deadline: Instant,
+        budget: usize,
+        reason: CloseReason,
+    },
+    /// Over.
+    Closed(CloseReason),
+}
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Bytes from the peer, or `deadline`.
+    Read {
+        /// When to call [`Connection::expire`].
+        deadline: Instant,
+    },
+    /// Room for bytes to the peer, or `deadline`.
+    Write {
+        /// When to call [`Connection::expire`].
+        deadline: Instant,
+    },
+    /// Whichever comes first.
+    Either {
+        /// When to call [`Connection::expire`].
+        deadline: Instant,
+    },
+    /// Nothing: it is over, for this reason.
+    Closed(CloseReason),
+}
+
+/// Files up to this size are copied into the output, so that head and body
+/// leave in one call; larger ones go by sendfile(2).
+const COPIED: u64 = 16 * 1024;
+/// The most that one sendfile(2) is asked for: a sign of life between two.
+const PIECE: u64 = 4 * 1024 * 1024;
+/// What a lingering connection may still send us before we give up on it.
+const LINGER_BUDGET: usize = 256 * 1024;
+/// Octets sent in one turn after which other connections get theirs.
+const TURN: u64 = 8 * 1024 * 1024;
+
+/// What came of trying to send.
+enum Progress {
+    Done,
+    Blocked,
+    Failed,
+}
+
+impl Connection {
+    /// A connection that was just accepted.
+    pub fn new(stream: Stream, peer: &Peer, lane: &Lane<'_>, blocking: bool) -> Self {
+        Self {
+            stream,
+            protocol: lane.duty.service.connection(peer),
+            input: Input::default(),
+            output: Output::default(),
+            file: None,
+            stage: Stage::Resume(Outcome::Connected),
+            stalls_at: None,
+            blocking,
+        }
+    }
+
+    /// Goes on as far as it can without waiting.
+    pub fn drive(&mut self, lane: &mut Lane<'_>) -> Want {
+        let mut budget = TURN;
+        loop {
+            match self.stage {
+                Stage::Resume(outcome) => self.resume(outcome, lane),
+                Stage::Receiving { deadline, idle } => {
+                    return match self.send(lane, false) {
+                        Progress::Done => {
+                            lane.set_state(if idle {
+                                RowState::KeepAlive
+                            } else {
+                                RowState::Reading
+                            });
+                            self.rest(lane);
+                            Want::Read { deadline }
+                        }
+                        Progress::Blocked => Want::Either {
+                            deadline: self.stalls_at.map_or(deadline, |at| at.min(deadline)),
+                        },
+                        Progress::Failed => continue,
+                    };
+                }
+                Stage::Flushing => match self.send(lane, false) {
+                    Progress::Done => {
+                        self.stage = Stage::Resume(Outcome::Flushed);
+                        // An endless sender must let others have their turn.
+                        budget = budget.saturating_sub(Output::ENOUGH as u64);
+                        if budget == 0 {
+                            return Want::Write {
+                                deadline: lane.now + lane.duty.limits.write_timeout,
+                            };
+                        }
+                    }
+                    Progress::Blocked => return self.want_write(lane),
+                    Progress::Failed => {}
+                },
+                Stage::Sending { offset, left, sent } => match self.send(lane, left > 0) {
+                    Progress::Done => {
+                        if let Some(want) = self.send_file(lane, offset, left, sent, &mut budget) {
+                            return want;
+                        }
+                    }
+                    Progress::Blocked => return self.want_write(lane),
+                    Progress::Failed => {}
+                },
+                Stage::Ending(ending) => match self.send(lane, false) {
+                    Progress::Done => self.end(ending, lane),
+                    Progress::Blocked => return self.want_write(lane),
+                    Progress::Failed => {}
+                },
+                Stage::Lingering { deadline, .. } => {
+                    lane.set_state(RowState::Closing);
+                    return Want::Read { deadline };
+                }
+                Stage::Closed(reason) => return Want::Closed(reason),
+            }
+        }
+    }
+
+    /// Takes in what the peer sent; call [`Connection::drive`] afterwards.
+    /// With `patience_until` a blocking socket waits, at most so long.
+    pub fn receive(&mut self, lane: &mut Lane<'_>, patience_until: Option<Instant>) {
+        if !matches!(
+            self.stage,
+            Stage::Receiving { .. } | Stage::Lingering { .. }
+        ) {
+            return;
+        }
+        lane.spares.lend_input(&mut self.input);
+        let room = self.input.room();
+        if room.is_empty() {
+            self.break_off(CloseReason::Overflow);
+            return;
+        }
+        let received = match patience_until {
+            Some(deadline) => {
+                let patience = deadline.saturating_duration_since(lane.now);
+                self.stream.receive_within(room, patience)
+            }
+            None => self.stream.receive(room),
+        };
+        if patience_until.is_some() {
+            lane.look_at_clock();
+        }
+        match (received, &mut self.stage) {
+            (Err(error), _) if would_wait(&error) => {}
+            (Ok(0), Stage::Receiving { .. }) => self.stage = Stage::Resume(Outcome::PeerFinished),
+            (Ok(count), Stage::Receiving { .. }) => {
+                lane.row.add(Counter::Received, count as u64);
+                self.input.filled(count);
+                self.stage = Stage::Resume(Outcome::Received);
+            }
+            (Ok(0), Stage::Lingering { reason, .. }) => self.stage = Stage::Closed(*reason),
+            (Ok(count), Stage::Lingering { budget, reason, .. }) => {
+                *budget = budget.saturating_sub(count);
+                if *budget == 0 {
+                    self.stage = Stage::Closed(*reason);
+                }
+            }
+            (Err(_), Stage::Lingering { reason, .. }) => self.stage = Stage::Closed(*reason),
+            (_, _) => self.break_off(CloseReason::Reset),
+        }
+    }
+
+    /// The deadline of the last [`Want`] may have passed; call
+    /// [`Connection::drive`] afterwards.
+    pub fn expire(&mut self, lane: &Lane<'_>) {
+        if self.stalls_at.is_some_and(|at| at <= lane.now) {
+            self.break_off(CloseReason::WriteStalled);
+            return;
+        }
+        match self.stage {
+            Stage::Receiving { deadline, .. } if deadline <= lane.now => {
+                self.stage = Stage::Resume(Outcome::TimedOut);
+            }
+            Stage::Lingering {
+                deadline, reason, ..
+            } if deadline <= lane.now => {
+                self.stage = Stage::Closed(reason);
+            }
+            Stage::Resume(_)
+            | Stage::Receiving { .. }
+            | Stage::Flushing
+            | Stage::Sending { .. }
+            | Stage::Ending(_)
+            | Stage::Lingering { .. }
+            | Stage::Closed(_) => {}
+        }
+    }
+
+    /// Whether nothing has begun: a client between requests, or one that has
+    /// not said a word. Such a connection may be closed when we run short.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.stage, Stage::Receiving { idle: true, .. })
+    }
+
+    /// It is over: the buffers serve another.
+    pub fn recycle(mut self, lane: &mut Lane<'_>) {
+        self.input.consume(usize::MAX);
+        self.rest(lane);
+    }
+
+    /// Ends it without another word.
+    pub fn abandon(&mut self, reason: CloseReason) {
+        self.stage = Stage::Closed(reason);
+    }
+
+    /// One turn of the protocol, and the beginning of what it asks for.
+    fn resume(&mut self, outcome: Outcome, lane: &mut Lane<'_>) {
+        lane.spares.lend_output(&mut self.output);
+        let draining = lane.duty.is_retired();
+        let requests = lane.activity.requests;
+        let now = lane.now;
+        let roots = &lane.duty.roots;
+        let (wall, access_log, activity) = lane.parts();
+        let mut turn = Turn {
+            now,
+            wall,
+            draining,
+            input: &mut self.input,
+            output: &mut self.output,
+            access_log,
+            activity,
+        };
+        let action = self.protocol.resume(outcome, &mut turn);
+        let broken = matches!(outcome, Outcome::Broken { .. });
+        self.stage = match action {
+            Action::Close(ending) if !broken => Stage::Ending(ending),
+            Action::Close(ending) => Stage::Closed(ending.reason),
+            _ if broken => Stage::Closed(CloseReason::Internal),
+            Action::Receive { deadline, idle } => Stage::Receiving { deadline, idle },
+            Action::Flush => Stage::Flushing,
+            Action::Open { root, path } => Stage::Resume(match roots.find(root, path) {
+                Ok((file, facts)) => found(&mut self.file, file, facts),
+                Err(error) => missing(&mut self.file, error),
+            }),
+            Action::SendFile { offset, length } if length <= COPIED => Stage::Resume(
+                match copy_file(self.file.take(), &mut self.output, offset, length) {
+                    Some(()) => Outcome::Sent,
+                    None => Outcome::Broken {
+                        sent: 0,
+                        reason: CloseReason::Truncated,
+                    },
+                },
+            ),
+            Action::SendFile { offset, length } => Stage::Sending {
+                offset,
+                left: length,
+                sent: 0,
+            },
+        };
+        let begun = lane.activity.requests - requests;
+        if begun > 0 {
+            lane.row.add(Counter::Requests, begun);
+            lane.show_activity();
+        }
+        lane.write_log_if_long();
+    }
+
+    /// Sends output until it is gone or the kernel takes no more.
+    fn send(&mut self, lane: &mut Lane<'_>, more: bool) -> Progress {
+        while !self.output.is_empty() {
+            lane.set_state(RowState::Writing);
+            match self.stream.send(self.output.unsent(), more) {
+                Ok(count) => {
+                    lane.row.add(Counter::Sent, count as u64);
+                    self.output.advance(count);
+                    self.stalls_at = None;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if would_wait(&error) => {
+                    self.stalls_at
+                        .get_or_insert(lane.now + lane.duty.limits.write_timeout);
+                    return Progress::Blocked;
+                }
+                Err(_) => {
+                    self.break_off(CloseReason::Reset);
+                    return Progress::Failed;
+                }
+            }
+        }
+        Progress::Done
+    }
+
+    /// Sends a piece of the file; `None` means go on driving.
+    fn send_file(
+        &mut self,
+        lane: &mut Lane<'_>,
+        offset: u64,
+        left: u64,
+        sent: u64,
+        budget: &mut u64,
+    ) -> Option<Want> {
+        if left == 0 {
+            self.file = None;
+            self.stage = Stage::Resume(Outcome::Sent);
+            return None;
+        }
+        let Some(file) = &self.file else {
+            self.break_off(CloseReason::Internal);
+            return None;
+        };
+        let stall = self.blocking.then_some(lane.duty.limits.write_timeout);
+        match self
+            .stream
+            .send_file(file, offset, left.min(PIECE) as usize, stall)
+        {
+            Ok(0) => self.break_off(CloseReason::Truncated),
+            Ok(count) => {
+                let count = count as u64;
+                lane.row.add(Counter::Sent, count);
+                self.stalls_at = None;
+                self.stage = Stage::Sending {
+                    offset: offset + count,
+                    left: left - count,
+                    sent: sent + count,
+                };
+                if self.blocking {
+                    lane.look_at_clock();
+                    lane.row.tick(lane.now);
+                    lane.set_state(RowState::Writing);
+                }
+                *budget = budget.saturating_sub(count);
+                if *budget == 0 && left > count {
+                    return Some(Want::Write {
+                        deadline: lane.now + lane.duty.limits.write_timeout,
+                    });
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if would_wait(&error) && self.blocking => {
+                self.break_off(CloseReason::WriteStalled);
+            }
+            Err(error) if would_wait(&error) => {
+                self.stalls_at
+                    .get_or_insert(lane.now + lane.duty.limits.write_timeout);
+                return Some(self.want_write(lane));
+            }
+            Err(error) if is_peer_gone(&error) => self.break_off(CloseReason::Reset),
+            Err(_) => self.break_off(CloseReason::Internal),
+        }
+        None
+    }
+
+    /// All is sent: close at once, or half-close and drain.
+    fn end(&mut self, ending: Ending, lane: &Lane<'_>) {
+        self.stage = match ending.manner {
+            Manner::AtOnce => Stage::Closed(ending.reason),
+            Manner::Linger => match self.stream.finish() {
+                Ok(()) => {
+                    self.input.reset();
+                    let deadline = lane.now + lane.duty.limits.linger_timeout;
+                    Stage::Lingering {
+                        deadline,
+                        budget: LINGER_BUDGET,
+                        reason: ending.reason,
+                    }
+                }
+                Err(_) => Stage::Closed(ending.reason),
+            },
+        };
+    }
+
+    /// The connection is beyond use; the protocol hears of it once.
+    fn break_off(&mut self, reason: CloseReason) {
+        self.stalls_at = None;
+        self.output.reset();
+        self.stage = match self.stage {
+            Stage::Ending(ending) => Stage::Closed(ending.reason),
+            Stage::Lingering { reason, .. } | Stage::Closed(reason) => Stage::Closed(reason),
+            Stage::Sending { sent, .. } => Stage::Resume(Outcome::Broken { sent, reason }),
+            Stage::Resume(_) | Stage::Receiving { .. } | Stage::Flushing => {
+                Stage::Resume(Outcome::Broken { sent: 0, reason })
+            }
+        };
+    }
+
+    /// Gives back what an idle connection does not need: whoever is busy next
+    /// takes the buffers over.
+    fn rest(&mut self, lane: &mut Lane<'_>) {
+        self.file = None;
+        if self.input.is_empty() {
+            lane.spares.take_back_input(&mut self.input);
+        }
+        lane.spares.take_back_output(&mut self.output);
+    }
+
+    fn want_write(&self, lane: &Lane<'_>) -> Want {
+        Want::Write {
+            deadline: self.stalls_at.unwrap_or(lane.now),
+        }
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+fn found(slot: &mut Option<File>, file: File, facts: Facts) -> Outcome {
+    *slot = Some(file);
+    Outcome::Found(facts)
+}
+
+/// Copies a small file range into the output, so that it leaves with the head;
+/// `None` where the file is shorter than it was.
+fn copy_file(file: Option<File>, output: &mut Output, offset: u64, length: u64) -> Option<()> {
+    let file = file?;
+    let tail = output.tail();
+    let start = tail.len();
+    tail.resize(start + length as usize, 0);
+    if file.read_exact_at(&mut tail[start..], offset).is_err() {
+        tail.truncate(start);
+        return None;
+    }
+    Some(())
+}
+
+fn missing(slot: &mut Option<File>, error: OpenError) -> Outcome {
+    *slot = None;
+    Outcome::Missing(error)
+}
+
+fn would_wait(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
+fn is_peer_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::TimedOut
+    )
+}

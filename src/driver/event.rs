@@ -1,0 +1,533 @@
+//! Many connections in one epoll(7) loop.
+//!
+//! Level-triggered: an event that is not dealt with comes again, so nothing
+//! can be forgotten. Where several workers share a listener it is registered
+//! with EPOLLEXCLUSIVE, which wakes one of them a client, and registered anew
+//! after each turn of accepting, which puts the worker at the end of the
+//! kernel's list: without that the first one would get nearly everything.
+
+use super::accept::{Accepted, accept};
+use super::blocking::{PAUSE, report};
+use super::connection::{Connection, Want};
+use super::{Duty, Lane, Leave};
+use crate::net::Stream;
+use crate::protocol::{CloseReason, Peer};
+use crate::scoreboard::RowState;
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+/// How many clients are accepted before others get a turn.
+const BATCH: usize = 16;
+/// How often, at most, the title and the row's tick are written.
+const SUMMARY: Duration = Duration::from_secs(1);
+
+/// No timer is set: some thirty years.
+const NEVER: Duration = Duration::from_secs(1 << 30);
+
+/// What an epoll event is about; the two halves of its 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Token {
+    place: u32,
+    /// Which of the place's tenants: an event for one that has left must not
+    /// be taken for its successor's.
+    tenant: u32,
+}
+
+impl Token {
+    const WAKE: Self = Self {
+        place: u32::MAX,
+        tenant: 0,
+    };
+    const LIFE: Self = Self {
+        place: u32::MAX,
+        tenant: 1,
+    };
+    const LISTENER: u32 = u32::MAX - 1;
+
+    fn bits(self) -> u64 {
+        u64::from(self.place) << 32 | u64::from(self.tenant)
+    }
+
+    fn of(bits: u64) -> Self {
+        Self {
+            place: (bits >> 32) as u32,
+            tenant: bits as u32,
+        }
+    }
+}
+
+/// A place for a connection.
+#[derive(Default)]
+struct Place {
+    tenant: u32,
+    occupant: Option<Occupant>,
+}
+
+struct Occupant {
+    connection: Connection,
+    peer: Peer,
+    interest: EpollFlags,
+    /// When it must be looked at, whatever happens.
+    deadline: Instant,
+    /// The earliest moment for which a timer is in the heap.
+    timer: Instant,
+}
+
+/// What the loop does with its listeners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Accepting {
+    /// It takes what comes.
+    Open,
+    /// It is full, or out of descriptors, until this moment or until one leaves.
+    Paused(Instant),
+    /// It takes no more; `stragglers` until this moment where it is the last
+    /// owner of a queue.
+    Shut { stragglers: Option<Instant> },
+}
+
+struct Loop<'d> {
+    duty: &'d Duty,
+    lane: Lane<'d>,
+    epoll: Epoll,
+    places: Vec<Place>,
+    vacant: Vec<u32>,
+    /// One entry a connection, no later than its deadline; a connection that
+    /// turned out to have more time goes back in when the entry is due.
+    timers: BinaryHeap<Reverse<(Instant, Token)>>,
+    accepting: Accepting,
+    exclusive: bool,
+    connections: u64,
+    /// When row and title may be written again, and how many connections they show.
+    summary_due: Instant,
+    shown: Option<usize>,
+}
+
+/// Accepts and serves until the worker must leave.
+pub fn run(duty: &Duty, shared_with_others: bool) -> Leave {
+    match Loop::new(duty, shared_with_others).and_then(|mut event_loop| event_loop.run()) {
+        Ok(leave) => leave,
+        Err(error) => Leave::Sick(error),
+    }
+}
+
+impl<'d> Loop<'d> {
+    fn new(duty: &'d Duty, exclusive: bool) -> io::Result<Self> {
+        let row = *duty.rows.first().ok_or(Errno::EINVAL)?;
+        let lane = Lane::many(duty, row);
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(
+            &duty.wake,
+            EpollEvent::new(EpollFlags::EPOLLIN, Token::WAKE.bits()),
+        )?;
+        epoll.add(
+            &duty.life,
+            EpollEvent::new(EpollFlags::EPOLLIN, Token::LIFE.bits()),
+        )?;
+        let now = lane.now;
+        let event_loop = Self {
+            duty,
+            lane,
+            epoll,
+            places: Vec::new(),
+            vacant: Vec::new(),
+            timers: BinaryHeap::new(),
+            accepting: Accepting::Open,
+            exclusive,
+            connections: 0,
+            summary_due: now,
+            shown: None,
+        };
+        event_loop.watch_listeners()?;
+        Ok(event_loop)
+    }
+
+    fn run(&mut self) -> io::Result<Leave> {
+        let mut events = vec![EpollEvent::empty(); 256];
+        self.lane.row.set_state(RowState::Serving, self.lane.now);
+        loop {
+            self.summarise();
+            if let Some(leave) = self.may_leave() {
+                return Ok(leave);
+            }
+            let patience = self.patience();
+            let count = match self.epoll.wait(&mut events, patience) {
+                Ok(count) => count,
+                Err(Errno::EINTR) => 0,
+                Err(errno) => return Err(errno.into()),
+            };
+            self.lane.look_at_clock();
+            for event in &events[..count] {
+                match Token::of(event.data()) {
+                    Token::LIFE => {
+                        self.epoll.delete(&self.duty.life)?;
+                        self.duty.orphan();
+                    }
+                    Token::WAKE => {
+                        // Empty it; what it means is in the flag.
+                        let _ = self.duty.wake.read();
+                    }
+                    token if token.place == Token::LISTENER => {
+                        self.accept_from(token.tenant as usize)?
+                    }
+                    token => self.serve(token, event.events()),
+                }
+            }
+            self.expire();
+            self.reopen_or_shut()?;
+            self.lane.write_log();
+        }
+    }
+
+    /// How long there is nothing to do unless something happens.
+    fn patience(&self) -> EpollTimeout {
+        let timer = self.timers.peek().map(|Reverse((at, _))| *at);
+        let accepting = match self.accepting {
+            Accepting::Open => None,
+            Accepting::Paused(until) => Some(until),
+            Accepting::Shut { stragglers } => stragglers,
+        };
+        // A title that says something else than the truth is worth a wake-up.
+        let title = (self.shown != Some(self.open())).then_some(self.summary_due);
+        let next = [timer, accepting, title].into_iter().flatten().min();
+        next.map_or(EpollTimeout::NONE, |at| {
+            let milliseconds = at
+                .saturating_duration_since(self.lane.now)
+                .as_micros()
+                .div_ceil(1000);
+            i32::try_from(milliseconds)
+                .ok()
+                .and_then(|ms| ms.try_into().ok())
+                .unwrap_or(EpollTimeout::MAX)
+        })
+    }
+
+    // Accepting.
+
+    fn watch_listeners(&self) -> io::Result<()> {
+        for (index, queue) in self.duty.queues.iter().enumerate() {
+            let mut flags = EpollFlags::EPOLLIN;
+            flags.set(EpollFlags::EPOLLEXCLUSIVE, self.exclusive);
+            let token = Token {
+                place: Token::LISTENER,
+                tenant: index as u32,
+            };
+            self.epoll
+                .add(queue, EpollEvent::new(flags, token.bits()))?;
+        }
+        Ok(())
+    }
+
+    fn ignore_listeners(&self) {
+        for queue in &self.duty.queues {
+            // It may not be registered: all the same.
+            let _ = self.epoll.delete(queue);
+        }
+    }
+
+    /// Takes a batch of clients from one listener.
+    fn accept_from(&mut self, index: usize) -> io::Result<()> {
+        if self.accepting != Accepting::Open {
+            return Ok(());
+        }
+        let Some(queue) = self.duty.queues.get(index) else {
+            return Ok(());
+        };
+        let batch = if self.exclusive { 1 } else { BATCH };
+        for _ in 0..batch {
+            if self.is_full() {
+                self.pause(None);
+                return Ok(());
+            }
+            match accept(queue.as_fd(), true) {
+                Accepted::Connection(stream, peer) => {
+                    self.admit(stream, peer);
+                    if !self
+                        .duty
+                        .may_go_on(self.connections, self.lane.activity.requests)
+                    {
+                        self.ignore_listeners();
+                        self.accepting = Accepting::Shut { stragglers: None };
+                        return Ok(());
+                    }
+                }
+                Accepted::Again => {}
+                Accepted::Nothing => break,
+                Accepted::Exhausted(error) => {
+                    self.pause(Some(&error));
+                    return Ok(());
+                }
+                Accepted::Parked => break,
+                Accepted::Sick(error) => return Err(error),
+            }
+        }
+        if self.exclusive {
+            let token = Token {
+                place: Token::LISTENER,
+                tenant: index as u32,
+            };
+            let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
+            self.epoll.delete(queue)?;
+            self.epoll
+                .add(queue, EpollEvent::new(flags, token.bits()))?;
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.open() >= self.duty.limits.max_connections as usize
+    }
+
+    fn open(&self) -> usize {
+        self.places.len() - self.vacant.len()
+    }
+
+    /// Leaves the clients in the queue for a moment. Out of descriptors, those
+    /// who only keep a connection for later make room.
+    fn pause(&mut self, error: Option<&io::Error>) {
+        self.ignore_listeners();
+        self.accepting = Accepting::Paused(self.lane.now + PAUSE);
+        if let Some(error) = error {
+            log::warn!("accept: {error}: closing idle connections, then trying again");
+            self.close_idle();
+        }
+    }
+
+    fn close_idle(&mut self) {
+        for place in 0..self.places.len() as u32 {
+            let slot = &mut self.places[place as usize];
+            let token = Token {
+                place,
+                tenant: slot.tenant,
+            };
+            if let Some(occupant) = slot
+                .occupant
+                .as_mut()
+                .filter(|one| one.connection.is_idle())
+            {
+                occupant.connection.abandon(CloseReason::Idle);
+                self.go_on(token);
+            }
+        }
+    }
+
+    /// After a pause, accepts again; when the worker retires, stops for good.
+    fn reopen_or_shut(&mut self) -> io::Result<()> {
+        if let Accepting::Paused(until) = self.accepting
+            && until <= self.lane.now
+        {
+            if self.is_full() {
+                self.accepting = Accepting::Paused(self.lane.now + PAUSE);
+            } else {
+                self.watch_listeners()?;
+                self.accepting = Accepting::Open;
+            }
+        }
+        if self.duty.is_retired() {
+            self.shut();
+        }
+        Ok(())
+    }
+
+    /// Takes no more clients, but for those whose queue nobody else will
+    /// empty: as long as stragglers may come, that is tried again.
+    fn shut(&mut self) {
+        let owned = self.lane.row.last_owner_of();
+        let stragglers = match self.accepting {
+            Accepting::Shut { stragglers: None } => return,
+            Accepting::Shut { stragglers } => stragglers,
+            Accepting::Open | Accepting::Paused(_) => {
+                self.ignore_listeners();
+                (owned != 0).then(|| self.lane.now + PAUSE)
+            }
+        };
+        for index in 0..self.duty.queues.len() {
+            while owned >> index & 1 == 1 && !self.is_full() {
+                match accept(self.duty.queues[index].as_fd(), true) {
+                    Accepted::Connection(stream, peer) => self.admit(stream, peer),
+                    Accepted::Again => {}
+                    Accepted::Nothing
+                    | Accepted::Exhausted(_)
+                    | Accepted::Parked
+                    | Accepted::Sick(_) => break,
+                }
+            }
+        }
+        let waiting = stragglers.filter(|&until| self.lane.now < until || self.is_full());
+        // A step of a tenth: a straggler is rare and should not wait for the end.
+        let next = waiting.map(|until| until.min(self.lane.now + PAUSE / 10));
+        self.accepting = Accepting::Shut {
+            stragglers: next.and(waiting),
+        };
+    }
+
+    fn may_leave(&self) -> Option<Leave> {
+        let shut = self.accepting == Accepting::Shut { stragglers: None };
+        match (shut && self.open() == 0, self.duty.is_retired()) {
+            (true, true) => Some(Leave::Retired),
+            (true, false) => Some(Leave::Worn),
+            (false, _) => None,
+        }
+    }
+
+    // Connections.
+
+    fn admit(&mut self, stream: Stream, peer: Peer) {
+        self.connections += 1;
+        self.lane.begin(&peer);
+        let mut connection = Connection::new(stream, &peer, &self.lane, false);
+        // The first request is often there already: no need to be told.
+        if let Want::Read { .. } = connection.drive(&mut self.lane) {
+            connection.receive(&mut self.lane, None);
+        }
+        let place = self.vacant.pop().unwrap_or_else(|| {
+            self.places.push(Place::default());
+            self.places.len() as u32 - 1
+        });
+        let now = self.lane.now;
+        let slot = &mut self.places[place as usize];
+        slot.tenant = slot.tenant.wrapping_add(1);
+        let token = Token {
+            place,
+            tenant: slot.tenant,
+        };
+        slot.occupant = Some(Occupant {
+            connection,
+            peer,
+            interest: EpollFlags::empty(),
+            deadline: now,
+            timer: now + NEVER,
+        });
+        self.lane.row.set_active(self.open() as u64);
+        self.go_on(token);
+    }
+
+    /// Something happened on a connection.
+    fn serve(&mut self, token: Token, flags: EpollFlags) {
+        let bytes = EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+        let place = &mut self.places[token.place as usize];
+        if place.tenant != token.tenant {
+            return;
+        }
+        if let Some(occupant) = place.occupant.as_mut().filter(|_| flags.intersects(bytes)) {
+            occupant.connection.receive(&mut self.lane, None);
+        }
+        self.go_on(token);
+    }
+
+    fn occupant(&mut self, token: Token) -> Option<&mut Occupant> {
+        let place = self.places.get_mut(token.place as usize)?;
+        if place.tenant == token.tenant {
+            place.occupant.as_mut()
+        } else {
+            None
+        }
+    }
+
+    /// Drives a connection as far as it goes, and waits for what it wants.
+    fn go_on(&mut self, token: Token) {
+        let place = token.place as usize;
+        let Some(occupant) = self.places[place].occupant.as_mut() else {
+            return;
+        };
+        let want = occupant.connection.drive(&mut self.lane);
+        let (interest, deadline) = match want {
+            Want::Read { deadline } => (EpollFlags::EPOLLIN, deadline),
+            Want::Write { deadline } => (EpollFlags::EPOLLOUT, deadline),
+            Want::Either { deadline } => (EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT, deadline),
+            Want::Closed(reason) => return self.dismiss(token, reason),
+        };
+        if interest != occupant.interest {
+            let event = &mut EpollEvent::new(interest, token.bits());
+            let registered = if occupant.interest.is_empty() {
+                self.epoll.add(&occupant.connection, *event)
+            } else {
+                self.epoll.modify(&occupant.connection, event)
+            };
+            occupant.interest = interest;
+            if let Err(errno) = registered {
+                log::warn!("epoll_ctl: {errno}");
+                return self.dismiss(token, CloseReason::Internal);
+            }
+        }
+        occupant.deadline = deadline;
+        if deadline < occupant.timer {
+            occupant.timer = deadline;
+            self.timers.push(Reverse((deadline, token)));
+        }
+    }
+
+    fn dismiss(&mut self, token: Token, reason: CloseReason) {
+        let Some(occupant) = self.places[token.place as usize].occupant.take() else {
+            return;
+        };
+        report(&occupant.peer, reason);
+        // Closing the last descriptor takes it out of the epoll set.
+        occupant.connection.recycle(&mut self.lane);
+        self.vacant.push(token.place);
+        self.lane.row.set_active(self.open() as u64);
+        if let Accepting::Paused(until) = &mut self.accepting {
+            *until = self.lane.now;
+        }
+    }
+
+    /// Looks after every connection whose time is up.
+    fn expire(&mut self) {
+        while let Some(&Reverse((at, token))) = self.timers.peek() {
+            if at > self.lane.now {
+                return;
+            }
+            self.timers.pop();
+            let now = self.lane.now;
+            let Some(occupant) = self.occupant(token) else {
+                continue;
+            };
+            if occupant.timer != at {
+                continue;
+            }
+            if occupant.deadline > now {
+                occupant.timer = occupant.deadline;
+                let timer = occupant.deadline;
+                self.timers.push(Reverse((timer, token)));
+                continue;
+            }
+            occupant.timer = now + NEVER;
+            let place = token.place as usize;
+            if let Some(occupant) = self.places[place].occupant.as_mut() {
+                occupant.connection.expire(&self.lane);
+            }
+            self.go_on(token);
+        }
+    }
+
+    /// Keeps row and title up to date, not more often than a person can read.
+    fn summarise(&mut self) {
+        if self.lane.now < self.summary_due {
+            return;
+        }
+        self.summary_due = self.lane.now + SUMMARY;
+        self.lane.row.tick(self.lane.now);
+        let open = self.open();
+        self.shown = Some(open);
+        let noun = if open == 1 {
+            "connection"
+        } else {
+            "connections"
+        };
+        let verb = if self.duty.is_retired() {
+            "draining"
+        } else {
+            "serving"
+        };
+        let text = if open == 0 && verb == "serving" {
+            "idle".to_owned()
+        } else {
+            format!("{verb} {open} {noun}")
+        };
+        self.lane.show_summary(&text);
+    }
+}

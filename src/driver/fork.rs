@@ -1,0 +1,306 @@
+//! A fresh process for each connection, as inetd and the textbook have it.
+//!
+//! The worker itself only accepts, forks and reaps; each child runs the
+//! blocking driver for its one connection and leaves by _exit(2). There are
+//! never more children than `max_connections`: past that the clients wait in
+//! the queue.
+
+use super::accept::{Accepted, accept};
+use super::blocking::{PAUSE, pause, serve, timeout};
+use super::{Duty, Lane, Leave, ORPHAN_SECONDS};
+use crate::net::Stream;
+use crate::protocol::Peer;
+use crate::scoreboard::{Counter, Row, RowState};
+use crate::sys::{process, socket};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, getpid, getppid};
+use std::convert::Infallible;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// A child in one of the worker's lanes.
+struct Child {
+    pid: Pid,
+    peer: Peer,
+}
+
+struct Parent<'d> {
+    duty: &'d Duty,
+    lane: Lane<'d>,
+    /// Who is in lane N + 1; lane 0 is the worker's own.
+    children: Vec<Option<Child>>,
+    connections: u64,
+    requests: u64,
+    accepting: bool,
+    told: bool,
+    /// When the children of an orphan are ended.
+    cut_at: Option<Instant>,
+    /// Until when stragglers are waited for, by the last owner of a queue.
+    stragglers: Option<Instant>,
+}
+
+/// Accepts and forks until the worker must leave.
+pub fn run(duty: &Duty) -> Leave {
+    let Some((&row, lanes)) = duty.rows.split_first() else {
+        return Leave::Retired;
+    };
+    let mut parent = Parent {
+        duty,
+        lane: Lane::many(duty, row),
+        children: lanes.iter().map(|_| None).collect(),
+        connections: 0,
+        requests: 0,
+        accepting: true,
+        told: false,
+        cut_at: None,
+        stragglers: None,
+    };
+    row.set_state(RowState::Serving, parent.lane.now);
+    parent.run().unwrap_or_else(Leave::Sick)
+}
+
+impl Parent<'_> {
+    fn run(&mut self) -> io::Result<Leave> {
+        let mut shown = None;
+        loop {
+            self.reap();
+            self.lane.row.tick(self.lane.now);
+            self.retire_if_told();
+            let busy = self.busy();
+            if shown != Some((busy, self.told)) {
+                shown = Some((busy, self.told));
+                self.show(busy);
+            }
+            if !self.accepting && busy == 0 && self.stragglers.is_none() {
+                return Ok(if self.duty.is_retired() {
+                    Leave::Retired
+                } else {
+                    Leave::Worn
+                });
+            }
+            if self.wait(busy)? {
+                self.accept_batch()?;
+            }
+        }
+    }
+
+    fn busy(&self) -> usize {
+        self.children.iter().flatten().count()
+    }
+
+    fn show(&self, busy: usize) {
+        self.lane.row.set_active(busy as u64);
+        let noun = if busy == 1 { "child" } else { "children" };
+        match (busy, self.told) {
+            (0, false) => self.lane.show_summary("idle"),
+            (_, false) => self.lane.show_summary(&format!("serving, {busy} {noun}")),
+            (_, true) => self.lane.show_summary(&format!("draining, {busy} {noun}")),
+        }
+    }
+
+    /// Waits for clients (unless it is full), signals and the end of the
+    /// master; answers whether there may be clients.
+    fn wait(&mut self, busy: usize) -> io::Result<bool> {
+        let watching = (self.accepting || self.stragglers.is_some()) && busy < self.children.len();
+        let life = if self.cut_at.is_none() {
+            PollFlags::POLLIN
+        } else {
+            PollFlags::empty()
+        };
+        let mut ready = vec![
+            PollFd::new(self.duty.wake.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.duty.life.as_fd(), life),
+        ];
+        if watching {
+            ready.extend(
+                self.duty
+                    .queues
+                    .iter()
+                    .map(|one| PollFd::new(one.as_fd(), PollFlags::POLLIN)),
+            );
+        }
+        let due = [self.cut_at, self.stragglers].into_iter().flatten().min();
+        let patience = match due {
+            Some(at) => timeout(at.saturating_duration_since(Instant::now())),
+            // An orphan's end of file would make poll(2) return for ever.
+            None => PollTimeout::NONE,
+        };
+        match poll(&mut ready, patience) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let found = |one: &PollFd<'_>| one.revents().is_some_and(|events| !events.is_empty());
+        let orphaned = found(&ready[1]);
+        let clients = ready[2..].iter().any(found);
+        // Empty it; what it means is looked up each time round.
+        let _ = self.duty.wake.read();
+        self.lane.look_at_clock();
+        if orphaned && self.cut_at.is_none() {
+            self.duty.orphan();
+            self.cut_at = Some(self.lane.now + Duration::from_secs(u64::from(ORPHAN_SECONDS) - 1));
+        }
+        if self.cut_at.is_some_and(|at| at <= self.lane.now) {
+            self.signal_children(Signal::SIGKILL);
+            self.cut_at = Some(self.lane.now + Duration::from_secs(1));
+        }
+        Ok(clients)
+    }
+
+    /// Told to retire: no more clients, but those whose queue nobody else will
+    /// empty, and word to the children.
+    fn retire_if_told(&mut self) {
+        if self.duty.is_retired() && !self.told {
+            self.told = true;
+            self.accepting = false;
+            self.signal_children(Signal::SIGTERM);
+            if self.lane.row.last_owner_of() != 0 {
+                self.stragglers = Some(self.lane.now + PAUSE);
+            }
+        }
+        if self.stragglers.is_some_and(|until| until <= self.lane.now) {
+            self.stragglers = None;
+        }
+    }
+
+    fn signal_children(&self, signal: Signal) {
+        for child in self.children.iter().flatten() {
+            // Not reaped yet, so the number is still the child's.
+            let _ = kill(child.pid, signal);
+        }
+    }
+
+    fn accept_batch(&mut self) -> io::Result<()> {
+        let owned = self.lane.row.last_owner_of();
+        for (index, queue) in self.duty.queues.iter().enumerate() {
+            if self.told && owned >> index & 1 == 0 {
+                continue;
+            }
+            while let Some(lane) = self.children.iter().position(Option::is_none) {
+                match accept(queue.as_fd(), false) {
+                    Accepted::Connection(stream, peer) => {
+                        self.hand_over(lane, stream, peer);
+                        if !self.duty.may_go_on(self.connections, self.requests) {
+                            self.accepting = false;
+                            return Ok(());
+                        }
+                    }
+                    Accepted::Again => {}
+                    Accepted::Nothing | Accepted::Parked => break,
+                    Accepted::Exhausted(error) => {
+                        pause(self.duty, &error);
+                        break;
+                    }
+                    Accepted::Sick(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Forks a child for one client. Signals wait meanwhile, so that none
+    /// finds the child with its parent's errands.
+    fn hand_over(&mut self, lane: usize, stream: Stream, peer: Peer) {
+        self.connections += 1;
+        let row = self.duty.rows[lane + 1];
+        row.clear();
+        let worker = getpid();
+        let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
+        let forked =
+            process::fork_into(|| serve_as_child(self.duty, row, worker, mask.ok(), stream, &peer));
+        match forked {
+            Ok(pid) => {
+                row.occupy(pid.as_raw().unsigned_abs());
+                self.children[lane] = Some(Child { pid, peer });
+            }
+            Err(error) => log::warn!("fork for {peer}: {error}: connection dropped"),
+        }
+        if let Ok(mask) = mask {
+            // It was in force a moment ago.
+            let _ = mask.thread_set_mask();
+        }
+    }
+
+    /// Collects every child that has ended, and its counters.
+    fn reap(&mut self) {
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return,
+                Ok(status) => self.settle(status),
+                Err(Errno::EINTR) => {}
+                Err(errno) => {
+                    log::warn!("waitpid: {errno}");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, status: WaitStatus) {
+        let Some(pid) = status.pid() else { return };
+        let of_pid = |child: &Option<Child>| child.as_ref().is_some_and(|child| child.pid == pid);
+        let Some(lane) = self.children.iter().position(of_pid) else {
+            return;
+        };
+        let Some(child) = self.children[lane].take() else {
+            return;
+        };
+        let row = self.duty.rows[lane + 1];
+        match status {
+            WaitStatus::Exited(_, 0) => {}
+            WaitStatus::Exited(_, code) => {
+                log::error!(
+                    "child {pid} for {} exited {code}: {}",
+                    child.peer,
+                    row.text()
+                );
+            }
+            WaitStatus::Signaled(_, signal, _) => {
+                log::error!(
+                    "child {pid} for {} killed by {signal}: {}",
+                    child.peer,
+                    row.text()
+                );
+            }
+            _ => {}
+        }
+        self.requests += row.count(Counter::Requests);
+        for counter in Counter::ALL {
+            self.lane.row.add(counter, row.count(counter));
+        }
+        row.clear();
+    }
+}
+
+/// The child's whole life.
+fn serve_as_child(
+    duty: &Duty,
+    row: Row,
+    worker: Pid,
+    mask: Option<SigSet>,
+    stream: Stream,
+    peer: &Peer,
+) -> Infallible {
+    duty.master.store(worker.as_raw(), Ordering::Relaxed);
+    // The numbers stay taken, for the signal handler may write to them; but a
+    // child must not keep the queue alive.
+    duty.park_listeners();
+    for queue in &duty.queues {
+        let _ = socket::put_under(duty.parked.as_fd(), queue.as_fd());
+    }
+    let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM);
+    row.occupy(getpid().as_raw().unsigned_abs());
+    if let Some(mask) = mask {
+        let _ = mask.thread_set_mask();
+    }
+    if getppid() != worker {
+        duty.orphan();
+    }
+    let mut lane = Lane::single(duty, row, true);
+    serve(stream, peer, &mut lane);
+    process::exit(0)
+}

@@ -1,0 +1,300 @@
+//! One lane of a worker: the clock, the row, the title and the access log of
+//! whoever serves one connection at a time, or of an event loop.
+
+use super::Duty;
+use crate::calendar::Wall;
+use crate::log::Sink;
+use crate::protocol::{Activity, Input, Output, Peer};
+use crate::scoreboard::{Counter, Row, RowState};
+use crate::sys::clock;
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// What a driver's loop carries along. Not shared: each thread has its own.
+pub struct Lane<'d> {
+    /// What the worker gave us.
+    pub duty: &'d Duty,
+    /// This lane's row.
+    pub row: Row,
+    /// When this turn began.
+    pub now: Instant,
+    /// What is being worked on, as the protocol tells it.
+    pub activity: Activity,
+    /// Access-log lines not yet written.
+    pub lines: Vec<u8>,
+    /// Buffers that no connection needs now.
+    pub spares: Spares,
+    wall: Wall,
+    face: Face,
+}
+
+/// How much of a connection the row and the title show.
+enum Face {
+    /// This lane has one connection at a time: all of it.
+    Full {
+        /// The title up to the peer; `None` where it is not this lane's to write.
+        title: Option<Vec<u8>>,
+        peer: String,
+        state: RowState,
+        since: Instant,
+    },
+    /// Many connections: their number is all that fits.
+    Summary,
+}
+
+/// Buffers between two uses: an idle connection has none, and a busy one need
+/// not ask the allocator.
+#[derive(Debug, Default)]
+pub struct Spares {
+    inputs: Vec<Input>,
+    outputs: Vec<Output>,
+}
+
+impl Spares {
+    /// How many of each are kept.
+    const MOST: usize = 64;
+
+    /// Gives memory to a buffer that has none.
+    pub fn lend_input(&mut self, buffer: &mut Input) {
+        if buffer.is_bare()
+            && let Some(spare) = self.inputs.pop()
+        {
+            *buffer = spare;
+        }
+    }
+
+    /// As [`Spares::lend_input`].
+    pub fn lend_output(&mut self, buffer: &mut Output) {
+        if buffer.is_bare()
+            && let Some(spare) = self.outputs.pop()
+        {
+            *buffer = spare;
+        }
+    }
+
+    /// Takes the memory of an empty buffer.
+    pub fn take_back_input(&mut self, buffer: &mut Input) {
+        let mut buffer = std::mem::take(buffer);
+        buffer.reset();
+        if !buffer.is_bare() && self.inputs.len() < Self::MOST {
+            self.inputs.push(buffer);
+        }
+    }
+
+    /// As [`Spares::take_back_input`].
+    pub fn take_back_output(&mut self, buffer: &mut Output) {
+        let mut buffer = std::mem::take(buffer);
+        buffer.reset();
+        if !buffer.is_bare() && self.outputs.len() < Self::MOST {
+            self.outputs.push(buffer);
+        }
+    }
+}
+
+/// Where access-log lines go; shared by the threads of a worker.
+#[derive(Debug)]
+pub struct AccessLog {
+    sink: Mutex<Sink>,
+    /// Whether anybody reads them.
+    pub on: bool,
+}
+
+impl AccessLog {
+    /// Lines past this are written without waiting for a pause, in octets.
+    const ENOUGH: usize = 32 * 1024;
+
+    /// Takes an open sink.
+    pub fn new(sink: Sink) -> Self {
+        Self {
+            on: sink.is_on(),
+            sink: Mutex::new(sink),
+        }
+    }
+
+    /// Opens the file anew, after it was moved away.
+    ///
+    /// # Errors
+    /// What open(2) says.
+    pub fn reopen(&self) -> std::io::Result<()> {
+        self.lock().reopen()
+    }
+
+    /// The descriptor that a forked worker must keep.
+    pub fn descriptor(&self) -> Option<std::os::fd::RawFd> {
+        self.lock().descriptor()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Sink> {
+        self.sink.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<'d> Lane<'d> {
+    /// A lane that has one connection at a time. `titled` if the process
+    /// title is its own to write.
+    pub fn single(duty: &'d Duty, row: Row, titled: bool) -> Self {
+        let title = duty
+            .title
+            .filter(|_| titled)
+            .map(|_| Vec::with_capacity(256));
+        let now = Instant::now();
+        let face = Face::Full {
+            title,
+            peer: String::new(),
+            state: RowState::Idle,
+            since: now,
+        };
+        Self::new(duty, row, face)
+    }
+
+    /// A lane that has many.
+    pub fn many(duty: &'d Duty, row: Row) -> Self {
+        Self::new(duty, row, Face::Summary)
+    }
+
+    fn new(duty: &'d Duty, row: Row, face: Face) -> Self {
+        Self {
+            duty,
+            row,
+            now: Instant::now(),
+            activity: Activity::default(),
+            lines: Vec::new(),
+            spares: Spares::default(),
+            wall: clock::wall(),
+            face,
+        }
+    }
+
+    /// Looks at the clocks; the local calendar is worked out once a second.
+    pub fn look_at_clock(&mut self) {
+        self.now = Instant::now();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let unix = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+        self.wall.nanoseconds = since.subsec_nanos();
+        if unix != self.wall.unix {
+            self.wall.unix = unix;
+            self.wall.local = clock::local(unix);
+        }
+    }
+
+    /// The time of day of this turn.
+    pub fn wall(&self) -> &Wall {
+        &self.wall
+    }
+
+    /// Wall and the parts that a protocol writes to, at once.
+    pub fn parts(&mut self) -> (&Wall, &mut Vec<u8>, &mut Activity) {
+        (&self.wall, &mut self.lines, &mut self.activity)
+    }
+
+    /// A connection begins.
+    pub fn begin(&mut self, peer: &Peer) {
+        self.row.add(Counter::Connections, 1);
+        self.activity.clear();
+        if let Face::Full {
+            peer: shown, title, ..
+        } = &mut self.face
+        {
+            self.row.set_peer(peer.remote);
+            self.row.set_active(1);
+            self.row.set_text(b"");
+            if title.is_some() {
+                shown.clear();
+                // Writing to a String cannot fail.
+                let _ = std::fmt::write(shown, format_args!("{peer}"));
+            }
+        }
+    }
+
+    /// What the lane does from now on. Only a change is written.
+    pub fn set_state(&mut self, new: RowState) {
+        let Face::Full {
+            title,
+            peer,
+            state,
+            since,
+        } = &mut self.face
+        else {
+            return;
+        };
+        let changed = *state != new;
+        if changed {
+            *state = new;
+            *since = self.now;
+            self.row.set_state(new, self.now);
+        }
+        let (Some(line), Some(area)) = (title, self.duty.title) else {
+            return;
+        };
+        line.clear();
+        line.extend_from_slice(self.duty.title_prefix.as_bytes());
+        if self.duty.is_retired() {
+            line.extend_from_slice(b" draining,");
+        }
+        match new {
+            RowState::Idle => line.extend_from_slice(b" idle"),
+            RowState::Reading | RowState::KeepAlive | RowState::Closing | RowState::Serving => {
+                // Writing to a Vec cannot fail.
+                let _ = write!(line, " {} {peer}", new.name());
+            }
+            RowState::Writing => {
+                let _ = write!(line, " serving {peer} ");
+                line.extend_from_slice(self.activity.text());
+                let seconds = self.now.saturating_duration_since(*since).as_secs();
+                if seconds > 0 {
+                    let _ = write!(line, " {seconds}s");
+                }
+            }
+        }
+        area.set(line);
+    }
+
+    /// Until when what the lane waits for may take.
+    pub fn set_deadline(&self, deadline: Option<Instant>) {
+        if let Face::Full { .. } = self.face {
+            self.row.set_deadline(deadline);
+        }
+    }
+
+    /// The protocol described a request: show it.
+    pub fn show_activity(&self) {
+        self.row.set_text(self.activity.text());
+    }
+
+    /// The lane waits for a connection.
+    pub fn idle(&mut self) {
+        if let Face::Full { .. } = self.face {
+            self.row.set_active(0);
+            self.row.set_deadline(None);
+        }
+        self.activity.clear();
+        self.set_state(RowState::Idle);
+    }
+
+    /// Shows `text` behind the prefix of the title.
+    pub fn show_summary(&self, text: &str) {
+        if let Some(area) = self.duty.title {
+            area.set(format!("{} {text}", self.duty.title_prefix).as_bytes());
+        }
+    }
+
+    /// Writes the access-log lines out if there is a good amount of them.
+    pub fn write_log_if_long(&mut self) {
+        if self.lines.len() >= AccessLog::ENOUGH {
+            self.write_log();
+        }
+    }
+
+    /// Writes the access-log lines out.
+    pub fn write_log(&mut self) {
+        if !self.lines.is_empty() {
+            if !self.duty.access_log.lock().lines(&self.lines) {
+                log::warn!("access log: {} octets of lines were lost", self.lines.len());
+            }
+            self.lines.clear();
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What all drivers keep: they accept, move bytes, keep deadlines and report,
+//! and they know nothing of what the bytes mean.
+//!
+//! A driver gets a [`Duty`] and runs until it must leave. It owes:
+//! - a deadline for every wait for a client, and a bound on every buffer;
+//! - a row of the scoreboard that tells the truth before each wait;
+//! - to a retiring worker: no new connection, every open one finished, and,
+//!   where it is the last owner of a queue, the queue emptied first.
+//!
+//! [`connection`] does the work of one connection and is the same everywhere;
+//! [`blocking`] and [`event`] differ only in how they wait; [`threads`] and
+//! [`fork`] run the blocking driver many times over.
+
+pub mod accept;
+pub mod blocking;
+pub mod connection;
+pub mod effects;
+pub mod event;
+pub mod fork;
+pub mod lane;
+pub mod threads;
+
+pub use lane::Lane;
+
+use crate::net::Listener;
+use crate::protocol::Service;
+use crate::scoreboard::{Board, Row};
+use crate::sys::title::Title;
+use crate::sys::{process, socket};
+use effects::Roots;
+use nix::sys::eventfd::EventFd;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::time::Duration;
+
+/// How long a worker outlives its master, at most, in seconds.
+pub const ORPHAN_SECONDS: u32 = 5;
+
+/// All that a worker gives its driver.
+pub struct Duty {
+    /// Makes the machine for each connection.
+    pub service: Arc<dyn Service>,
+    /// Where to accept. When the worker is told to retire, the signal handler
+    /// puts a socket that does not listen under these numbers.
+    pub listeners: Vec<Arc<Listener>>,
+    /// The same sockets under numbers that stay, to empty their queues.
+    pub queues: Vec<OwnedFd>,
+    /// What files are opened below.
+    pub roots: Roots,
+    /// Deadlines and caps.
+    pub limits: Limits,
+    /// The cohort's board …
+    pub board: Board,
+    /// … and this worker's bit among those of the idle.
+    pub seat: usize,
+    /// The worker's rows: one for each lane.
+    pub rows: Vec<Row>,
+    /// A socket that does not listen, to put under the listeners' numbers.
+    pub parked: Arc<OwnedFd>,
+    /// Set by the signal handler when the worker shall retire.
+    pub retired: Arc<AtomicBool>,
+    /// Rung by the signal handler, for drivers that wait in poll or epoll.
+    pub wake: EventFd,
+    /// The read end of a pipe whose other end only the master has.
+    pub life: Arc<OwnedFd>,
+    /// Where access-log lines go.
+    pub access_log: Arc<lane::AccessLog>,
+    /// The process title, where titles are wanted.
+    pub title: Option<Title>,
+    /// What every title of this worker begins with: `preforkd: web[0] gen 3`.
+    pub title_prefix: String,
+    /// Whose death orphans us: the signal handler compares with getppid(2).
+    pub master: Arc<AtomicI32>,
+}
+
+/// Deadlines and caps of one worker.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long a peer may take none of our bytes.
+    pub write_timeout: Duration,
+    /// How long a connection that is closing is drained.
+    pub linger_timeout: Duration,
+    /// Open connections on the models `event` and `fork`.
+    pub max_connections: u32,
+    /// Connections after which the worker asks for a successor; 0 is never.
+    pub connections: u64,
+    /// Requests after which the worker asks for a successor; 0 is never.
+    pub requests: u64,
+    /// Serve one connection and leave.
+    pub once: bool,
+}
+
+/// Why a driver returned.
+#[derive(Debug)]
+pub enum Leave {
+    /// The worker was told to retire, and all is done.
+    Retired,
+    /// It has served the one connection that was asked for.
+    Worn,
+    /// The listener or the machine is in a state that a fresh worker may mend.
+    Sick(io::Error),
+}
+
+impl Duty {
+    /// Whether the worker is on its way out.
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+
+    /// The master is gone: retire as if told, and not leisurely. For drivers
+    /// that see the end of the life pipe before PR_SET_PDEATHSIG is delivered.
+    pub fn orphan(&self) {
+        if !self.retired.swap(true, Ordering::SeqCst) {
+            log::warn!("the master is gone: finishing what is open");
+        }
+        process::alarm(ORPHAN_SECONDS);
+    }
+
+    /// Does what the signal handler does to the listeners: nobody who waits
+    /// on them, or will, gets another client.
+    pub fn park_listeners(&self) {
+        for listener in &self.listeners {
+            // It cannot fail: both descriptors are open.
+            let _ = socket::put_under(self.parked.as_fd(), listener.as_fd());
+        }
+    }
+
+    /// After `connections` and `requests` served: whether the worker may go on
+    /// accepting. One that is worn asks for a successor and goes on until the
+    /// master retires it, so that nobody waits; with `once` it stops at once.
+    pub fn may_go_on(&self, connections: u64, requests: u64) -> bool {
+        let reached = |limit: u64, count: u64| limit > 0 && count >= limit;
+        let worn = reached(self.limits.connections, connections)
+            || reached(self.limits.requests, requests);
+        if let Some(row) = self
+            .rows
+            .first()
+            .filter(|row| worn && !row.wants_successor())
+        {
+            row.ask_for_successor();
+            self.board.ring();
+        }
+        !(self.limits.once && connections > 0)
+    }
+}
