@@ -1,0 +1,126 @@
+//! `preforkd status`, `reload`, `stop`, `reopen`: a question to the running
+//! master over its control socket.
+
+use super::{CONFIG, SOFTWARE, UNAVAILABLE, colour, complain};
+use crate::cli::Ask;
+use crate::config::{self, ThisMachine};
+use crate::master::control::Query;
+use serde_json::Value;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The master answers at once or not at all.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) fn run(arguments: &Ask, query: Query) -> u8 {
+    let path = match socket_path(arguments) {
+        Ok(path) => path,
+        Err(status) => return status,
+    };
+    let line = match ask(&path, query) {
+        Ok(line) => line,
+        Err(error) => {
+            complain(format_args!("control socket {}: {error}", path.display()));
+            return match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => UNAVAILABLE,
+                io::ErrorKind::PermissionDenied => 77,
+                _ => 71,
+            };
+        }
+    };
+    let Ok(answer) = serde_json::from_str::<Value>(&line) else {
+        complain(format_args!(
+            "{}: this is not an answer: {line}",
+            path.display()
+        ));
+        return SOFTWARE;
+    };
+    if let Some(message) = answer.get("message").and_then(Value::as_str) {
+        complain(message);
+        return SOFTWARE;
+    }
+    if arguments.json {
+        print(&format!("{line}\n"));
+    } else if query == Query::Status {
+        print(&table(&answer));
+    }
+    0
+}
+
+fn socket_path(arguments: &Ask) -> Result<PathBuf, u8> {
+    if let Some(path) = &arguments.control {
+        return Ok(path.clone());
+    }
+    let loaded = config::load(&arguments.config, &ThisMachine).map_err(|error| {
+        complain(error.render(colour()));
+        error.exit_status()
+    })?;
+    loaded.config.master.control_socket.ok_or_else(|| {
+        complain(format_args!(
+            "{}: it names no control_socket",
+            arguments.config.display()
+        ));
+        CONFIG
+    })
+}
+
+fn ask(path: &Path, query: Query) -> io::Result<String> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut question = serde_json::to_vec(&query)?;
+    question.push(b'\n');
+    stream.write_all(&question)?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    if line.is_empty() {
+        return Err(io::Error::other(
+            "the master closed the connection: only root and its own user may ask",
+        ));
+    }
+    line.truncate(line.trim_end().len());
+    Ok(line)
+}
+
+fn print(text: &str) {
+    // A reader that has gone has read enough.
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+/// The status as a person reads it.
+fn table(answer: &Value) -> String {
+    let text = |value: &Value, key: &str| match &value[key] {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let mut lines = format!(
+        "master {} {}, generation {}\nlistening on {}\n\n{:<16} {:>8} {:>4} {:<9} {:>7} {:>11} {:>11}  DOING\n",
+        text(answer, "pid"),
+        text(answer, "state"),
+        text(answer, "generation"),
+        text(answer, "listening"),
+        "WORKER",
+        "PID",
+        "GEN",
+        "PHASE",
+        "AGE",
+        "CONNECTIONS",
+        "REQUESTS",
+    );
+    for worker in answer["workers"].as_array().into_iter().flatten() {
+        let name = format!("{}[{}]", text(worker, "pool"), text(worker, "slot"));
+        lines.push_str(&format!(
+            "{name:<16} {:>8} {:>4} {:<9} {:>6}s {:>11} {:>11}  {}\n",
+            text(worker, "pid"),
+            text(worker, "generation"),
+            text(worker, "phase"),
+            text(worker, "age"),
+            text(worker, "connections"),
+            text(worker, "requests"),
+            text(worker, "doing"),
+        ));
+    }
+    lines
+}

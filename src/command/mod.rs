@@ -1,0 +1,55 @@
+//! One file a command; each answers with the exit status.
+
+mod ask;
+mod check;
+mod run;
+mod serve;
+
+use crate::cli::{Cli, Command};
+use crate::master::control::Query;
+use clap::Parser;
+use clap::error::ErrorKind;
+use std::ffi::OsString;
+
+/// Wrong usage (EX_USAGE of sysexits.h).
+const USAGE: u8 = 64;
+/// Not available (EX_UNAVAILABLE).
+const UNAVAILABLE: u8 = 69;
+/// Our fault (EX_SOFTWARE).
+const SOFTWARE: u8 = 70;
+/// Wrong configuration (EX_CONFIG).
+const CONFIG: u8 = 78;
+
+/// Reads the command line and does what it says.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    match Cli::try_parse_from(arguments) {
+        Ok(cli) => match cli.command {
+            Command::Run(arguments) => run::run(&arguments),
+            Command::Check(arguments) => check::run(&arguments),
+            Command::Serve(arguments) => serve::run(&arguments),
+            Command::Status(arguments) => ask::run(&arguments, Query::Status),
+            Command::Reload(arguments) => ask::run(&arguments, Query::Reload),
+            Command::Stop(arguments) => ask::run(&arguments, Query::Stop),
+            Command::Reopen(arguments) => ask::run(&arguments, Query::Reopen),
+        },
+        Err(error) => {
+            // If nobody can read it, the status has to do.
+            let _ = error.print();
+            match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
+                _ => USAGE,
+            }
+        }
+    }
+}
+
+/// Says on standard error what is wrong, the way every command does.
+fn complain(message: impl std::fmt::Display) {
+    eprintln!("preforkd: {message}");
+}
+
+/// Whether standard error can show colours.
+fn colour() -> bool {
+    use std::io::IsTerminal;
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}

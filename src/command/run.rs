@@ -1,0 +1,58 @@
+//! `preforkd run`: the daemon.
+
+use super::{colour, complain};
+use crate::cli::Run;
+use crate::config::{self, Config, LogTarget, ThisMachine};
+use crate::daemon::{self, Starter};
+use crate::master::generation::Services;
+use crate::master::{Master, Source};
+use std::path::PathBuf;
+
+pub(super) fn run(arguments: &Run) -> u8 {
+    // A reload must find the file even from another working directory.
+    let path = std::path::absolute(&arguments.config).unwrap_or_else(|_| arguments.config.clone());
+    let loaded = match config::load(&arguments.config, &ThisMachine) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            complain(error.render(colour()));
+            return error.exit_status();
+        }
+    };
+    if !loaded.warnings.is_empty() {
+        complain(loaded.warnings.render(colour()));
+    }
+    if !arguments.daemon {
+        return be_master(loaded.config, path, None);
+    }
+    if loaded.config.master.log.to == LogTarget::Stderr {
+        complain("warning: the log goes to standard error, which a daemon does not have");
+    }
+    daemon::start(|starter| be_master(loaded.config, path, Some(starter)))
+}
+
+fn be_master(config: Config, path: PathBuf, starter: Option<Starter>) -> u8 {
+    // Until the first generation serves, whoever started us reads along.
+    let watched = config.master.log.to == LogTarget::Stderr || starter.is_some();
+    let mut early = config.master.log.clone();
+    early.to = LogTarget::Stderr;
+    if let Err(error) = crate::log::start(&early) {
+        complain(format_args!("standard error: {error}"));
+    }
+    let mut master = match Master::start(config, Source::File(path), Services::new()) {
+        Ok(master) => master,
+        Err(failure) => {
+            complain(&failure.message);
+            return failure.status;
+        }
+    };
+    let addresses = master.addresses();
+    master.on_serving(Box::new(move || {
+        if !watched {
+            eprintln!("preforkd: listening on {addresses}");
+        }
+        if let Some(starter) = starter {
+            starter.release();
+        }
+    }));
+    master.run()
+}

@@ -1,0 +1,582 @@
+//! The workers as processes: their ids, rows and seats, how they are forked,
+//! told to leave, and what their deaths are put down to.
+
+use super::control::WorkerStatus;
+use super::generation::{Generation, Opened};
+use super::supervisor::{CohortId, WorkerId};
+use crate::net::{Listener, ListenerSet};
+use crate::scoreboard::{Board, Counter, MAX_BOARDS, MAX_SLOTS, Row, RowAllocator, Scoreboard};
+use crate::sys::process;
+use crate::sys::title::Title;
+use crate::worker::{self, Assignment};
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, getpid};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// All workers and cohorts.
+pub struct Crew {
+    scoreboard: Scoreboard,
+    rows: RowAllocator,
+    boards: Vec<bool>,
+    cohorts: BTreeMap<CohortId, Cohort>,
+    workers: BTreeMap<WorkerId, Worker>,
+    /// Workers that have not said READY.
+    unready: Vec<WorkerId>,
+    life: Arc<OwnedFd>,
+    /// Only ours: when it closes, by our death, every worker knows.
+    _life_line: OwnedFd,
+    parked: Arc<OwnedFd>,
+    title: Option<Title>,
+}
+
+/// A pool in one generation, as the master has it.
+struct Cohort {
+    generation: u32,
+    opened: Opened,
+    listeners: ListenerSet,
+    board_index: usize,
+    board: Board,
+    /// Which idle bits are taken.
+    seats: Vec<bool>,
+    /// What dead workers had counted.
+    totals: [u64; Counter::ALL.len()],
+    graceful_timeout: Duration,
+    once: bool,
+}
+
+/// A worker process.
+struct Worker {
+    pid: Pid,
+    cohort: CohortId,
+    slot: usize,
+    seat: usize,
+    first_row: usize,
+    row_count: usize,
+    listeners: Vec<Arc<Listener>>,
+    spawned: Instant,
+    ready: bool,
+    wished: bool,
+    retired: bool,
+    killed: bool,
+}
+
+/// What the bell was rung for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// A worker serves.
+    Ready(WorkerId),
+    /// A worker is worn.
+    WantsSuccessor(WorkerId),
+}
+
+/// A worker that was reaped.
+#[derive(Debug)]
+pub struct Death {
+    /// Which.
+    pub worker: WorkerId,
+    /// Whether it exited with status 0.
+    pub clean: bool,
+    /// Its exit status, if it exited.
+    pub status: Option<i32>,
+}
+
+impl Crew {
+    /// Nobody yet.
+    ///
+    /// # Errors
+    /// Where the kernel has no memory or descriptors.
+    pub fn new() -> io::Result<Self> {
+        let flags = nix::fcntl::OFlag::O_CLOEXEC;
+        let (life, life_line) = nix::unistd::pipe2(flags)?;
+        let parked = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+        Ok(Self {
+            scoreboard: Scoreboard::new()?,
+            rows: RowAllocator::default(),
+            boards: vec![false; MAX_BOARDS],
+            cohorts: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            unready: Vec::new(),
+            life: Arc::new(life),
+            _life_line: life_line,
+            parked: Arc::new(parked.into()),
+            title: None,
+        })
+    }
+
+    /// Shows titles from now on, or not.
+    pub fn set_title(&mut self, title: Option<Title>) {
+        self.title = title;
+    }
+
+    /// The scoreboard.
+    pub fn scoreboard(&self) -> &Scoreboard {
+        &self.scoreboard
+    }
+
+    /// Makes room for the pools of a generation; answers their cohorts.
+    ///
+    /// # Errors
+    /// Where the scoreboard has no board left.
+    pub fn admit(
+        &mut self,
+        generation: &Generation,
+        next: &mut u64,
+    ) -> io::Result<Vec<(CohortId, Opened)>> {
+        let mut admitted = Vec::new();
+        for opened in &generation.pools {
+            let Some(board_index) = self.boards.iter().position(|taken| !taken) else {
+                for (id, _) in admitted {
+                    self.drop_cohort(id);
+                }
+                return Err(io::Error::other(
+                    "more pools and generations than the scoreboard has room for",
+                ));
+            };
+            self.boards[board_index] = true;
+            let id = CohortId(*next);
+            *next += 1;
+            let board = self.scoreboard.board(board_index);
+            let min_spare = match opened.pool.size {
+                crate::config::Size::Fixed(_) => 0,
+                crate::config::Size::Spare { min_spare, .. } => min_spare,
+            };
+            board.reset(MAX_SLOTS, min_spare);
+            let cohort = Cohort {
+                generation: generation.number,
+                opened: opened.clone(),
+                listeners: generation.listeners.clone(),
+                board_index,
+                board,
+                seats: vec![false; MAX_SLOTS],
+                totals: [0; Counter::ALL.len()],
+                graceful_timeout: generation.config.master.graceful_timeout,
+                once: generation.config.master.once,
+            };
+            self.cohorts.insert(id, cohort);
+            admitted.push((id, opened.clone()));
+        }
+        self.settle_blocking();
+        Ok(admitted)
+    }
+
+    /// The cohort's last worker is gone, or it never had one.
+    pub fn drop_cohort(&mut self, id: CohortId) {
+        if let Some(cohort) = self.cohorts.remove(&id) {
+            self.boards[cohort.board_index] = false;
+        }
+        self.settle_blocking();
+    }
+
+    /// A listener must not block where any living cohort waits for more than
+    /// it; a plain accept4(2) is fairer where none does.
+    fn settle_blocking(&self) {
+        for cohort in self.cohorts.values() {
+            for listener in cohort.listeners.of_pool(&cohort.opened.pool) {
+                let nonblocking = self.cohorts.values().any(|other| {
+                    let has_it = other
+                        .listeners
+                        .of_pool(&other.opened.pool)
+                        .iter()
+                        .any(|one| Arc::ptr_eq(one, &listener));
+                    has_it && other.opened.wants_nonblocking()
+                });
+                if let Err(error) = listener.set_nonblocking(nonblocking) {
+                    log::error!("fcntl {}: {error}", listener.local());
+                }
+            }
+        }
+    }
+
+    /// Forks a worker. `child_first` runs in the new process before anything
+    /// else, to rid it of what only the master may have.
+    ///
+    /// # Errors
+    /// As fork(2); or where the scoreboard is full.
+    pub fn spawn(
+        &mut self,
+        id: WorkerId,
+        cohort_id: CohortId,
+        slot: usize,
+        child_first: impl FnOnce(),
+    ) -> io::Result<()> {
+        let cohort = self
+            .cohorts
+            .get_mut(&cohort_id)
+            .ok_or_else(|| io::Error::other("no such cohort"))?;
+        let row_count = cohort.opened.rows();
+        let full = || io::Error::other("the scoreboard is full");
+        let first_row = self.rows.take(row_count).ok_or_else(full)?;
+        let Some(seat) = cohort.seats.iter().position(|taken| !taken) else {
+            self.rows.give_back(first_row, row_count);
+            return Err(full());
+        };
+        let rows: Vec<Row> = (first_row..first_row + row_count)
+            .map(|index| self.scoreboard.row(index))
+            .collect();
+        let listeners = cohort.opened.listeners(&cohort.listeners, slot);
+        let all = SigSet::all();
+        // Signals wait while there are two of us with one set of handlers.
+        let mask = all.thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+        let assignment = Assignment {
+            pool: Arc::clone(&cohort.opened.pool),
+            slot,
+            seat,
+            generation: cohort.generation,
+            listeners: listeners.clone(),
+            roots: cohort.opened.roots.clone(),
+            access_log: Arc::clone(&cohort.opened.access_log),
+            custom: cohort.opened.custom.clone(),
+            board: cohort.board.clone(),
+            rows,
+            life: Arc::clone(&self.life),
+            parked: Arc::clone(&self.parked),
+            title: self.title,
+            master: getpid(),
+            graceful_timeout: cohort.graceful_timeout,
+            once: cohort.once,
+            mask,
+        };
+        let forked = process::fork_into(|| {
+            child_first();
+            worker::enter(assignment)
+        });
+        mask.thread_set_mask()?;
+        let pid = match forked {
+            Ok(pid) => pid,
+            Err(error) => {
+                self.rows.give_back(first_row, row_count);
+                return Err(error);
+            }
+        };
+        cohort.seats[seat] = true;
+        let spawned = Instant::now();
+        let worker = Worker {
+            pid,
+            cohort: cohort_id,
+            slot,
+            seat,
+            first_row,
+            row_count,
+            listeners,
+            spawned,
+            ready: false,
+            wished: false,
+            retired: false,
+            killed: false,
+        };
+        self.workers.insert(id, worker);
+        self.unready.push(id);
+        log::debug!("worker {} pid {pid} spawned", self.name(id));
+        Ok(())
+    }
+
+    /// What workers had to say since the bell was last answered.
+    pub fn listen(&mut self) -> Vec<Word> {
+        let mut words = Vec::new();
+        // Empty it before looking: a worker that speaks up later rings again.
+        let _ = self.scoreboard.bell().read();
+        let Self {
+            unready,
+            workers,
+            scoreboard,
+            ..
+        } = self;
+        unready.retain(|id| {
+            let Some(worker) = workers.get_mut(id) else {
+                return false;
+            };
+            worker.ready = scoreboard.row(worker.first_row).is_ready();
+            if worker.ready {
+                words.push(Word::Ready(*id));
+            }
+            !worker.ready
+        });
+        for (id, worker) in workers.iter_mut().filter(|(_, worker)| !worker.wished) {
+            if scoreboard.row(worker.first_row).wants_successor() {
+                worker.wished = true;
+                words.push(Word::WantsSuccessor(*id));
+            }
+        }
+        words
+    }
+
+    /// How many workers of each spare-driven cohort wait for a connection.
+    pub fn count_idle(&self) -> Vec<(CohortId, u32)> {
+        let spare =
+            |cohort: &&Cohort| matches!(cohort.opened.pool.size, crate::config::Size::Spare { .. });
+        let count = |(id, cohort): (&CohortId, &Cohort)| {
+            cohort.board.look();
+            (*id, cohort.board.idle())
+        };
+        self.cohorts
+            .iter()
+            .filter(|(_, cohort)| spare(cohort))
+            .map(count)
+            .collect()
+    }
+
+    /// Tells a worker to finish and leave. `staying` are the listeners that
+    /// somebody will go on accepting on: of the others it is a last owner.
+    pub fn retire(&mut self, id: WorkerId, staying: Option<&ListenerSet>) {
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
+        worker.retired = true;
+        let mut mask = 0;
+        for (index, listener) in worker.listeners.iter().enumerate().take(64) {
+            if !staying.is_some_and(|set| set.holds(listener)) {
+                mask |= 1 << index;
+                refuse(listener);
+            }
+        }
+        self.scoreboard.row(worker.first_row).make_last_owner(mask);
+        self.signal(id, Signal::SIGTERM);
+    }
+
+    /// Lets no new client begin anywhere.
+    pub fn refuse_handshakes(&self, set: &ListenerSet) {
+        set.all().for_each(refuse);
+    }
+
+    /// Ends a worker at once.
+    pub fn kill(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.killed = true;
+            log::warn!(
+                "worker {} pid {}: SIGKILL; it was {}",
+                self.name(id),
+                self.pid(id),
+                self.doing(id)
+            );
+            self.signal(id, Signal::SIGKILL);
+        }
+    }
+
+    fn signal(&self, id: WorkerId, signal: Signal) {
+        if let Some(worker) = self.workers.get(&id) {
+            // Not reaped yet, so the number is still the worker's.
+            if let Err(errno) = kill(worker.pid, signal) {
+                log::error!("kill {} {signal}: {errno}", worker.pid);
+            }
+        }
+    }
+
+    /// Collects every child that has ended. Those that are not workers (a
+    /// dead worker's children become ours) are of no interest.
+    pub fn reap(&mut self) -> Vec<Death> {
+        let mut deaths = Vec::new();
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return deaths,
+                Ok(status) => deaths.extend(self.settle(status)),
+                Err(Errno::EINTR) => {}
+                Err(errno) => {
+                    log::error!("waitpid: {errno}");
+                    return deaths;
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, status: WaitStatus) -> Option<Death> {
+        let pid = status.pid()?;
+        let Some(id) = self
+            .workers
+            .iter()
+            .find(|(_, worker)| worker.pid == pid)
+            .map(|(id, _)| *id)
+        else {
+            log::debug!("reaped {pid}, which is not a worker");
+            return None;
+        };
+        let exit = match status {
+            WaitStatus::Exited(_, code) => Some(code),
+            _ => None,
+        };
+        self.log_death(id, status);
+        let worker = self.workers.remove(&id)?;
+        let rows = worker.first_row..worker.first_row + worker.row_count;
+        if let Some(cohort) = self.cohorts.get_mut(&worker.cohort) {
+            cohort.board.set_busy(worker.seat);
+            cohort.seats[worker.seat] = false;
+            for (total, counter) in cohort.totals.iter_mut().zip(Counter::ALL) {
+                *total += rows
+                    .clone()
+                    .map(|index| self.scoreboard.row(index).count(counter))
+                    .sum::<u64>();
+            }
+        }
+        rows.for_each(|index| self.scoreboard.row(index).clear());
+        self.rows.give_back(worker.first_row, worker.row_count);
+        self.unready.retain(|one| *one != id);
+        Some(Death {
+            worker: id,
+            clean: exit == Some(0),
+            status: exit,
+        })
+    }
+
+    /// A line for each death, with how it came about and what the worker was
+    /// doing; a death that was asked for is worth a line for the curious only.
+    fn log_death(&self, id: WorkerId, status: WaitStatus) {
+        let Some(worker) = self.workers.get(&id) else {
+            return;
+        };
+        let cause = match status {
+            WaitStatus::Exited(_, code) => format!("exited with status {code}"),
+            WaitStatus::Signaled(_, signal, dumped) => {
+                format!(
+                    "killed by {signal}{}",
+                    if dumped { ", core dumped" } else { "" }
+                )
+            }
+            other => format!("{other:?}"),
+        };
+        let age = worker.spawned.elapsed();
+        let line = format!(
+            "worker {} pid {} gen {} {cause} after {:.1}s; it was {}",
+            self.name(id),
+            worker.pid,
+            self.cohorts
+                .get(&worker.cohort)
+                .map_or(0, |cohort| cohort.generation),
+            age.as_secs_f64(),
+            self.doing(id),
+        );
+        let clean = matches!(status, WaitStatus::Exited(_, 0));
+        match (clean, worker.retired || worker.wished, worker.killed) {
+            (true, true, _) => log::debug!("{line}"),
+            (true, false, _) => log::info!("{line}"),
+            (false, _, true) => log::info!("{line}"),
+            (false, _, false) => log::error!("{line}"),
+        }
+    }
+
+    /// `web[3]`.
+    pub fn name(&self, id: WorkerId) -> String {
+        self.workers.get(&id).map_or_else(
+            || String::from("?"),
+            |worker| format!("{}[{}]", self.cohort_name(worker.cohort), worker.slot),
+        )
+    }
+
+    /// The name of the cohort's pool.
+    pub fn cohort_name(&self, id: CohortId) -> &str {
+        self.cohorts
+            .get(&id)
+            .map_or("?", |cohort| cohort.opened.pool.name.as_str())
+    }
+
+    fn pid(&self, id: WorkerId) -> i32 {
+        self.workers
+            .get(&id)
+            .map_or(0, |worker| worker.pid.as_raw())
+    }
+
+    /// What the rows of a worker say it does, or last did.
+    fn doing(&self, id: WorkerId) -> String {
+        let Some(worker) = self.workers.get(&id) else {
+            return String::from("gone");
+        };
+        if !worker.ready && !self.scoreboard.row(worker.first_row).is_ready() {
+            return String::from("starting");
+        }
+        let now = Instant::now();
+        let rows = worker.first_row..worker.first_row + worker.row_count;
+        let mut busy: Vec<String> = Vec::new();
+        let mut more = 0;
+        for row in rows.map(|index| self.scoreboard.row(index)) {
+            let (state, since) = row.state(now);
+            if state == crate::scoreboard::RowState::Idle || (row.active() == 0 && row.pid() == 0) {
+                continue;
+            }
+            if busy.len() == 3 {
+                more += 1;
+                continue;
+            }
+            let peer = row
+                .peer()
+                .map(|peer| format!(" {peer}"))
+                .unwrap_or_default();
+            let text = row.text();
+            let space = if text.is_empty() { "" } else { " " };
+            busy.push(format!(
+                "{}{peer}{space}{text} for {:.1}s",
+                state.name(),
+                since.as_secs_f64()
+            ));
+        }
+        match (busy.is_empty(), more) {
+            (true, _) => String::from("idle"),
+            (false, 0) => busy.join("; "),
+            (false, more) => format!("{}; and {more} more", busy.join("; ")),
+        }
+    }
+
+    /// A row for each worker; `phase` is the supervisor's word on it.
+    pub fn report(&self, phase: impl Fn(WorkerId) -> &'static str) -> Vec<WorkerStatus> {
+        let row = |(id, worker): (&WorkerId, &Worker)| {
+            let rows = worker.first_row..worker.first_row + worker.row_count;
+            let count = |counter| {
+                rows.clone()
+                    .map(|index| self.scoreboard.row(index).count(counter))
+                    .sum()
+            };
+            WorkerStatus {
+                pool: self.cohort_name(worker.cohort).to_owned(),
+                slot: worker.slot,
+                generation: self
+                    .cohorts
+                    .get(&worker.cohort)
+                    .map_or(0, |cohort| cohort.generation),
+                pid: worker.pid.as_raw(),
+                phase: phase(*id),
+                doing: self.doing(*id),
+                age: worker.spawned.elapsed().as_secs(),
+                connections: count(Counter::Connections),
+                requests: count(Counter::Requests),
+                received: count(Counter::Received),
+                sent: count(Counter::Sent),
+            }
+        };
+        self.workers.iter().map(row).collect()
+    }
+
+    /// The generations that have a cohort.
+    pub fn generations(&self) -> Vec<u32> {
+        self.cohorts
+            .values()
+            .map(|cohort| cohort.generation)
+            .collect()
+    }
+
+    /// The bell's descriptor, to wait for.
+    pub fn bell(&self) -> impl AsFd + '_ {
+        self.scoreboard.bell()
+    }
+
+    /// How many worker processes there are.
+    pub fn len(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.workers.is_empty()
+    }
+}
+
+fn refuse(listener: &Arc<Listener>) {
+    let refused = listener
+        .refuse_handshakes()
+        .and_then(|()| listener.set_nonblocking(true));
+    if let Err(error) = refused {
+        log::warn!("refusing new clients on {}: {error}", listener.local());
+    }
+}

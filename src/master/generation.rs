@@ -1,0 +1,217 @@
+//! A generation: a configuration and everything that was opened for it.
+//!
+//! All that can fail is done here, before anything of the generation in
+//! service is touched; what is dropped again without having served leaves no
+//! trace.
+
+use crate::config::{Config, LogTarget, Model, Pool, Service};
+use crate::driver::effects::Roots;
+use crate::driver::lane::AccessLog;
+use crate::log::Sink;
+use crate::net::{BindError, Listener, ListenerSet};
+use crate::protocol;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Services that the embedding program brings, by the name of their pool.
+pub type Services = BTreeMap<String, Arc<dyn protocol::Service>>;
+
+/// A configuration with all its listeners, roots and logs open.
+pub struct Generation {
+    /// Its number.
+    pub number: u32,
+    /// What it was made from.
+    pub config: Config,
+    /// Its sockets; some may be shared with the generation before.
+    pub listeners: ListenerSet,
+    /// What each pool's workers are given, in the order of the pools.
+    pub pools: Vec<Opened>,
+    /// The log that will be in force once it serves.
+    pub log: Option<Sink>,
+}
+
+/// What was opened for one pool.
+#[derive(Clone)]
+pub struct Opened {
+    /// The pool.
+    pub pool: Arc<Pool>,
+    /// Its document root.
+    pub roots: Roots,
+    /// Its access log.
+    pub access_log: Arc<AccessLog>,
+    /// Its service, where the embedding program brought one.
+    pub custom: Option<Arc<dyn protocol::Service>>,
+}
+
+/// What could not be opened.
+#[derive(Debug)]
+pub enum OpenFailure {
+    /// An address.
+    Bind(BindError),
+    /// A directory or a log file.
+    File {
+        /// What it was wanted for.
+        what: &'static str,
+        /// Which.
+        path: std::path::PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A pool whose service the embedding program should have brought.
+    NoService(String),
+}
+
+impl fmt::Display for OpenFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(error) => error.fmt(f),
+            Self::File { what, path, error } => {
+                write!(f, "open {what} {}: {error}", path.display())
+            }
+            Self::NoService(pool) => write!(f, "pool {pool}: no service was given for it"),
+        }
+    }
+}
+
+impl std::error::Error for OpenFailure {}
+
+impl OpenFailure {
+    /// The exit status that says this (sysexits.h): 69 for an address that is
+    /// taken, 77 where permission lacks, 71 where the system refused otherwise.
+    pub fn exit_status(&self) -> u8 {
+        let error = match self {
+            Self::Bind(failure) => &failure.error,
+            Self::File { error, .. } => error,
+            Self::NoService(_) => return 70,
+        };
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => 77,
+            io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable => 69,
+            _ => 71,
+        }
+    }
+}
+
+impl Generation {
+    /// Opens everything, taking over from `old` what stays.
+    ///
+    /// # Errors
+    /// The first thing that cannot be opened.
+    pub fn open(
+        number: u32,
+        config: Config,
+        old: &ListenerSet,
+        services: &Services,
+    ) -> Result<Self, OpenFailure> {
+        let log = open_sink("log file", &config.master.log.to)?;
+        let pools: Result<Vec<Opened>, OpenFailure> = config
+            .pools
+            .iter()
+            .map(|pool| Opened::open(pool, services))
+            .collect();
+        let pools = pools?;
+        let listeners = ListenerSet::open(&config, old).map_err(OpenFailure::Bind)?;
+        Ok(Self {
+            number,
+            config,
+            listeners,
+            pools,
+            log: Some(log),
+        })
+    }
+
+    /// One line on where it listens: `web 127.0.0.1:8080, echo 127.0.0.1:7007`.
+    pub fn addresses(&self) -> String {
+        let of_pool = |pool: &Pool| {
+            let mut places: Vec<String> = self
+                .listeners
+                .of_slot(pool, 0)
+                .iter()
+                .map(|one| one.local().to_string())
+                .collect();
+            places.dedup();
+            format!("{} {}", pool.name, places.join(" "))
+        };
+        self.config
+            .pools
+            .iter()
+            .map(of_pool)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+}
+
+impl Opened {
+    fn open(pool: &Pool, services: &Services) -> Result<Self, OpenFailure> {
+        let (roots, sink) = match &pool.service {
+            Service::Http(http) => (
+                open_root(&http.root)?,
+                open_sink("access log", &http.access_log)?,
+            ),
+            Service::Echo
+            | Service::Discard
+            | Service::Daytime
+            | Service::Time
+            | Service::Chargen
+            | Service::Message(_)
+            | Service::Custom => (Roots::default(), Sink::Off),
+        };
+        let custom = services.get(&pool.name).cloned();
+        if pool.service == Service::Custom && custom.is_none() {
+            return Err(OpenFailure::NoService(pool.name.clone()));
+        }
+        Ok(Self {
+            pool: Arc::new(pool.clone()),
+            roots,
+            access_log: Arc::new(AccessLog::new(sink)),
+            custom,
+        })
+    }
+
+    /// Whether its workers need listeners that never block: those that wait
+    /// for something else as well.
+    pub fn wants_nonblocking(&self) -> bool {
+        match self.pool.model {
+            Model::Event | Model::Fork => true,
+            Model::Prefork | Model::Threads => self.pool.listen.len() > 1,
+        }
+    }
+
+    /// Rows that each of its workers needs.
+    pub fn rows(&self) -> usize {
+        match self.pool.model {
+            Model::Prefork | Model::Event => 1,
+            Model::Threads => self.pool.threads_per_worker as usize,
+            Model::Fork => 1 + self.pool.max_connections as usize,
+        }
+    }
+
+    /// The listeners of one of its slots.
+    pub fn listeners(&self, set: &ListenerSet, slot: usize) -> Vec<Arc<Listener>> {
+        set.of_slot(&self.pool, slot)
+    }
+}
+
+fn open_root(path: &Path) -> Result<Roots, OpenFailure> {
+    let failure = |error| OpenFailure::File {
+        what: "root",
+        path: path.to_owned(),
+        error,
+    };
+    Roots::open([path]).map_err(failure)
+}
+
+fn open_sink(what: &'static str, target: &LogTarget) -> Result<Sink, OpenFailure> {
+    Sink::open(target).map_err(|error| {
+        let path = match target {
+            LogTarget::File(path) => path.clone(),
+            LogTarget::Off | LogTarget::Stderr | LogTarget::Syslog { .. } => {
+                std::path::PathBuf::new()
+            }
+        };
+        OpenFailure::File { what, path, error }
+    })
+}

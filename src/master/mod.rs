@@ -1,0 +1,585 @@
+//! The master: binds, forks, reaps; one thread, one loop, and it never serves.
+//!
+//! The loop waits in poll(2) for signals, the workers' bell, the control
+//! socket and the next deadline; it turns what came into events for the
+//! [`supervisor`], and carries out the commands that come back. From the first
+//! turn on it must not die: an error that it can outlive is logged and the
+//! loop goes on. It must never wait for anybody: no worker, no client of the
+//! control socket, no reader of the log.
+//!
+//! ```text
+//!   signals ──┐                                  ┌─▶ fork, kill       (crew)
+//!   bell ─────┼─▶ Event ─▶ Supervisor ─▶ Command ┼─▶ read, open, bind (generation)
+//!   control ──┤            (pure)                ├─▶ answer           (control)
+//!   time ─────┘                                  └─▶ log, titles, pid file
+//! ```
+
+pub mod control;
+pub mod crew;
+pub mod generation;
+pub mod pidfile;
+pub mod pool;
+pub mod signals;
+pub mod supervisor;
+
+use crate::config::{self, Config, ThisMachine};
+use crate::net::ListenerSet;
+use crate::sys::title::Title;
+use control::{Control, Query};
+use crew::{Crew, Word};
+use generation::{Generation, Opened, Services};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use pidfile::{PidFile, PidFileError};
+use signals::{Meaning, Signals};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use supervisor::{Command, Event, Notice, PoolSpec, Request, Settings, Supervisor, Verdict};
+
+/// Where a reload finds the configuration.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// In this file.
+    File(PathBuf),
+    /// Nowhere else: the first one stays.
+    Fixed,
+}
+
+/// How a master that could not start failed.
+#[derive(Debug)]
+pub struct StartFailure {
+    /// What the operator should read.
+    pub message: String,
+    /// The exit status that says it (sysexits.h).
+    pub status: u8,
+}
+
+impl std::fmt::Display for StartFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for StartFailure {}
+
+impl StartFailure {
+    fn new(status: u8, message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            status,
+        }
+    }
+
+    fn system(what: &str) -> impl Fn(io::Error) -> Self {
+        move |error| Self::new(71, format!("{what}: {error}"))
+    }
+}
+
+/// A master with everything open, about to fork its first worker.
+pub struct Master {
+    source: Source,
+    services: Services,
+    signals: Option<Signals>,
+    supervisor: Supervisor,
+    crew: Crew,
+    control: Option<Control>,
+    pid_file: Option<PidFile>,
+    /// Every generation that still has workers or may get some.
+    generations: BTreeMap<u32, Generation>,
+    /// The one that counts; 0 before the first has proved itself.
+    current: u32,
+    newest: u32,
+    next_cohort: u64,
+    stopping: bool,
+    on_serving: Option<OnServing>,
+    last_death: Option<i32>,
+    ending: Option<u8>,
+}
+
+/// What to do, once, when the first generation serves.
+pub type OnServing = Box<dyn FnOnce()>;
+
+/// Without anything to wait for, the loop still looks round this often.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+impl Master {
+    /// Opens all that `config` asks for: pid file, listeners, logs, roots and
+    /// the control socket, in the order in which a second instance would be
+    /// noticed first. Afterwards the process is the master.
+    ///
+    /// # Errors
+    /// The first thing that fails, with the exit status for it.
+    pub fn start(config: Config, source: Source, services: Services) -> Result<Self, StartFailure> {
+        let settings = settings(&config);
+        let pid_file = config
+            .master
+            .pid_file
+            .as_deref()
+            .map(lock_pid_file)
+            .transpose()?;
+        raise_descriptor_limit();
+        // Handlers before the first fork: a worker's death must not be missed.
+        let signals = Signals::new().map_err(StartFailure::system("signal handlers"))?;
+        // The children of a dead worker become ours, to be reaped.
+        if let Err(errno) = nix::sys::prctl::set_child_subreaper(true) {
+            log::warn!("PR_SET_CHILD_SUBREAPER: {errno}");
+        }
+        let mut crew = Crew::new().map_err(StartFailure::system("scoreboard"))?;
+        let first = Generation::open(1, config, &ListenerSet::default(), &services)
+            .map_err(|failure| StartFailure::new(failure.exit_status(), failure.to_string()))?;
+        let control = match &first.config.master.control_socket {
+            Some(path) => Some(Control::listen(path).map_err(|error| {
+                StartFailure::new(
+                    control::exit_status(&error),
+                    format!("control socket {}: {error}", path.display()),
+                )
+            })?),
+            None => None,
+        };
+        match Title::new() {
+            Ok(title) => {
+                title.set(b"preforkd: master");
+                crew.set_title(first.config.master.process_titles.then_some(title));
+            }
+            Err(error) => log::info!("no process titles: {error}"),
+        }
+        let seed = u64::from(std::process::id()) << 32 ^ Instant::now().elapsed().as_nanos() as u64;
+        let mut master = Self {
+            source,
+            services,
+            signals: Some(signals),
+            supervisor: Supervisor::new(settings, seed),
+            crew,
+            control,
+            pid_file,
+            generations: BTreeMap::new(),
+            current: 0,
+            newest: 1,
+            next_cohort: 1,
+            stopping: false,
+            on_serving: None,
+            last_death: None,
+            ending: None,
+        };
+        if let Some(pid_file) = &mut master.pid_file {
+            pid_file.write().map_err(StartFailure::system("pid file"))?;
+        }
+        let event = master
+            .admit(first)
+            .map_err(StartFailure::system("scoreboard"))?;
+        master.supervisor.handle(Instant::now(), event);
+        Ok(master)
+    }
+
+    /// Calls `hook` once, when the first generation's workers are READY.
+    pub fn on_serving(&mut self, hook: OnServing) {
+        self.on_serving = Some(hook);
+    }
+
+    /// One line on where it listens.
+    pub fn addresses(&self) -> String {
+        self.generations
+            .get(&self.newest)
+            .map(Generation::addresses)
+            .unwrap_or_default()
+    }
+
+    /// Runs until it is told to end; answers the exit status.
+    pub fn run(mut self) -> u8 {
+        loop {
+            self.carry_out();
+            if let Some(status) = self.ending {
+                return status;
+            }
+            self.wait();
+            self.take_signals();
+            self.take_words();
+            self.answer_control();
+            for (cohort, idle) in self.crew.count_idle() {
+                self.supervisor
+                    .handle(Instant::now(), Event::Counted { cohort, idle });
+            }
+            self.supervisor.handle(Instant::now(), Event::Woke);
+        }
+    }
+
+    // What has happened.
+
+    /// Sleeps until something happens or is due.
+    fn wait(&mut self) {
+        let now = Instant::now();
+        let due = self
+            .supervisor
+            .next_deadline()
+            .map(|at| at.saturating_duration_since(now));
+        let patience = due.map_or(HEARTBEAT, |due| due.min(HEARTBEAT));
+        let milliseconds = patience.as_micros().div_ceil(1000);
+        let timeout = i32::try_from(milliseconds)
+            .ok()
+            .and_then(|ms| PollTimeout::try_from(ms).ok());
+        let bell = self.crew.bell();
+        let mut ready = vec![PollFd::new(bell.as_fd(), PollFlags::POLLIN)];
+        if let Some(signals) = &self.signals {
+            ready.push(PollFd::new(signals.as_fd(), PollFlags::POLLIN));
+        }
+        if let Some(control) = &self.control {
+            control.watch(&mut ready);
+        }
+        match poll(&mut ready, timeout.unwrap_or(PollTimeout::MAX)) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            // Out of memory, perhaps: everything is looked at all the same.
+            Err(errno) => log::error!("poll: {errno}"),
+        }
+    }
+
+    fn take_signals(&mut self) {
+        let meanings = self
+            .signals
+            .as_mut()
+            .map(Signals::pending)
+            .unwrap_or_default();
+        for meaning in meanings {
+            match meaning {
+                Meaning::Reap => self.reap(),
+                Meaning::Request(request) => self.request(request, "signal"),
+                Meaning::Unknown(number) => {
+                    log::warn!("signal {number} means nothing to this version")
+                }
+            }
+        }
+    }
+
+    fn request(&mut self, request: Request, origin: &str) {
+        log::info!("{} asked for by {origin}", describe(request));
+        self.supervisor
+            .handle(Instant::now(), Event::Requested(request));
+    }
+
+    fn reap(&mut self) {
+        for death in self.crew.reap() {
+            self.last_death = death.status;
+            let event = Event::Exited {
+                worker: death.worker,
+                clean: death.clean,
+            };
+            self.supervisor.handle(Instant::now(), event);
+        }
+    }
+
+    fn take_words(&mut self) {
+        for word in self.crew.listen() {
+            let event = match word {
+                Word::Ready(worker) => Event::Ready(worker),
+                Word::WantsSuccessor(worker) => Event::WantsSuccessor(worker),
+            };
+            self.supervisor.handle(Instant::now(), event);
+        }
+    }
+
+    fn answer_control(&mut self) {
+        let Some(mut control) = self.control.take() else {
+            return;
+        };
+        for (client, query) in control.queries(Instant::now()) {
+            let answer = match query {
+                Query::Status => control::Answer::Status(self.status()),
+                Query::Stop => {
+                    self.request(Request::Stop, "control socket");
+                    control::Answer::Done
+                }
+                Query::Reload => {
+                    self.request(Request::Reload, "control socket");
+                    control::Answer::Done
+                }
+                Query::Reopen => {
+                    self.request(Request::Reopen, "control socket");
+                    control::Answer::Done
+                }
+            };
+            control.answer(client, &answer);
+        }
+        self.control = Some(control);
+    }
+
+    fn status(&self) -> control::Status {
+        control::Status {
+            pid: std::process::id(),
+            generation: self.current,
+            state: if self.stopping {
+                "stopping"
+            } else if self.supervisor.is_steady() {
+                "running"
+            } else {
+                "reloading"
+            },
+            listening: self
+                .generations
+                .get(&self.current)
+                .map(Generation::addresses)
+                .unwrap_or_default(),
+            workers: self.crew.report(|worker| self.supervisor.phase_of(worker)),
+        }
+    }
+
+    // What is to be done.
+
+    fn carry_out(&mut self) {
+        while let Some(command) = self.supervisor.poll_command() {
+            match command {
+                Command::Spawn {
+                    worker,
+                    cohort,
+                    slot,
+                } => {
+                    let signals = &mut self.signals;
+                    // The new process must not take the master's handlers along.
+                    let spawned = self
+                        .crew
+                        .spawn(worker, cohort, slot, || drop(signals.take()));
+                    if let Err(error) = spawned {
+                        log::error!("spawn {}[{slot}]: {error}", self.crew.cohort_name(cohort));
+                        self.supervisor
+                            .handle(Instant::now(), Event::SpawnFailed(worker));
+                    }
+                }
+                Command::Retire(worker) => {
+                    let current = self
+                        .generations
+                        .get(&self.current)
+                        .map(|one| &one.listeners);
+                    self.crew.retire(worker, current.filter(|_| !self.stopping));
+                }
+                Command::Kill(worker) => self.crew.kill(worker),
+                Command::Load => self.load(),
+                Command::Promote(generation) => self.promote(generation),
+                Command::Abandon(generation) => self.abandon(generation),
+                Command::Drop(cohort) => {
+                    self.crew.drop_cohort(cohort);
+                    self.forget_generations();
+                }
+                Command::StopListening => self.stop_listening(),
+                Command::Reopen => self.reopen(),
+                Command::Tell(notice) => self.tell(&notice),
+                Command::Exit(verdict) => self.exit(verdict),
+            }
+        }
+    }
+
+    /// Reads the configuration and opens what is new in it. Nothing that runs
+    /// is touched; on any error nothing will be.
+    fn load(&mut self) {
+        let event = match self.open_next() {
+            Ok(generation) => self
+                .admit(generation)
+                .map_err(|error| vec![error.to_string()]),
+            Err(reasons) => Err(reasons),
+        };
+        let event = event.unwrap_or_else(|reasons| {
+            for reason in reasons {
+                log::error!("reload: {reason}");
+            }
+            log::error!("reload refused: generation {} stays as it is", self.current);
+            Event::LoadFailed
+        });
+        self.supervisor.handle(Instant::now(), event);
+    }
+
+    fn open_next(&mut self) -> Result<Generation, Vec<String>> {
+        let current = self.generations.get(&self.current);
+        let config = match &self.source {
+            Source::File(path) => {
+                let loaded = config::load(path, &ThisMachine).map_err(|error| error.lines())?;
+                for warning in loaded.warnings.lines() {
+                    log::warn!("{warning}");
+                }
+                loaded.config
+            }
+            Source::Fixed => current.map(|one| one.config.clone()).ok_or_else(Vec::new)?,
+        };
+        let nothing = ListenerSet::default();
+        let old = current.map_or(&nothing, |one| &one.listeners);
+        let number = self.newest + 1;
+        Generation::open(number, config, old, &self.services)
+            .map_err(|failure| vec![failure.to_string()])
+    }
+
+    fn admit(&mut self, generation: Generation) -> io::Result<Event> {
+        let cohorts = self.crew.admit(&generation, &mut self.next_cohort)?;
+        let spec = |opened: &Opened| PoolSpec {
+            size: opened.pool.size,
+            spawn_timeout: opened.pool.spawn_timeout,
+        };
+        let event = Event::Loaded {
+            generation: generation.number,
+            settings: settings(&generation.config),
+            pools: cohorts
+                .iter()
+                .map(|(id, opened)| (*id, spec(opened)))
+                .collect(),
+        };
+        self.newest = self.newest.max(generation.number);
+        self.generations.insert(generation.number, generation);
+        Ok(event)
+    }
+
+    /// The generation has proved itself: its log, its listeners.
+    fn promote(&mut self, number: u32) {
+        self.current = number;
+        let Some(generation) = self.generations.get_mut(&number) else {
+            return;
+        };
+        if let Some(sink) = generation.log.take() {
+            crate::log::install(sink, generation.config.master.log.level);
+        }
+        log::info!("generation {number} serves: {}", generation.addresses());
+        if let Some(hook) = self.on_serving.take() {
+            hook();
+        }
+    }
+
+    fn abandon(&mut self, number: u32) {
+        self.generations.remove(&number);
+    }
+
+    /// Drops what no worker has any more.
+    fn forget_generations(&mut self) {
+        let living = self.crew.generations();
+        let (current, newest) = (self.current, self.newest);
+        self.generations
+            .retain(|number, _| *number == current || *number == newest || living.contains(number));
+    }
+
+    fn stop_listening(&mut self) {
+        self.stopping = true;
+        for generation in self.generations.values() {
+            self.crew.refuse_handshakes(&generation.listeners);
+        }
+    }
+
+    fn reopen(&mut self) {
+        match crate::log::reopen() {
+            Ok(()) => log::info!("log reopened"),
+            Err(error) => log::error!("reopening the log: {error}"),
+        }
+        for generation in self.generations.values() {
+            for opened in &generation.pools {
+                if let Err(error) = opened.access_log.reopen() {
+                    log::error!("reopening the access log of {}: {error}", opened.pool.name);
+                }
+            }
+        }
+    }
+
+    fn exit(&mut self, verdict: Verdict) {
+        self.ending = Some(match verdict {
+            Verdict::Stopped => {
+                log::info!("all workers are gone: leaving");
+                0
+            }
+            // What the worker said of itself, where it said something.
+            Verdict::NeverServed => match self.last_death {
+                Some(status @ (71 | 77 | 78)) => status as u8,
+                Some(_) | None => 75,
+            },
+        });
+    }
+
+    fn tell(&self, notice: &Notice) {
+        let crew = &self.crew;
+        match notice {
+            Notice::BackingOff {
+                cohort,
+                slot,
+                deaths,
+                delay,
+            } => log::warn!(
+                "{}[{slot}] died young, {deaths} in a row: next try in {} ms",
+                crew.cohort_name(*cohort),
+                delay.as_millis()
+            ),
+            Notice::NotReady(worker) => {
+                log::error!("worker {} was not READY in time", crew.name(*worker))
+            }
+            Notice::CutShort(worker) => {
+                log::warn!("worker {} has not finished in time", crew.name(*worker));
+            }
+            Notice::AtMaximum(cohort) => log::warn!(
+                "pool {} is at its maximum and all workers are busy: clients wait; consider raising max_workers",
+                crew.cohort_name(*cohort)
+            ),
+            Notice::NotViable(generation) if self.current == 0 => {
+                log::error!(
+                    "generation {generation}: its workers die before they serve: giving up"
+                );
+            }
+            Notice::NotViable(generation) => log::error!(
+                "generation {generation}: its workers die before they serve: generation {} stays",
+                self.current
+            ),
+            Notice::ReloadQueued => log::info!("a reload is under way: the next one follows it"),
+            Notice::TooManyGenerations(oldest) => {
+                log::warn!("too many generations: ending what is left of generation {oldest}");
+            }
+            Notice::Ignored(request) => log::warn!("{}: not while stopping", describe(*request)),
+            Notice::Replaced(generation) => {
+                log::info!("older generations drain: {generation} has taken over")
+            }
+            Notice::Stopping => log::info!("stopping: no new clients, finishing what is open"),
+            Notice::StoppingAtOnce => log::warn!("stopping at once: ending {} workers", crew.len()),
+        }
+    }
+}
+
+fn describe(request: Request) -> &'static str {
+    match request {
+        Request::Stop => "stop",
+        Request::Reload => "reload",
+        Request::Reopen => "reopening of logs",
+        Request::MoreWorkers => "one worker more",
+        Request::FewerWorkers => "one worker less",
+        Request::DrainWorkers => "drain of all workers",
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        graceful_timeout: config.master.graceful_timeout,
+        max_generations: config.master.max_generations,
+        once: config.master.once,
+    }
+}
+
+fn lock_pid_file(path: &std::path::Path) -> Result<PidFile, StartFailure> {
+    PidFile::lock(path).map_err(|error| match error {
+        PidFileError::Running(Some(pid)) => StartFailure::new(
+            69,
+            format!("pid file {}: already running as pid {pid}", path.display()),
+        ),
+        PidFileError::Running(None) => StartFailure::new(
+            69,
+            format!("pid file {}: held by a running master", path.display()),
+        ),
+        PidFileError::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            StartFailure::new(
+                77,
+                format!("pid file {}: permission denied", path.display()),
+            )
+        }
+        PidFileError::Io(error) => {
+            StartFailure::new(71, format!("pid file {}: {error}", path.display()))
+        }
+    })
+}
+
+/// A descriptor a connection: what the hard limit grants, is used.
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(errno) = raised {
+        log::warn!("RLIMIT_NOFILE: {errno}");
+    }
+}

@@ -1,0 +1,293 @@
+//! A worker's life: from the fork to its exit, never back into the master.
+//!
+//! What a new worker does first stands in one list, [`enter`], because the
+//! order is the point: descriptors of the master go before anything else can
+//! leak them, handlers stand before signals are let in, the master's death is
+//! asked for after the change of user (setuid(2) forgets it), and READY comes
+//! last, when the worker can be relied upon.
+
+use crate::config::{self, Model, Pool};
+use crate::driver::effects::Roots;
+use crate::driver::lane::AccessLog;
+use crate::driver::{self, Duty, Leave, Limits, ORPHAN_SECONDS, threads};
+use crate::net::Listener;
+use crate::protocol::{self, Patience, Service};
+use crate::scoreboard::{Board, Row};
+use crate::sys::signal::{Retirement, retire_on, ring_on};
+use crate::sys::title::Title;
+use crate::sys::{process, signal};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::{Gid, Pid, Uid, getpid, getppid, setgroups, setresgid, setresuid};
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32};
+use std::time::{Duration, Instant};
+
+/// What the master gives a worker to be born with.
+pub struct Assignment {
+    /// The pool as configured.
+    pub pool: Arc<Pool>,
+    /// The slot it occupies.
+    pub slot: usize,
+    /// Its idle bit on the cohort's board.
+    pub seat: usize,
+    /// The generation it belongs to.
+    pub generation: u32,
+    /// The sockets of its slot.
+    pub listeners: Vec<Arc<Listener>>,
+    /// What it opens files below.
+    pub roots: Roots,
+    /// Where access-log lines go.
+    pub access_log: Arc<AccessLog>,
+    /// A service that the embedding program brought along.
+    pub custom: Option<Arc<dyn Service>>,
+    /// The cohort's board.
+    pub board: Board,
+    /// Its rows.
+    pub rows: Vec<Row>,
+    /// The end of the pipe that closes when the master dies.
+    pub life: Arc<OwnedFd>,
+    /// A socket that does not listen.
+    pub parked: Arc<OwnedFd>,
+    /// Where titles are written; `None` where none are wanted.
+    pub title: Option<Title>,
+    /// The master.
+    pub master: Pid,
+    /// How long a retirement may take.
+    pub graceful_timeout: Duration,
+    /// Serve one connection and leave.
+    pub once: bool,
+    /// The signal mask to run with.
+    pub mask: SigSet,
+}
+
+/// What a new worker could not do; its exit status tells the master.
+struct Stillborn {
+    step: &'static str,
+    error: io::Error,
+}
+
+impl fmt::Display for Stillborn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.step, self.error)
+    }
+}
+
+/// Exit status of a worker whose start failed (EX_OSERR of sysexits.h).
+const START_FAILED: i32 = 71;
+/// Exit status of a worker that found itself unfit to serve on.
+const SICK: i32 = 1;
+
+/// Runs the worker; the last thing it does is _exit(2).
+pub fn enter(assignment: Assignment) -> Infallible {
+    crate::log::set_role(&format!("{}[{}]", assignment.pool.name, assignment.slot));
+    let duty = match prepare(assignment) {
+        Ok(duty) => duty,
+        Err(failure) => {
+            log::error!("cannot start: {failure}");
+            process::exit(START_FAILED)
+        }
+    };
+    let leave = run(&duty);
+    match leave {
+        Leave::Retired | Leave::Worn => process::exit(0),
+        Leave::Sick(error) => {
+            log::error!("leaving: {error}");
+            process::exit(SICK)
+        }
+    }
+}
+
+/// The list: every step in its order, up to READY.
+fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
+    let Assignment {
+        pool,
+        slot,
+        generation,
+        listeners,
+        master,
+        ..
+    } = assignment;
+    let step = |step| move |error: io::Error| Stillborn { step, error };
+    let errno = |name| move |errno: nix::errno::Errno| step(name)(errno.into());
+
+    // 1. Whatever the master holds is none of our business.
+    let mut keep = kept(&assignment.roots, &assignment.access_log, &assignment.board);
+    keep.extend(
+        listeners
+            .iter()
+            .map(|listener| listener.as_fd().as_raw_fd()),
+    );
+    keep.extend([assignment.life.as_raw_fd(), assignment.parked.as_raw_fd()]);
+    process::close_all_but(&mut keep);
+
+    // 2. Who we are, for ps(1).
+    let name = format!("preforkd:{}", pool.name);
+    let _ = nix::sys::prctl::set_name(&std::ffi::CString::new(name).unwrap_or_default());
+    let title_prefix = format!("preforkd: {}[{slot}] gen {generation}", pool.name);
+    if let Some(title) = assignment.title {
+        title.set(format!("{title_prefix} starting").as_bytes());
+    }
+
+    // 3. The queues under numbers that the signal handler leaves alone.
+    let queues: io::Result<Vec<OwnedFd>> = listeners
+        .iter()
+        .map(|listener| listener.as_fd().try_clone_to_owned())
+        .collect();
+    let queues = queues.map_err(step("dup"))?;
+    let wake = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+        .map_err(errno("eventfd"))?;
+
+    // 4. Handlers, before any signal is let in.
+    let retired = Arc::new(AtomicBool::new(false));
+    let master_id = Arc::new(AtomicI32::new(master.as_raw()));
+    let patience = u32::try_from(assignment.graceful_timeout.as_secs()).unwrap_or(u32::MAX);
+    let retirement = Retirement {
+        asked: Arc::clone(&retired),
+        listeners: listeners
+            .iter()
+            .map(|listener| listener.as_fd().as_raw_fd())
+            .collect(),
+        parked: assignment.parked.as_fd(),
+        wake: wake.as_fd(),
+        // The master cuts first; this is for the case that it cannot.
+        patience: patience.saturating_add(2),
+        orphan_patience: ORPHAN_SECONDS,
+        master: Arc::clone(&master_id),
+    };
+    for signal in [Signal::SIGTERM, Signal::SIGQUIT] {
+        retire_on(signal as i32, &retirement).map_err(step("sigaction"))?;
+    }
+    if pool.model == Model::Fork {
+        ring_on(Signal::SIGCHLD as i32, wake.as_fd()).map_err(step("sigaction"))?;
+    }
+    // What a terminal, or a hand that slipped, sends to the whole group is
+    // the master's to judge: here these do nothing.
+    let deaf = [
+        Signal::SIGINT,
+        Signal::SIGHUP,
+        Signal::SIGUSR1,
+        Signal::SIGWINCH,
+        Signal::SIGTTIN,
+        Signal::SIGTTOU,
+    ];
+    for signal in deaf.into_iter().chain([Signal::SIGUSR2, threads::KICK]) {
+        signal::ignore(signal as i32).map_err(step("sigaction"))?;
+    }
+
+    // 5. The user, then what a change of user would undo.
+    if let Some(identity) = &pool.identity {
+        become_user(identity).map_err(step("change of user"))?;
+    }
+    nix::sys::prctl::set_pdeathsig(Signal::SIGTERM).map_err(errno("PR_SET_PDEATHSIG"))?;
+    if getppid() != master {
+        return Err(step("start")(io::Error::other(
+            "the master died while this worker was born",
+        )));
+    }
+
+    // 6. The service, and all that serving needs.
+    let service = service(&pool, assignment.custom);
+    let limits = Limits {
+        write_timeout: pool.write_timeout,
+        linger_timeout: pool.linger_timeout,
+        max_connections: pool.max_connections,
+        connections: pool.connections_per_worker,
+        requests: pool.requests_per_worker,
+        once: assignment.once,
+    };
+    let shared_with_others = pool.accept == config::Accept::Shared && pool.size.max() > 1;
+    let duty = Duty {
+        service,
+        listeners,
+        queues,
+        roots: assignment.roots,
+        limits,
+        board: assignment.board,
+        seat: assignment.seat,
+        rows: assignment.rows,
+        parked: assignment.parked,
+        retired,
+        wake,
+        life: assignment.life,
+        access_log: assignment.access_log,
+        title: assignment.title,
+        title_prefix,
+        master: master_id,
+    };
+
+    // 7. Signals may come; what waited comes now.
+    assignment
+        .mask
+        .thread_set_mask()
+        .map_err(errno("sigprocmask"))?;
+
+    // 8. READY.
+    if let Some(row) = duty.rows.first() {
+        row.occupy(getpid().as_raw().unsigned_abs());
+        row.tick(Instant::now());
+        row.set_ready();
+    }
+    duty.board.ring();
+    Ok((duty, pool.model, shared_with_others))
+}
+
+fn run((duty, model, shared_with_others): &(Duty, Model, bool)) -> Leave {
+    match model {
+        Model::Prefork => driver::blocking::prefork(duty),
+        Model::Event => driver::event::run(duty, *shared_with_others),
+        Model::Threads => driver::threads::run(duty),
+        Model::Fork => driver::fork::run(duty),
+    }
+}
+
+/// The descriptors that stay besides listeners: log, roots, bell.
+fn kept(roots: &Roots, access_log: &AccessLog, board: &Board) -> Vec<RawFd> {
+    let directories = roots.directories().iter().map(AsRawFd::as_raw_fd);
+    let logs = [crate::log::descriptor(), access_log.descriptor()];
+    directories
+        .chain(logs.into_iter().flatten())
+        .chain([board.bell()])
+        .collect()
+}
+
+/// Groups first, then the user, for after that nothing can be changed any more.
+fn become_user(identity: &config::Identity) -> io::Result<()> {
+    let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+    if nix::unistd::geteuid() == uid && !uid.is_root() {
+        return Ok(());
+    }
+    let groups: Vec<Gid> = identity.groups.iter().copied().map(Gid::from_raw).collect();
+    setgroups(&groups)?;
+    setresgid(gid, gid, gid)?;
+    setresuid(uid, uid, uid)?;
+    Ok(())
+}
+
+/// The service that the configuration names.
+fn service(pool: &Pool, custom: Option<Arc<dyn Service>>) -> Arc<dyn Service> {
+    let patience = Patience {
+        idle: pool.idle_timeout,
+    };
+    match &pool.service {
+        config::Service::Echo => Arc::new(protocol::echo::EchoService::new(patience)),
+        config::Service::Discard => Arc::new(protocol::discard::DiscardService::new(patience)),
+        config::Service::Daytime => Arc::new(protocol::daytime::DaytimeService),
+        config::Service::Time => Arc::new(protocol::time::TimeService),
+        config::Service::Chargen => Arc::new(protocol::chargen::ChargenService),
+        config::Service::Message(text) => {
+            Arc::new(protocol::message::MessageService::new(text.clone()))
+        }
+        config::Service::Http(settings) => {
+            Arc::new(protocol::http::HttpService::new(settings.clone()))
+        }
+        config::Service::Custom => custom.unwrap_or_else(|| {
+            // The library refuses a custom pool without a service before it starts.
+            Arc::new(protocol::discard::DiscardService::new(patience))
+        }),
+    }
+}
