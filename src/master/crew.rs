@@ -3,7 +3,7 @@
 
 use super::control::WorkerStatus;
 use super::generation::{Generation, Opened};
-use super::supervisor::{CohortId, WorkerId};
+use super::message::{CohortId, WorkerId};
 use crate::net::{Listener, ListenerSet};
 use crate::scoreboard::{Board, Counter, MAX_BOARDS, MAX_SLOTS, Row, RowAllocator, Scoreboard};
 use crate::sys::process;
@@ -337,6 +337,13 @@ impl Crew {
         }
         self.scoreboard.row(worker.first_row).make_last_owner(mask);
         self.signal(id, Signal::SIGTERM);
+    }
+
+    /// Hears a worker's wish for a successor once more.
+    pub fn ask_again(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.wished = false;
+        }
     }
 
     /// Lets no new client begin anywhere.

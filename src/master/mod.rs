@@ -14,9 +14,11 @@
 //!   time ─────┘                                  └─▶ log, titles, pid file
 //! ```
 
+pub mod cohort;
 pub mod control;
 pub mod crew;
 pub mod generation;
+pub mod message;
 pub mod pidfile;
 pub mod pool;
 pub mod signals;
@@ -28,6 +30,7 @@ use crate::sys::title::Title;
 use control::{Control, Query};
 use crew::{Crew, Word};
 use generation::{Generation, Opened, Services};
+use message::{Command, Event, Notice, PoolSpec, Request, Settings, Verdict};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pidfile::{PidFile, PidFileError};
@@ -37,7 +40,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use supervisor::{Command, Event, Notice, PoolSpec, Request, Settings, Supervisor, Verdict};
+use supervisor::Supervisor;
 
 /// Where a reload finds the configuration.
 #[derive(Clone, Debug)]
@@ -353,6 +356,7 @@ impl Master {
                     self.crew.retire(worker, current.filter(|_| !self.stopping));
                 }
                 Command::Kill(worker) => self.crew.kill(worker),
+                Command::AskAgain(worker) => self.crew.ask_again(worker),
                 Command::Load => self.load(),
                 Command::Promote(generation) => self.promote(generation),
                 Command::Abandon(generation) => self.abandon(generation),
@@ -524,9 +528,6 @@ impl Master {
                 log::warn!("too many generations: ending what is left of generation {oldest}");
             }
             Notice::Ignored(request) => log::warn!("{}: not while stopping", describe(*request)),
-            Notice::Replaced(generation) => {
-                log::info!("older generations drain: {generation} has taken over")
-            }
             Notice::Stopping => log::info!("stopping: no new clients, finishing what is open"),
             Notice::StoppingAtOnce => log::warn!("stopping at once: ending {} workers", crew.len()),
         }

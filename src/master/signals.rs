@@ -1,6 +1,6 @@
 //! The one table from signals to requests; past it nobody sees a number.
 
-use super::supervisor::Request;
+use super::message::Request;
 use signal_hook::consts::{
     SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH,
 };

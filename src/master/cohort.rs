@@ -1,0 +1,535 @@
+//! A pool in one generation: its slots, and the workers that are leaving them.
+//! Pure, like the supervisor whose part it is.
+
+use super::message::{CohortId, Command, Notice, PoolSpec, WorkerId};
+use super::pool::{Census, Plan, Sizer};
+use crate::config::Size;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// A worker that dies sooner than this after its READY died young.
+pub const YOUNG: Duration = Duration::from_secs(1);
+/// The first back-off; it doubles with each early death in a row …
+pub const FIRST_DELAY: Duration = Duration::from_millis(100);
+/// … up to this one.
+pub const LONGEST_DELAY: Duration = Duration::from_secs(30);
+/// The most workers a pool can be given.
+pub const MAX_WORKERS: u32 = 4096;
+/// Early deaths after which a generation that has not served is given up.
+pub const PROOF_DEATHS: u32 = 3;
+
+/// Where commands are put, and what they are made with.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    pub(super) commands: VecDeque<Command>,
+    next_worker: u64,
+    jitter: u64,
+}
+
+impl Outbox {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            commands: VecDeque::new(),
+            next_worker: 1,
+            jitter: seed | 1,
+        }
+    }
+
+    pub(super) fn push(&mut self, command: Command) {
+        self.commands.push_back(command);
+    }
+
+    pub(super) fn tell(&mut self, notice: Notice) {
+        self.push(Command::Tell(notice));
+    }
+
+    fn name_worker(&mut self) -> WorkerId {
+        let worker = WorkerId(self.next_worker);
+        self.next_worker += 1;
+        worker
+    }
+
+    /// How long to wait after the `deaths`th early death in a row: doubling,
+    /// capped, and spread by a quarter either way so that slots do not march
+    /// in step.
+    fn delay(&mut self, deaths: u32) -> Duration {
+        let factor = 2u32.saturating_pow(deaths.saturating_sub(1));
+        let delay = FIRST_DELAY.saturating_mul(factor).min(LONGEST_DELAY);
+        // xorshift64: good enough to keep slots apart.
+        self.jitter ^= self.jitter << 13;
+        self.jitter ^= self.jitter >> 7;
+        self.jitter ^= self.jitter << 17;
+        let permille = 750 + (self.jitter % 501) as u32;
+        delay * permille / 1000
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Cohort {
+    pub(super) id: CohortId,
+    pub(super) generation: u32,
+    pub(super) stage: Stage,
+    /// How many workers wait for a connection, as last counted.
+    pub(super) idle: u32,
+    spec: PoolSpec,
+    sizer: Sizer,
+    slots: Vec<Slot>,
+    leaving: Vec<Leaver>,
+    proof_deaths: u32,
+    at_maximum: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// No worker has been READY: one goes first, and the rest when it is.
+    Proving,
+    Serving,
+    Draining,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    phase: Phase,
+    /// Early deaths in a row.
+    deaths: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Empty,
+    /// To be filled, after a back-off.
+    Waiting {
+        until: Instant,
+    },
+    Starting {
+        worker: WorkerId,
+        until: Instant,
+    },
+    Ready {
+        worker: WorkerId,
+        since: Instant,
+    },
+}
+
+impl Phase {
+    const fn worker(self) -> Option<WorkerId> {
+        match self {
+            Self::Empty | Self::Waiting { .. } => None,
+            Self::Starting { worker, .. } | Self::Ready { worker, .. } => Some(worker),
+        }
+    }
+}
+
+/// A worker that has no slot any more, or whose slot waits for its successor.
+#[derive(Clone, Copy, Debug)]
+struct Leaver {
+    worker: WorkerId,
+    slot: usize,
+    phase: Leaving,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaving {
+    /// Serving on until its successor is READY.
+    Relieved,
+    /// Told to finish.
+    Draining { until: Instant },
+    /// Told nothing more: SIGKILL is on its way.
+    Killed,
+}
+
+/// How a worker was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// It had been told to go, or had a successor: nothing is missing.
+    Expected,
+    /// It left its slot empty.
+    Missing,
+}
+
+impl Cohort {
+    pub(super) fn new(id: CohortId, generation: u32, spec: PoolSpec) -> Self {
+        let slots = (0..spec.size.max()).map(|_| Slot::default()).collect();
+        Self {
+            id,
+            generation,
+            stage: Stage::Proving,
+            idle: 0,
+            sizer: Sizer::new(spec.size),
+            spec,
+            slots,
+            leaving: Vec::new(),
+            proof_deaths: 0,
+            at_maximum: false,
+        }
+    }
+
+    // What it is asked.
+
+    pub(super) fn workers(&self) -> impl Iterator<Item = WorkerId> {
+        let leaving = self.leaving.iter().map(|leaver| leaver.worker);
+        let slots = self.slots.iter().filter_map(|slot| slot.phase.worker());
+        slots.chain(leaving)
+    }
+
+    pub(super) fn has(&self, worker: WorkerId) -> bool {
+        self.workers().any(|one| one == worker)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.workers().next().is_none()
+    }
+
+    /// Whether every worker that is left was killed.
+    pub(super) fn is_killed(&self) -> bool {
+        let killed = |leaver: &Leaver| leaver.phase == Leaving::Killed;
+        self.slots.iter().all(|slot| slot.phase.worker().is_none())
+            && self.leaving.iter().all(killed)
+    }
+
+    /// Whether as many workers are READY as the pool begins with.
+    pub(super) fn is_proved(&self) -> bool {
+        let ready = |slot: &&Slot| matches!(slot.phase, Phase::Ready { .. });
+        self.slots.iter().filter(ready).count() >= self.sizer.start() as usize
+    }
+
+    /// Whether its workers die before they serve.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.proof_deaths >= PROOF_DEATHS
+    }
+
+    /// STYLE's word for the phase of one of its workers.
+    pub(super) fn phase_of(&self, worker: WorkerId) -> Option<&'static str> {
+        let slot = self
+            .slots
+            .iter()
+            .find(|slot| slot.phase.worker() == Some(worker));
+        if let Some(slot) = slot {
+            return Some(match slot.phase {
+                Phase::Empty | Phase::Waiting { .. } => "empty",
+                Phase::Starting { .. } => "starting",
+                Phase::Ready { .. } => "ready",
+            });
+        }
+        let leaver = self.leaving.iter().find(|leaver| leaver.worker == worker)?;
+        Some(match leaver.phase {
+            Leaving::Relieved => "ready",
+            Leaving::Draining { .. } => "draining",
+            Leaving::Killed => "killed",
+        })
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let slots = self.slots.iter().filter_map(|slot| match slot.phase {
+            Phase::Empty | Phase::Ready { .. } => None,
+            // Nobody is spawned into a cohort that drains.
+            Phase::Waiting { until } => (self.stage != Stage::Draining).then_some(until),
+            Phase::Starting { until, .. } => Some(until),
+        });
+        let leaving = self.leaving.iter().filter_map(|leaver| match leaver.phase {
+            Leaving::Relieved | Leaving::Killed => None,
+            Leaving::Draining { until } => Some(until),
+        });
+        let sizer = match self.stage {
+            Stage::Serving => self.sizer.next_look(),
+            Stage::Proving | Stage::Draining => None,
+        };
+        slots.chain(leaving).chain(sizer).min()
+    }
+
+    // What happens to it.
+
+    /// A worker says READY: those it relieves may go, until `deadline`.
+    pub(super) fn ready(
+        &mut self,
+        worker: WorkerId,
+        now: Instant,
+        deadline: Instant,
+        out: &mut Outbox,
+    ) {
+        let starting = |slot: &Slot| matches!(slot.phase, Phase::Starting { worker: one, .. } if one == worker);
+        let Some(index) = self.slots.iter().position(starting) else {
+            return;
+        };
+        self.slots[index].phase = Phase::Ready { worker, since: now };
+        for leaver in self
+            .leaving
+            .iter_mut()
+            .filter(|leaver| leaver.slot == index)
+        {
+            if leaver.phase == Leaving::Relieved {
+                leaver.phase = Leaving::Draining { until: deadline };
+                out.push(Command::Retire(leaver.worker));
+            }
+        }
+    }
+
+    /// A worker is worn: its slot gets a successor, and it serves until that
+    /// one is READY. A quarter of the pool at a time, for wear comes in waves;
+    /// answers whether its turn has come.
+    pub(super) fn relieve(&mut self, worker: WorkerId, now: Instant) -> bool {
+        let relieved = |leaver: &&Leaver| leaver.phase == Leaving::Relieved;
+        let ready =
+            |slot: &Slot| matches!(slot.phase, Phase::Ready { worker: one, .. } if one == worker);
+        let Some(index) = self.slots.iter().position(ready) else {
+            return true;
+        };
+        if self.stage != Stage::Serving
+            || self.leaving.iter().filter(relieved).count() > self.slots.len() / 4
+        {
+            return false;
+        }
+        self.leaving.push(Leaver {
+            worker,
+            slot: index,
+            phase: Leaving::Relieved,
+        });
+        self.slots[index].phase = Phase::Waiting { until: now };
+        true
+    }
+
+    /// A worker of this cohort is no more.
+    pub(super) fn lost(&mut self, worker: WorkerId, now: Instant, out: &mut Outbox) -> Loss {
+        if let Some(at) = self
+            .leaving
+            .iter()
+            .position(|leaver| leaver.worker == worker)
+        {
+            self.leaving.remove(at);
+            return Loss::Expected;
+        }
+        let of_worker = |slot: &Slot| slot.phase.worker() == Some(worker);
+        let Some(index) = self.slots.iter().position(of_worker) else {
+            return Loss::Expected;
+        };
+        match self.slots[index].phase {
+            Phase::Ready { since, .. } if now.saturating_duration_since(since) >= YOUNG => {
+                self.slots[index].deaths = 0;
+                // A spare-driven pool decides anew whether it needs one.
+                self.slots[index].phase = match self.sizer.size() {
+                    Size::Fixed(_) => Phase::Waiting { until: now },
+                    Size::Spare { .. } => Phase::Empty,
+                };
+            }
+            Phase::Ready { .. } => self.back_off(index, now, out),
+            Phase::Empty | Phase::Waiting { .. } | Phase::Starting { .. } => {
+                self.proof_deaths += 1;
+                self.back_off(index, now, out);
+            }
+        }
+        Loss::Missing
+    }
+
+    /// A slot more or less, where the size is a fixed one.
+    pub(super) fn resize(&mut self, change: i32) {
+        if let (Size::Fixed(workers), Stage::Serving) = (self.sizer.size(), self.stage) {
+            let workers = workers.saturating_add_signed(change).clamp(1, MAX_WORKERS);
+            let slots = self.slots.len().max(workers as usize);
+            self.slots.resize_with(slots, Slot::default);
+            self.sizer.fix(workers);
+        }
+    }
+
+    /// It has proved itself.
+    pub(super) fn serve(&mut self) {
+        self.stage = Stage::Serving;
+        self.idle = self.sizer.start();
+    }
+
+    /// Everyone finishes what he has; nobody comes any more.
+    pub(super) fn drain(&mut self, until: Instant, out: &mut Outbox) {
+        self.stage = Stage::Draining;
+        for slot in 0..self.slots.len() {
+            self.retire(slot, until, out);
+        }
+        for leaver in &mut self.leaving {
+            if leaver.phase == Leaving::Relieved {
+                leaver.phase = Leaving::Draining { until };
+                out.push(Command::Retire(leaver.worker));
+            }
+        }
+    }
+
+    pub(super) fn kill_all(&mut self, out: &mut Outbox) {
+        self.stage = Stage::Draining;
+        for (slot, one) in self.slots.iter_mut().enumerate() {
+            if let Some(worker) = std::mem::take(&mut one.phase).worker() {
+                let phase = Leaving::Relieved;
+                self.leaving.push(Leaver {
+                    worker,
+                    slot,
+                    phase,
+                });
+            }
+        }
+        for leaver in self
+            .leaving
+            .iter_mut()
+            .filter(|leaver| leaver.phase != Leaving::Killed)
+        {
+            leaver.phase = Leaving::Killed;
+            out.push(Command::Kill(leaver.worker));
+        }
+    }
+
+    // What holds at every moment.
+
+    /// Cuts what is late, fills what is empty. `drained` is the deadline of a
+    /// drain that begins now.
+    pub(super) fn settle(&mut self, now: Instant, drained: Instant, out: &mut Outbox) {
+        self.expire(now, out);
+        match self.stage {
+            Stage::Proving => self.prove(now, out),
+            Stage::Serving => self.keep_size(now, drained, out),
+            Stage::Draining => {}
+        }
+    }
+
+    /// Cuts workers whose time is up.
+    fn expire(&mut self, now: Instant, out: &mut Outbox) {
+        for index in 0..self.slots.len() {
+            if let Phase::Starting { worker, until } = self.slots[index].phase
+                && until <= now
+            {
+                out.tell(Notice::NotReady(worker));
+                out.push(Command::Kill(worker));
+                let phase = Leaving::Killed;
+                self.leaving.push(Leaver {
+                    worker,
+                    slot: index,
+                    phase,
+                });
+                self.proof_deaths += 1;
+                self.back_off(index, now, out);
+            }
+        }
+        for leaver in &mut self.leaving {
+            if let Leaving::Draining { until } = leaver.phase
+                && until <= now
+            {
+                leaver.phase = Leaving::Killed;
+                out.tell(Notice::CutShort(leaver.worker));
+                out.push(Command::Kill(leaver.worker));
+            }
+        }
+    }
+
+    /// One worker goes ahead; the rest follow when it is READY.
+    fn prove(&mut self, now: Instant, out: &mut Outbox) {
+        self.refill(now, out);
+        let ready = |slot: &Slot| matches!(slot.phase, Phase::Ready { .. });
+        let wanted = if self.slots.iter().any(ready) {
+            self.sizer.start() as usize
+        } else {
+            1
+        };
+        for slot in 0..wanted.min(self.slots.len()) {
+            if self.slots[slot].phase == Phase::Empty {
+                self.spawn(slot, now, out);
+            }
+        }
+    }
+
+    /// Spawns where a back-off is over.
+    fn refill(&mut self, now: Instant, out: &mut Outbox) {
+        for slot in 0..self.slots.len() {
+            if let Phase::Waiting { until } = self.slots[slot].phase
+                && until <= now
+            {
+                self.spawn(slot, now, out);
+            }
+        }
+    }
+
+    /// Spawns where a back-off is over, then more or fewer as the size wants.
+    fn keep_size(&mut self, now: Instant, drained: Instant, out: &mut Outbox) {
+        self.refill(now, out);
+        let plan = self.sizer.plan(now, self.census());
+        let was_at_maximum = std::mem::replace(&mut self.at_maximum, plan == Plan::AtMaximum);
+        match plan {
+            Plan::Keep => {}
+            Plan::AtMaximum if was_at_maximum => {}
+            Plan::AtMaximum => out.tell(Notice::AtMaximum(self.id)),
+            Plan::Spawn(count) => {
+                for _ in 0..count {
+                    let empty = |slot: &Slot| slot.phase == Phase::Empty;
+                    if let Some(slot) = self.slots.iter().position(empty) {
+                        self.spawn(slot, now, out);
+                    }
+                }
+            }
+            Plan::Retire(count) => {
+                for _ in 0..count {
+                    self.retire_last(drained, out);
+                }
+            }
+        }
+    }
+
+    fn census(&self) -> Census {
+        let mut census = Census {
+            idle: self.idle,
+            ..Census::default()
+        };
+        for slot in &self.slots {
+            match slot.phase {
+                Phase::Empty => {}
+                Phase::Waiting { .. } | Phase::Starting { .. } => {
+                    census.coming += 1;
+                    census.total += 1;
+                }
+                Phase::Ready { .. } => census.total += 1,
+            }
+        }
+        census
+    }
+
+    fn spawn(&mut self, slot: usize, now: Instant, out: &mut Outbox) {
+        let worker = out.name_worker();
+        let until = now + self.spec.spawn_timeout;
+        self.slots[slot].phase = Phase::Starting { worker, until };
+        out.push(Command::Spawn {
+            worker,
+            cohort: self.id,
+            slot,
+        });
+    }
+
+    /// The worker of the slot died young: the next one comes later.
+    fn back_off(&mut self, slot: usize, now: Instant, out: &mut Outbox) {
+        let cohort = self.id;
+        let one = &mut self.slots[slot];
+        one.deaths = one.deaths.saturating_add(1);
+        let deaths = one.deaths;
+        let delay = out.delay(deaths);
+        one.phase = Phase::Waiting { until: now + delay };
+        out.tell(Notice::BackingOff {
+            cohort,
+            slot,
+            deaths,
+            delay,
+        });
+    }
+
+    fn retire(&mut self, slot: usize, until: Instant, out: &mut Outbox) {
+        if let Some(worker) = std::mem::take(&mut self.slots[slot].phase).worker() {
+            let phase = Leaving::Draining { until };
+            self.leaving.push(Leaver {
+                worker,
+                slot,
+                phase,
+            });
+            out.push(Command::Retire(worker));
+        }
+    }
+
+    /// Retires the last slot in use: those at the front stay.
+    fn retire_last(&mut self, until: Instant, out: &mut Outbox) {
+        let used = |slot: &Slot| slot.phase != Phase::Empty;
+        if let Some(slot) = self.slots.iter().rposition(used) {
+            self.idle = self.idle.saturating_sub(1);
+            self.retire(slot, until, out);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What the master and its supervisor say to each other: events go in,
+//! commands come out.
+
+use crate::config::Size;
+use std::time::Duration;
+
+/// A worker, from its spawn to its reaping; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub u64);
+
+/// A pool in one generation; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CohortId(pub u64);
+
+/// What the supervisor must know of a pool.
+#[derive(Clone, Debug)]
+pub struct PoolSpec {
+    /// How many workers.
+    pub size: Size,
+    /// How long a worker may take to its READY.
+    pub spawn_timeout: Duration,
+}
+
+/// What does not depend on a pool.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How long a drain may take.
+    pub graceful_timeout: Duration,
+    /// How many generations may live at once.
+    pub max_generations: u32,
+    /// End when a worker has served its one connection.
+    pub once: bool,
+}
+
+/// What the operator, or somebody for him, asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Finish what is open, then end; the second time: end at once.
+    Stop,
+    /// Read the configuration and replace the workers.
+    Reload,
+    /// Open the logs anew.
+    Reopen,
+    /// One worker more in each pool.
+    MoreWorkers,
+    /// One worker less in each pool.
+    FewerWorkers,
+    /// Drain all workers and keep the master; a reload brings new ones.
+    DrainWorkers,
+}
+
+/// What has happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The configuration was read and everything new is open.
+    Loaded {
+        /// The number of the new generation.
+        generation: u32,
+        /// What does not depend on a pool.
+        settings: Settings,
+        /// Its pools.
+        pools: Vec<(CohortId, PoolSpec)>,
+    },
+    /// It was not: everything stays as it is.
+    LoadFailed,
+    /// fork(2) refused.
+    SpawnFailed(WorkerId),
+    /// The worker says that it serves.
+    Ready(WorkerId),
+    /// The worker has served as much as it may.
+    WantsSuccessor(WorkerId),
+    /// The worker was reaped; `clean` if it exited with status 0.
+    Exited {
+        /// Which.
+        worker: WorkerId,
+        /// Whether it exited with status 0.
+        clean: bool,
+    },
+    /// Somebody asks for something.
+    Requested(Request),
+    /// Workers of a spare-driven cohort that wait for a connection.
+    Counted {
+        /// Which cohort.
+        cohort: CohortId,
+        /// How many.
+        idle: u32,
+    },
+    /// Nothing but time passed.
+    Woke,
+}
+
+/// What the master shall do, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Fork a worker.
+    Spawn {
+        /// Under this name.
+        worker: WorkerId,
+        /// In this cohort …
+        cohort: CohortId,
+        /// … and slot.
+        slot: usize,
+    },
+    /// Tell it to finish and leave.
+    Retire(WorkerId),
+    /// End it at once.
+    Kill(WorkerId),
+    /// Its turn for a successor has not come: let it ask again.
+    AskAgain(WorkerId),
+    /// Read the configuration; answer with `Loaded` or `LoadFailed`.
+    Load,
+    /// This generation is the one that counts from now on.
+    Promote(u32),
+    /// This generation will not be; close what was opened for it alone.
+    Abandon(u32),
+    /// The cohort's last worker is gone.
+    Drop(CohortId),
+    /// Refuse new handshakes on every listener.
+    StopListening,
+    /// Open the logs anew.
+    Reopen,
+    /// Tell the operator.
+    Tell(Notice),
+    /// End the master.
+    Exit(Verdict),
+}
+
+/// What the operator is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A worker that died young is spawned again, later.
+    BackingOff {
+        /// Where.
+        cohort: CohortId,
+        /// Where there.
+        slot: usize,
+        /// Early deaths in a row.
+        deaths: u32,
+        /// How long it waits.
+        delay: Duration,
+    },
+    /// A worker was not READY in time.
+    NotReady(WorkerId),
+    /// A worker had not finished at the end of its drain.
+    CutShort(WorkerId),
+    /// More workers are wanted than the pool may have.
+    AtMaximum(CohortId),
+    /// The new generation's workers do not live.
+    NotViable(u32),
+    /// A reload was asked for while one was under way; it comes next.
+    ReloadQueued,
+    /// Too many generations: the oldest is ended.
+    TooManyGenerations(u32),
+    /// The request has no meaning now.
+    Ignored(Request),
+    /// The stop begins.
+    Stopping,
+    /// The stop was asked for again, or took too long.
+    StoppingAtOnce,
+}
+
+/// How the master ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// As it was asked to.
+    Stopped,
+    /// The first workers did not live.
+    NeverServed,
+}

@@ -1,0 +1,612 @@
+//! The supervisor in a pretend world: workers are entries in a map, the clock
+//! is a variable, and everything it asks for happens only when a test says so.
+
+use super::super::cohort::{FIRST_DELAY, LONGEST_DELAY, PROOF_DEATHS, YOUNG};
+use super::*;
+use crate::config::Size;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const SETTINGS: Settings = Settings {
+    graceful_timeout: Duration::from_secs(30),
+    max_generations: 3,
+    once: false,
+};
+const SPARE: Size = Size::Spare {
+    start: 3,
+    min_spare: 2,
+    max_spare: 4,
+    max: 10,
+};
+
+/// What a pretend worker has been told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Retire,
+    Kill,
+}
+
+struct World {
+    supervisor: Supervisor,
+    now: Instant,
+    /// Every worker that lives, whether it said READY, and what it was told.
+    workers: BTreeMap<WorkerId, (CohortId, usize, bool, Told)>,
+    generation: u32,
+    next_cohort: u64,
+    promoted: Vec<u32>,
+    abandoned: Vec<u32>,
+    notices: Vec<Notice>,
+    loads: usize,
+    exit: Option<Verdict>,
+    handshakes_refused: bool,
+    limits: BTreeMap<CohortId, u32>,
+    /// How often a worker more was asked for.
+    added: u32,
+}
+
+impl World {
+    fn new(settings: Settings) -> Self {
+        Self {
+            supervisor: Supervisor::new(settings, 42),
+            now: Instant::now(),
+            workers: BTreeMap::new(),
+            generation: 0,
+            next_cohort: 0,
+            promoted: Vec::new(),
+            abandoned: Vec::new(),
+            notices: Vec::new(),
+            loads: 0,
+            exit: None,
+            handshakes_refused: false,
+            limits: BTreeMap::new(),
+            added: 0,
+        }
+    }
+
+    /// A world whose first generation serves.
+    fn serving(sizes: &[Size]) -> Self {
+        let mut world = Self::new(SETTINGS);
+        world.load(sizes);
+        world.all_ready();
+        assert_eq!(world.promoted, [1]);
+        world
+    }
+
+    fn send(&mut self, event: Event) {
+        self.supervisor.handle(self.now, event);
+        self.obey();
+    }
+
+    fn request(&mut self, request: Request) {
+        self.added += u32::from(request == Request::MoreWorkers);
+        self.send(Event::Requested(request));
+    }
+
+    fn load(&mut self, sizes: &[Size]) {
+        self.load_with(sizes, SETTINGS);
+    }
+
+    fn load_with(&mut self, sizes: &[Size], settings: Settings) {
+        self.generation += 1;
+        let mut pools = Vec::new();
+        for &size in sizes {
+            let id = CohortId(self.next_cohort);
+            self.next_cohort += 1;
+            self.limits.insert(id, size.max());
+            let spawn_timeout = 10 * SECOND;
+            pools.push((
+                id,
+                PoolSpec {
+                    size,
+                    spawn_timeout,
+                },
+            ));
+        }
+        self.send(Event::Loaded {
+            generation: self.generation,
+            settings,
+            pools,
+        });
+    }
+
+    /// Time passes, and nothing else.
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.send(Event::Woke);
+    }
+
+    fn obey(&mut self) {
+        while let Some(command) = self.supervisor.poll_command() {
+            assert_eq!(self.exit, None, "nothing comes after Exit: {command:?}");
+            match command {
+                Command::Spawn {
+                    worker,
+                    cohort,
+                    slot,
+                } => {
+                    let new = (cohort, slot, false, Told::Nothing);
+                    assert_eq!(
+                        self.workers.insert(worker, new),
+                        None,
+                        "ids are never reused"
+                    );
+                }
+                Command::Retire(worker) => {
+                    let told = &mut self.workers.get_mut(&worker).expect("it lives").3;
+                    assert_eq!(*told, Told::Nothing, "told once");
+                    *told = Told::Retire;
+                }
+                Command::Kill(worker) => {
+                    let told = &mut self.workers.get_mut(&worker).expect("it lives").3;
+                    assert_ne!(*told, Told::Kill, "killed once");
+                    *told = Told::Kill;
+                }
+                Command::AskAgain(_) | Command::Drop(_) | Command::Reopen => {}
+                Command::Load => self.loads += 1,
+                Command::Promote(generation) => self.promoted.push(generation),
+                Command::Abandon(generation) => self.abandoned.push(generation),
+                Command::StopListening => self.handshakes_refused = true,
+                Command::Tell(notice) => self.notices.push(notice),
+                Command::Exit(verdict) => self.exit = Some(verdict),
+            }
+        }
+    }
+
+    fn with(&self, told: Told) -> Vec<WorkerId> {
+        let chosen = self.workers.iter().filter(|(_, worker)| worker.3 == told);
+        chosen.map(|(id, _)| *id).collect()
+    }
+
+    fn ready(&mut self, worker: WorkerId) {
+        self.workers.get_mut(&worker).expect("it lives").2 = true;
+        self.send(Event::Ready(worker));
+    }
+
+    /// Everybody who has not said READY says it, until nobody is left to.
+    fn all_ready(&mut self) {
+        loop {
+            let unready = |(_, worker): &(&WorkerId, &(CohortId, usize, bool, Told))| {
+                !worker.2 && worker.3 == Told::Nothing
+            };
+            let Some((&id, _)) = self.workers.iter().find(unready) else {
+                return;
+            };
+            self.ready(id);
+        }
+    }
+
+    fn dies(&mut self, worker: WorkerId, clean: bool) {
+        self.workers.remove(&worker).expect("it lives");
+        self.send(Event::Exited { worker, clean });
+    }
+
+    /// Everybody who was told to go goes.
+    fn leave(&mut self) {
+        for told in [Told::Retire, Told::Kill] {
+            for worker in self.with(told) {
+                self.dies(worker, told == Told::Retire);
+            }
+        }
+    }
+
+    fn slot_of(&self, worker: WorkerId) -> usize {
+        self.workers[&worker].1
+    }
+}
+
+#[test]
+fn one_worker_goes_ahead_and_the_rest_follow() {
+    let mut world = World::new(SETTINGS);
+    world.load(&[Size::Fixed(4)]);
+    assert_eq!(world.workers.len(), 1);
+    assert!(world.promoted.is_empty());
+    let canary = *world.workers.keys().next().expect("one");
+    world.ready(canary);
+    assert_eq!(world.workers.len(), 4);
+    assert!(world.promoted.is_empty(), "not before all are READY");
+    world.all_ready();
+    assert_eq!(world.promoted, [1]);
+    assert!(world.supervisor.is_steady());
+    assert_eq!(
+        world.supervisor.next_deadline(),
+        None,
+        "nothing to wait for"
+    );
+}
+
+#[test]
+fn a_first_generation_that_does_not_live_ends_the_master() {
+    let mut world = World::new(SETTINGS);
+    world.load(&[Size::Fixed(2)]);
+    for death in 1..=PROOF_DEATHS {
+        let worker = *world.workers.keys().next().expect("tried again");
+        world.dies(worker, false);
+        assert_eq!(world.exit.is_some(), death == PROOF_DEATHS);
+        world.pass(LONGEST_DELAY);
+    }
+    assert_eq!(world.exit, Some(Verdict::NeverServed));
+    assert!(world.notices.contains(&Notice::NotViable(1)));
+}
+
+#[test]
+fn a_stop_waits_for_the_last_worker() {
+    let mut world = World::serving(&[Size::Fixed(2), SPARE]);
+    world.request(Request::Stop);
+    assert!(world.handshakes_refused);
+    assert_eq!(world.with(Told::Retire).len(), 5);
+    assert_eq!(world.exit, None);
+    world.leave();
+    assert_eq!(world.exit, Some(Verdict::Stopped));
+}
+
+#[test]
+fn a_stop_that_takes_too_long_or_is_asked_for_twice_kills() {
+    for twice in [false, true] {
+        let mut world = World::serving(&[Size::Fixed(2)]);
+        world.request(Request::Stop);
+        if twice {
+            world.request(Request::Stop);
+        } else {
+            let due = world.supervisor.next_deadline().expect("a deadline");
+            assert_eq!(due, world.now + SETTINGS.graceful_timeout);
+            world.pass(SETTINGS.graceful_timeout);
+        }
+        assert_eq!(world.with(Told::Kill).len(), 2, "twice: {twice}");
+        world.leave();
+        assert_eq!(world.exit, Some(Verdict::Stopped));
+    }
+}
+
+#[test]
+fn a_reload_retires_the_old_only_when_all_of_the_new_are_ready() {
+    let mut world = World::serving(&[Size::Fixed(3)]);
+    world.request(Request::Reload);
+    assert_eq!(world.loads, 1);
+    world.load(&[Size::Fixed(3)]);
+    assert_eq!(world.workers.len(), 4, "three old ones and a canary");
+    assert!(world.with(Told::Retire).is_empty());
+    world.all_ready();
+    assert_eq!(world.promoted, [1, 2]);
+    assert_eq!(world.with(Told::Retire).len(), 3);
+    world.leave();
+    assert_eq!(world.workers.len(), 3);
+    assert!(world.supervisor.is_steady());
+}
+
+#[test]
+fn a_reload_that_cannot_be_read_changes_nothing() {
+    let mut world = World::serving(&[Size::Fixed(3)]);
+    world.request(Request::Reload);
+    world.send(Event::LoadFailed);
+    assert_eq!(world.with(Told::Nothing).len(), 3);
+    assert!(world.supervisor.is_steady());
+}
+
+#[test]
+fn a_new_generation_that_does_not_live_leaves_the_old_one_serving() {
+    for too_slow in [false, true] {
+        let mut world = World::serving(&[Size::Fixed(2)]);
+        world.request(Request::Reload);
+        world.load(&[Size::Fixed(2)]);
+        for _ in 0..PROOF_DEATHS {
+            world.pass(LONGEST_DELAY / 4);
+            let unready = world.workers.iter().find(|(_, worker)| !worker.2);
+            let worker = *unready.expect("a try").0;
+            if too_slow {
+                world.pass(10 * SECOND);
+                assert_eq!(world.workers[&worker].3, Told::Kill);
+            }
+            world.dies(worker, false);
+        }
+        assert_eq!(world.abandoned, [2], "too slow: {too_slow}");
+        assert_eq!(world.promoted, [1]);
+        assert_eq!(world.with(Told::Nothing).len(), 2);
+        assert!(world.supervisor.is_steady());
+    }
+}
+
+#[test]
+fn reloads_asked_for_during_a_reload_become_one_more() {
+    let mut world = World::serving(&[Size::Fixed(1)]);
+    for _ in 0..3 {
+        world.request(Request::Reload);
+    }
+    assert_eq!(world.loads, 1);
+    world.load(&[Size::Fixed(1)]);
+    world.request(Request::Reload);
+    world.all_ready();
+    assert_eq!(world.loads, 2);
+    world.load(&[Size::Fixed(1)]);
+    world.all_ready();
+    assert_eq!(world.loads, 2);
+    assert!(world.supervisor.is_steady());
+}
+
+#[test]
+fn too_many_generations_cost_the_oldest() {
+    let mut world = World::serving(&[Size::Fixed(1)]);
+    for _ in 0..4 {
+        world.request(Request::Reload);
+        world.load(&[Size::Fixed(1)]);
+        world.all_ready();
+    }
+    // Generations 3, 4 and 5 may live; 1 and 2 are cut.
+    assert_eq!(world.with(Told::Kill).len(), 2);
+    assert_eq!(world.with(Told::Retire).len(), 2);
+    assert_eq!(world.with(Told::Nothing).len(), 1);
+}
+
+#[test]
+fn a_worker_that_dies_young_is_spawned_later_and_later() {
+    let mut world = World::serving(&[Size::Fixed(1)]);
+    let mut delays = Vec::new();
+    for _ in 0..12 {
+        let worker = *world.workers.keys().next().expect("one");
+        world.dies(worker, false);
+        assert!(world.workers.is_empty());
+        let due = world.supervisor.next_deadline().expect("a back-off");
+        delays.push(due - world.now);
+        world.pass(due - world.now);
+        world.all_ready();
+    }
+    for (index, delay) in delays.iter().enumerate() {
+        let middle = (FIRST_DELAY * 2u32.pow(index as u32)).min(LONGEST_DELAY);
+        assert!(
+            *delay >= middle * 3 / 4 && *delay <= middle * 5 / 4,
+            "{index}: {delay:?}"
+        );
+    }
+    // One that has lived is replaced at once, and the slate is clean.
+    world.pass(YOUNG);
+    let worker = *world.workers.keys().next().expect("one");
+    world.dies(worker, false);
+    assert_eq!(world.workers.len(), 1);
+    world.all_ready();
+    let worker = *world.workers.keys().next().expect("one");
+    world.dies(worker, false);
+    let due = world.supervisor.next_deadline().expect("a back-off");
+    assert!(due - world.now <= FIRST_DELAY * 5 / 4);
+}
+
+#[test]
+fn a_worn_worker_serves_until_its_successor_is_ready() {
+    let mut world = World::serving(&[Size::Fixed(2)]);
+    let worn = world.with(Told::Nothing)[1];
+    world.send(Event::WantsSuccessor(worn));
+    assert_eq!(world.workers.len(), 3);
+    assert_eq!(world.workers[&worn].3, Told::Nothing);
+    let successor = *world.workers.keys().last().expect("spawned");
+    assert_eq!(world.slot_of(successor), world.slot_of(worn));
+    world.ready(successor);
+    assert_eq!(world.workers[&worn].3, Told::Retire);
+    world.leave();
+    assert_eq!(world.workers.len(), 2);
+}
+
+#[test]
+fn a_spare_pool_grows_when_it_runs_short_and_shrinks_when_it_is_quiet() {
+    let mut world = World::serving(&[SPARE]);
+    let cohort = CohortId(0);
+    world.send(Event::Counted { cohort, idle: 0 });
+    for _ in 0..10 {
+        world.pass(SECOND / 100);
+        world.all_ready();
+        world.send(Event::Counted { cohort, idle: 0 });
+    }
+    assert_eq!(world.workers.len(), 10, "up to its maximum and no further");
+    assert_eq!(
+        world
+            .notices
+            .iter()
+            .filter(|one| **one == Notice::AtMaximum(cohort))
+            .count(),
+        1
+    );
+    for idle in (5..=10).rev() {
+        world.send(Event::Counted { cohort, idle });
+        world.pass(SECOND);
+    }
+    assert_eq!(world.with(Told::Retire).len(), 6);
+}
+
+#[test]
+fn workers_can_be_added_and_taken_away() {
+    let mut world = World::serving(&[Size::Fixed(2)]);
+    world.request(Request::MoreWorkers);
+    assert_eq!(world.workers.len(), 3);
+    world.all_ready();
+    world.request(Request::FewerWorkers);
+    world.request(Request::FewerWorkers);
+    assert_eq!(world.with(Told::Retire).len(), 2);
+    world.request(Request::FewerWorkers);
+    assert_eq!(world.with(Told::Nothing).len(), 1, "never the last");
+}
+
+#[test]
+fn drained_workers_come_back_with_a_reload() {
+    let mut world = World::serving(&[Size::Fixed(2)]);
+    world.request(Request::DrainWorkers);
+    world.leave();
+    assert!(world.workers.is_empty());
+    assert_eq!(world.exit, None);
+    world.request(Request::Reload);
+    world.load(&[Size::Fixed(2)]);
+    world.all_ready();
+    assert_eq!(world.workers.len(), 2);
+}
+
+#[test]
+fn once_means_once() {
+    let settings = Settings {
+        once: true,
+        ..SETTINGS
+    };
+    let mut world = World::new(settings);
+    world.load_with(&[Size::Fixed(1)], settings);
+    world.all_ready();
+    let worker = *world.workers.keys().next().expect("one");
+    world.send(Event::WantsSuccessor(worker));
+    assert_eq!(world.workers.len(), 1, "no successor");
+    world.dies(worker, true);
+    assert_eq!(world.exit, Some(Verdict::Stopped));
+}
+
+/// What a random history is made of. Numbers choose among what there is.
+#[derive(Clone, Debug)]
+enum Step {
+    Ready(usize),
+    Death(usize, bool),
+    Wish(usize),
+    Obedience,
+    Request(u8),
+    Load(u8),
+    Count(usize, u32),
+    Pass(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => any::<usize>().prop_map(Step::Ready),
+        4 => (any::<usize>(), any::<bool>()).prop_map(|(which, clean)| Step::Death(which, clean)),
+        1 => any::<usize>().prop_map(Step::Wish),
+        3 => Just(Step::Obedience),
+        2 => (0..5u8).prop_map(Step::Request),
+        3 => any::<u8>().prop_map(Step::Load),
+        3 => (any::<usize>(), 0..12u32).prop_map(|(which, idle)| Step::Count(which, idle)),
+        6 => (0..12_000u64).prop_map(Step::Pass),
+    ]
+}
+
+/// One step, and what must hold after it whatever came before.
+fn take(world: &mut World, step: &Step) {
+    let pick = |world: &World, which: usize| {
+        let count = world.workers.len();
+        (count > 0).then(|| *world.workers.keys().nth(which % count).expect("in range"))
+    };
+    match *step {
+        Step::Ready(which) => {
+            if let Some(worker) = pick(world, which) {
+                world.ready(worker);
+            }
+        }
+        Step::Death(which, clean) => {
+            if let Some(worker) = pick(world, which) {
+                world.dies(worker, clean);
+            }
+        }
+        Step::Wish(which) => {
+            if let Some(worker) = pick(world, which) {
+                world.send(Event::WantsSuccessor(worker));
+            }
+        }
+        Step::Obedience => world.leave(),
+        Step::Request(which) => world.request(match which {
+            0 | 1 => Request::Reload,
+            2 => Request::MoreWorkers,
+            3 => Request::FewerWorkers,
+            _ => Request::Reopen,
+        }),
+        Step::Load(kind) if world.loads > 0 => {
+            world.loads -= 1;
+            if kind % 4 == 0 {
+                world.send(Event::LoadFailed);
+            } else {
+                world.load(&[Size::Fixed(1 + u32::from(kind % 3)), SPARE]);
+            }
+        }
+        Step::Load(_) => {}
+        Step::Count(which, idle) => {
+            let cohort = CohortId(which as u64 % world.next_cohort.max(1));
+            world.send(Event::Counted { cohort, idle });
+        }
+        Step::Pass(milliseconds) => world.pass(Duration::from_millis(milliseconds)),
+    }
+    holds(world);
+}
+
+fn holds(world: &World) {
+    // Everyone who lives is known, and nobody else.
+    let mut known: Vec<WorkerId> = world.supervisor.workers().collect();
+    known.sort_unstable();
+    assert_eq!(known, world.workers.keys().copied().collect::<Vec<_>>());
+    // Never more than the cap, for those that are not on their way out, and
+    // never two in one slot but a worker and its successor.
+    let mut in_cohort: BTreeMap<CohortId, u32> = BTreeMap::new();
+    let mut in_slot: BTreeMap<(CohortId, usize), u32> = BTreeMap::new();
+    for (cohort, slot, _, told) in world.workers.values() {
+        if *told == Told::Nothing {
+            *in_cohort.entry(*cohort).or_default() += 1;
+            *in_slot.entry((*cohort, *slot)).or_default() += 1;
+        }
+    }
+    for (cohort, count) in &in_cohort {
+        // A quarter may be shadowed by successors, and TTIN may have added some.
+        let cap = world.limits[cohort] + world.added;
+        assert!(*count <= cap + cap / 4 + 1, "{count} of {cap}");
+    }
+    assert!(in_slot.values().all(|count| *count <= 2), "{in_slot:?}");
+    // No timer is lost: what was told to retire has a deadline ahead.
+    if !world.with(Told::Retire).is_empty() || world.workers.values().any(|worker| !worker.2) {
+        let due = world.supervisor.next_deadline();
+        let all_killed = world
+            .workers
+            .values()
+            .all(|worker| worker.2 || worker.3 == Told::Kill);
+        assert!(due.is_some() || (world.with(Told::Retire).is_empty() && all_killed));
+        assert!(
+            due.is_none_or(|due| due > world.now),
+            "a deadline that passed was dealt with"
+        );
+    }
+    // Generations are bounded: those that are not being killed.
+    assert!(world.exit.is_none() || world.workers.is_empty());
+}
+
+/// A history of `steps`, and then: a stop that ends.
+fn history(steps: &[Step]) {
+    let mut world = World::new(SETTINGS);
+    world.load(&[Size::Fixed(2), SPARE]);
+    for step in steps {
+        if world.exit.is_some() {
+            break;
+        }
+        take(&mut world, step);
+        let served = world.promoted.last().is_some();
+        let anyone = !world.workers.is_empty() || world.supervisor.next_deadline().is_some();
+        assert!(
+            world.exit.is_some() || anyone || !served,
+            "a pool with nobody in it and nobody to come"
+        );
+    }
+    if world.exit.is_none() {
+        world.request(Request::Stop);
+        world.pass(SETTINGS.graceful_timeout);
+        world.leave();
+        assert!(world.exit.is_some(), "a stop ends");
+    }
+    assert!(world.workers.is_empty(), "everyone spawned was reaped once");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_the_invariants_hold(steps in prop::collection::vec(step(), 0..300)) {
+        history(&steps);
+    }
+}
+
+/// A million events: `cargo test --release -- --ignored a_million_events`.
+#[test]
+#[ignore = "long"]
+fn a_million_events() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let steps = prop::collection::vec(step(), 10_000);
+    for _ in 0..100 {
+        let tree = steps.new_tree(&mut runner).expect("steps");
+        history(&proptest::strategy::ValueTree::current(&tree));
+    }
+}
