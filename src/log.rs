@@ -142,6 +142,8 @@ pub enum Sink {
         facility: Facility,
         /// The program name in every line.
         tag: String,
+        /// Where the daemon listens.
+        path: PathBuf,
     },
 }
 
@@ -160,9 +162,10 @@ impl Sink {
                 file: open_log(path)?,
             },
             LogTarget::Syslog { facility, tag } => Self::Syslog {
-                socket: connect_syslog(),
+                socket: connect_syslog(Path::new(SYSLOG_SOCKET)),
                 facility: *facility,
                 tag: tag.clone(),
+                path: PathBuf::from(SYSLOG_SOCKET),
             },
         })
     }
@@ -249,6 +252,7 @@ impl Sink {
             socket,
             facility,
             tag,
+            path,
         } = self
         else {
             return false;
@@ -274,7 +278,7 @@ impl Sink {
                 Some(Ok(_)) => return true,
                 Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 // The daemon was restarted, or is not there yet: connect once.
-                Some(Err(_)) | None if attempt == 0 => *socket = connect_syslog(),
+                Some(Err(_)) | None if attempt == 0 => *socket = connect_syslog(path),
                 Some(Err(_)) | None => {}
             }
         }
@@ -302,10 +306,10 @@ fn open_log(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-fn connect_syslog() -> Option<UnixDatagram> {
+fn connect_syslog(path: &Path) -> Option<UnixDatagram> {
     let socket = UnixDatagram::unbound().ok()?;
     socket.set_nonblocking(true).ok()?;
-    socket.connect(SYSLOG_SOCKET).ok()?;
+    socket.connect(path).ok()?;
     Some(socket)
 }
 
@@ -369,5 +373,39 @@ mod tests {
             text.ends_with(&format!("[{}] web[0] info: two\n", std::process::id())),
             "{text}"
         );
+    }
+
+    #[test]
+    fn syslog_is_found_again_and_never_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let mut sink = Sink::Syslog {
+            socket: None,
+            facility: Facility(3),
+            tag: String::from("t"),
+            path: path.clone(),
+        };
+        assert!(!sink.message(Level::Info, "web[0]", "nobody hears this"));
+        let daemon = UnixDatagram::bind(&path).unwrap();
+        assert!(sink.message(Level::Warn, "web[0]", "one\ntwo"));
+        let mut room = [0; 512];
+        let count = daemon.recv(&mut room).unwrap();
+        let line = String::from_utf8_lossy(&room[..count]).into_owned();
+        assert!(line.starts_with("<28>"), "{line}");
+        assert!(
+            line.ends_with(&format!(" t[{}]: web[0]: one\\ntwo", std::process::id())),
+            "{line}"
+        );
+        // The daemon restarts: its socket is another one.
+        drop(daemon);
+        std::fs::remove_file(&path).unwrap();
+        let daemon = UnixDatagram::bind(&path).unwrap();
+        assert!(sink.message(Level::Info, "web[0]", "three"));
+        assert!(daemon.recv(&mut room).is_ok());
+        // It stalls: lines are lost, and nobody is held up.
+        let sent = (0..10_000)
+            .filter(|_| sink.message(Level::Info, "web[0]", "flood"))
+            .count();
+        assert!(sent < 10_000);
     }
 }

@@ -146,7 +146,9 @@ impl Crew {
                 crate::config::Size::Fixed(_) => 0,
                 crate::config::Size::Spare { min_spare, .. } => min_spare,
             };
-            board.reset(MAX_SLOTS, min_spare);
+            // Twice: a worker and its successor have a seat each.
+            let seats = (opened.pool.size.max() as usize * 2).clamp(64, MAX_SLOTS);
+            board.reset(seats, min_spare);
             let cohort = Cohort {
                 generation: generation.number,
                 opened: opened.clone(),
@@ -276,11 +278,11 @@ impl Crew {
         Ok(())
     }
 
-    /// What workers had to say since the bell was last answered.
-    pub fn listen(&mut self) -> Vec<Word> {
+    /// Whether the bell rang, and what workers have to say.
+    pub fn listen(&mut self) -> (bool, Vec<Word>) {
         let mut words = Vec::new();
         // Empty it before looking: a worker that speaks up later rings again.
-        let _ = self.scoreboard.bell().read();
+        let rang = self.scoreboard.bell().read().is_ok();
         let Self {
             unready,
             workers,
@@ -303,7 +305,7 @@ impl Crew {
                 words.push(Word::WantsSuccessor(*id));
             }
         }
-        words
+        (rang, words)
     }
 
     /// How many workers of each spare-driven cohort wait for a connection.

@@ -38,6 +38,7 @@ use signals::{Meaning, Signals};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use supervisor::Supervisor;
@@ -98,6 +99,9 @@ pub struct Master {
     next_cohort: u64,
     stopping: bool,
     on_serving: Option<OnServing>,
+    /// When the idle may be counted again, and whether somebody waits for it.
+    count_due: Instant,
+    count_wanted: bool,
     last_death: Option<i32>,
     ending: Option<u8>,
 }
@@ -107,6 +111,8 @@ pub type OnServing = Box<dyn FnOnce()>;
 
 /// Without anything to wait for, the loop still looks round this often.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Panics that a master outlives.
+const PANICS: u32 = 16;
 
 impl Master {
     /// Opens all that `config` asks for: pid file, listeners, logs, roots and
@@ -164,6 +170,8 @@ impl Master {
             next_cohort: 1,
             stopping: false,
             on_serving: None,
+            count_due: Instant::now(),
+            count_wanted: false,
             last_death: None,
             ending: None,
         };
@@ -191,22 +199,39 @@ impl Master {
     }
 
     /// Runs until it is told to end; answers the exit status.
+    ///
+    /// A panic is a mistake of ours, and must not end the service that is
+    /// running fine without us: the turn is given up, and the next one looks
+    /// at everything again. Panics without end are another matter.
     pub fn run(mut self) -> u8 {
+        let mut panics = 0;
         loop {
-            self.carry_out();
-            if let Some(status) = self.ending {
-                return status;
+            match catch_unwind(AssertUnwindSafe(|| self.turn())) {
+                Ok(Some(status)) => return status,
+                Ok(None) => {}
+                Err(_) if panics < PANICS => panics += 1,
+                Err(_) => {
+                    log::error!("too many panics: leaving; the workers finish what is open");
+                    return 70;
+                }
             }
-            self.wait();
-            self.take_signals();
-            self.take_words();
-            self.answer_control();
-            for (cohort, idle) in self.crew.count_idle() {
-                self.supervisor
-                    .handle(Instant::now(), Event::Counted { cohort, idle });
-            }
-            self.supervisor.handle(Instant::now(), Event::Woke);
         }
+    }
+
+    /// Does what there is to do, then waits for more; answers the exit status
+    /// once there is one.
+    fn turn(&mut self) -> Option<u8> {
+        self.carry_out();
+        if self.ending.is_some() {
+            return self.ending;
+        }
+        self.wait();
+        self.take_signals();
+        self.take_words();
+        self.answer_control();
+        self.count_idle();
+        self.supervisor.handle(Instant::now(), Event::Woke);
+        None
     }
 
     // What has happened.
@@ -218,7 +243,13 @@ impl Master {
             .supervisor
             .next_deadline()
             .map(|at| at.saturating_duration_since(now));
-        let patience = due.map_or(HEARTBEAT, |due| due.min(HEARTBEAT));
+        let count = self
+            .count_wanted
+            .then(|| self.count_due.saturating_duration_since(now));
+        let patience = [due, count]
+            .into_iter()
+            .flatten()
+            .fold(HEARTBEAT, Duration::min);
         let milliseconds = patience.as_micros().div_ceil(1000);
         let timeout = i32::try_from(milliseconds)
             .ok()
@@ -273,12 +304,29 @@ impl Master {
     }
 
     fn take_words(&mut self) {
-        for word in self.crew.listen() {
+        let (rang, words) = self.crew.listen();
+        self.count_wanted |= rang;
+        for word in words {
             let event = match word {
                 Word::Ready(worker) => Event::Ready(worker),
                 Word::WantsSuccessor(worker) => Event::WantsSuccessor(worker),
             };
             self.supervisor.handle(Instant::now(), event);
+        }
+    }
+
+    /// Counts the idle of spare-driven pools: at once when a worker rang, for
+    /// it may have taken the last spare place, but not more often than a pool
+    /// can grow. Workers do not ring again before they have been counted.
+    fn count_idle(&mut self) {
+        let now = Instant::now();
+        if now < self.count_due {
+            return;
+        }
+        self.count_due = now + pool::GROWTH_TICK;
+        self.count_wanted = false;
+        for (cohort, idle) in self.crew.count_idle() {
+            self.supervisor.handle(now, Event::Counted { cohort, idle });
         }
     }
 
