@@ -107,27 +107,19 @@ impl Parent<'_> {
     /// master; answers whether there may be clients.
     fn wait(&mut self, busy: usize) -> io::Result<bool> {
         let watching = (self.accepting || self.stragglers.is_some()) && busy < self.children.len();
-        let life = if self.cut_at.is_none() {
-            PollFlags::POLLIN
-        } else {
-            PollFlags::empty()
-        };
-        let mut ready = vec![
-            PollFd::new(self.duty.wake.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.duty.life.as_fd(), life),
-        ];
+        let mut ready = vec![PollFd::new(self.duty.wake.as_fd(), PollFlags::POLLIN)];
+        // Once it is known, an end of file must not wake us for ever.
+        let known = usize::from(self.cut_at.is_some());
+        if known == 0 {
+            ready.push(PollFd::new(self.duty.life.as_fd(), PollFlags::POLLIN));
+        }
         if watching {
-            ready.extend(
-                self.duty
-                    .queues
-                    .iter()
-                    .map(|one| PollFd::new(one.as_fd(), PollFlags::POLLIN)),
-            );
+            let queues = self.duty.queues.iter();
+            ready.extend(queues.map(|one| PollFd::new(one.as_fd(), PollFlags::POLLIN)));
         }
         let due = [self.cut_at, self.stragglers].into_iter().flatten().min();
         let patience = match due {
             Some(at) => timeout(at.saturating_duration_since(Instant::now())),
-            // An orphan's end of file would make poll(2) return for ever.
             None => PollTimeout::NONE,
         };
         match poll(&mut ready, patience) {
@@ -135,12 +127,12 @@ impl Parent<'_> {
             Err(errno) => return Err(errno.into()),
         }
         let found = |one: &PollFd<'_>| one.revents().is_some_and(|events| !events.is_empty());
-        let orphaned = found(&ready[1]);
-        let clients = ready[2..].iter().any(found);
+        let orphaned = known == 0 && found(&ready[1]);
+        let clients = ready.iter().skip(2 - known).any(found);
         // Empty it; what it means is looked up each time round.
         let _ = self.duty.wake.read();
         self.lane.look_at_clock();
-        if orphaned && self.cut_at.is_none() {
+        if orphaned {
             self.duty.orphan();
             self.cut_at = Some(self.lane.now + Duration::from_secs(u64::from(ORPHAN_SECONDS) - 1));
         }

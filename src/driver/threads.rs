@@ -9,10 +9,12 @@ use crate::scoreboard::RowState;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
 use nix::sys::signal::{SigSet, Signal};
+use std::io;
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::{Builder, Scope, ScopedJoinHandle};
+use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant};
 
 /// Interrupts a thread's accept4(2), so that it starts again on what stands
@@ -27,6 +29,8 @@ const SUMMARY: Duration = Duration::from_secs(1);
 /// What the threads have in common.
 struct Crew<'d> {
     duty: &'d Duty,
+    /// Threads that have not ended.
+    running: AtomicU32,
     /// Threads that wait for a connection.
     free: AtomicU32,
     connections: AtomicU64,
@@ -68,6 +72,7 @@ impl Attendance for Hand<'_, '_> {
 pub fn run(duty: &Duty) -> Leave {
     let crew = Crew {
         duty,
+        running: AtomicU32::new(0),
         free: AtomicU32::new(0),
         connections: AtomicU64::new(0),
         requests: AtomicU64::new(0),
@@ -79,22 +84,18 @@ pub fn run(duty: &Duty) -> Leave {
     all.remove(KICK);
     let mask = all.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_SETMASK);
     std::thread::scope(|scope| {
-        let mut threads = Vec::with_capacity(duty.rows.len());
         for lane in 0..duty.rows.len() {
-            match start(scope, &crew, lane) {
-                Ok(thread) => threads.push(thread),
-                // Those that run leave; the master tries anew in its own time.
-                Err(error) => {
-                    crew.leave(Leave::Sick(error));
-                    break;
-                }
+            // Those that run leave; the master tries anew in its own time.
+            if let Err(error) = start(scope, &crew, lane) {
+                crew.leave(Leave::Sick(error));
+                break;
             }
         }
         if let Ok(mask) = mask {
             // It was valid a moment ago.
             let _ = mask.thread_set_mask();
         }
-        watch(&crew, &threads);
+        watch(&crew);
     });
     crew.reason().take().unwrap_or(Leave::Retired)
 }
@@ -118,37 +119,42 @@ fn start<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
     crew: &'env Crew<'env>,
     lane: usize,
-) -> std::io::Result<ScopedJoinHandle<'scope, ()>> {
+) -> io::Result<()> {
     let name = format!("lane {lane}");
-    Builder::new()
-        .name(name)
-        .stack_size(STACK)
-        .spawn_scoped(scope, move || {
-            crew.threads().push(pthread_self());
-            let hand = Hand {
-                crew,
-                requests: AtomicU64::new(0),
-            };
-            let mut lane = Lane::single(crew.duty, crew.duty.rows[lane], false);
-            match blocking::run(crew.duty, &mut lane, &hand) {
-                Leave::Retired => {}
-                early @ (Leave::Worn | Leave::Sick(_)) => crew.leave(early),
-            }
-            // The first thread looks after the rest; a full counter wakes it too.
-            let _ = crew.duty.wake.write(1);
-        })
+    let builder = Builder::new().name(name).stack_size(STACK);
+    crew.running.fetch_add(1, Ordering::SeqCst);
+    let started = builder.spawn_scoped(scope, move || {
+        crew.threads().push(pthread_self());
+        match catch_unwind(AssertUnwindSafe(|| serve(crew, lane))) {
+            Ok(Leave::Retired) => {}
+            Ok(early @ (Leave::Worn | Leave::Sick(_))) => crew.leave(early),
+            Err(_) => crew.leave(Leave::Sick(io::Error::other("a thread panicked"))),
+        }
+        crew.running.fetch_sub(1, Ordering::SeqCst);
+        // The first thread looks after the rest; a full counter wakes it too.
+        let _ = crew.duty.wake.write(1);
+    });
+    if started.is_err() {
+        crew.running.fetch_sub(1, Ordering::SeqCst);
+    }
+    started.map(drop)
+}
+
+fn serve(crew: &Crew<'_>, lane: usize) -> Leave {
+    let hand = Hand {
+        crew,
+        requests: AtomicU64::new(0),
+    };
+    let mut lane = Lane::single(crew.duty, crew.duty.rows[lane], false);
+    blocking::run(crew.duty, &mut lane, &hand)
 }
 
 /// The first thread's work, until the last of the others is gone.
-fn watch(crew: &Crew<'_>, threads: &[ScopedJoinHandle<'_, ()>]) {
+fn watch(crew: &Crew<'_>) {
     let duty = crew.duty;
     let mut kicked = false;
     let mut shown = None;
     loop {
-        let orphaned = wait(duty);
-        if orphaned && !duty.is_retired() {
-            duty.orphan();
-        }
         let leaving = duty.is_retired() || crew.reason().is_some();
         if leaving && !kicked {
             kicked = true;
@@ -160,8 +166,11 @@ fn watch(crew: &Crew<'_>, threads: &[ScopedJoinHandle<'_, ()>]) {
             }
         }
         summarise(crew, &mut shown);
-        if leaving && threads.iter().all(ScopedJoinHandle::is_finished) {
+        if leaving && crew.running.load(Ordering::SeqCst) == 0 {
             return;
+        }
+        if wait(duty) {
+            duty.orphan();
         }
     }
 }
@@ -169,21 +178,16 @@ fn watch(crew: &Crew<'_>, threads: &[ScopedJoinHandle<'_, ()>]) {
 /// Waits for a signal, for the end of the master, or for the next summary;
 /// answers whether the master is gone.
 fn wait(duty: &Duty) -> bool {
-    let patience = if duty.is_retired() {
-        SUMMARY / 50
-    } else {
-        SUMMARY
-    };
-    let mut ready = [
-        PollFd::new(duty.wake.as_fd(), PollFlags::POLLIN),
-        PollFd::new(duty.life.as_fd(), PollFlags::empty()),
-    ];
+    // Once it is known, an end of file must not wake us for ever.
+    let known = duty.is_retired();
+    let mut ready = vec![PollFd::new(duty.wake.as_fd(), PollFlags::POLLIN)];
+    if !known {
+        ready.push(PollFd::new(duty.life.as_fd(), PollFlags::POLLIN));
+    }
     // EINTR is as good as a wake-up.
-    let _ = poll(&mut ready, timeout(patience));
+    let _ = poll(&mut ready, timeout(SUMMARY));
     let _ = duty.wake.read();
-    ready[1]
-        .revents()
-        .is_some_and(|found| found.contains(PollFlags::POLLHUP))
+    ready.get(1).is_some_and(|life| life.any().unwrap_or(false))
 }
 
 /// A sign of life, and the title if it changed.

@@ -181,13 +181,6 @@ impl Cohort {
         self.workers().next().is_none()
     }
 
-    /// Whether every worker that is left was killed.
-    pub(super) fn is_killed(&self) -> bool {
-        let killed = |leaver: &Leaver| leaver.phase == Leaving::Killed;
-        self.slots.iter().all(|slot| slot.phase.worker().is_none())
-            && self.leaving.iter().all(killed)
-    }
-
     /// Whether as many workers are READY as the pool begins with.
     pub(super) fn is_proved(&self) -> bool {
         let ready = |slot: &&Slot| matches!(slot.phase, Phase::Ready { .. });

@@ -149,8 +149,8 @@ pub enum Notice {
     NotViable(u32),
     /// A reload was asked for while one was under way; it comes next.
     ReloadQueued,
-    /// Too many generations: the oldest is ended.
-    TooManyGenerations(u32),
+    /// A reload waits: as many generations live as may.
+    TooManyGenerations,
     /// The request has no meaning now.
     Ignored(Request),
     /// The stop begins.

@@ -572,9 +572,9 @@ impl Master {
                 self.current
             ),
             Notice::ReloadQueued => log::info!("a reload is under way: the next one follows it"),
-            Notice::TooManyGenerations(oldest) => {
-                log::warn!("too many generations: ending what is left of generation {oldest}");
-            }
+            Notice::TooManyGenerations => log::warn!(
+                "as many generations live as may: the reload waits for the oldest to be gone"
+            ),
             Notice::Ignored(request) => log::warn!("{}: not while stopping", describe(*request)),
             Notice::Stopping => log::info!("stopping: no new clients, finishing what is open"),
             Notice::StoppingAtOnce => log::warn!("stopping at once: ending {} workers", crew.len()),

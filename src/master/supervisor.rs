@@ -7,8 +7,9 @@
 //! ```text
 //!  supervisor:
 //!    Steady ──Reload──▶ Loading ──Loaded──▶ Proving ──all READY──▶ Steady
-//!       ▲                  └─LoadFailed─┐      └──not viable──┐
-//!       └───────────────────────────────┴─────────────────────┘
+//!     │ ▲                ▲ └─LoadFailed─┐      └──not viable──┐
+//!     │ └────────────────│──────────────┴─────────────────────┘
+//!     └─too many────▶ Crowded ─an old generation gone─▶ Loading
 //!    any of these ──Stop──▶ Stopping ──Stop again, deadline──▶ Killing
 //!                               └──────last worker reaped────────┴──▶ Ended
 //!
@@ -46,6 +47,8 @@ pub struct Supervisor {
 enum State {
     /// Nothing is being replaced.
     Steady,
+    /// A reload waits for the oldest generation to be gone.
+    Crowded,
     /// The configuration is being read; `again` if another reload was asked for.
     Loading { again: bool },
     /// A generation has to prove itself; `again` likewise.
@@ -103,6 +106,7 @@ impl Supervisor {
         let stop = match self.state {
             State::Stopping { deadline } => Some(deadline),
             State::Steady
+            | State::Crowded
             | State::Loading { .. }
             | State::Proving { .. }
             | State::Killing { .. }
@@ -137,11 +141,13 @@ impl Supervisor {
         match (request, self.state) {
             (_, State::Ended) | (Request::Stop, State::Killing { .. }) => {}
             (Request::Stop, State::Stopping { .. }) => self.stop_at_once(),
-            (Request::Stop, State::Steady | State::Loading { .. } | State::Proving { .. }) => {
-                self.stop(now);
-            }
+            (
+                Request::Stop,
+                State::Steady | State::Crowded | State::Loading { .. } | State::Proving { .. },
+            ) => self.stop(now),
             (Request::Reopen, _) => self.out.push(Command::Reopen),
             (Request::Reload, State::Steady) => self.load(),
+            (Request::Reload, State::Crowded) => self.out.tell(Notice::ReloadQueued),
             (Request::Reload, State::Loading { .. }) => {
                 self.state = State::Loading { again: true };
                 self.out.tell(Notice::ReloadQueued);
@@ -153,7 +159,7 @@ impl Supervisor {
             }
             (
                 Request::MoreWorkers | Request::FewerWorkers,
-                State::Steady | State::Loading { .. } | State::Proving { .. },
+                State::Steady | State::Crowded | State::Loading { .. } | State::Proving { .. },
             ) => {
                 let change = if request == Request::MoreWorkers {
                     1
@@ -164,7 +170,7 @@ impl Supervisor {
                     .iter_mut()
                     .for_each(|cohort| cohort.resize(change));
             }
-            (Request::DrainWorkers, State::Steady | State::Loading { .. }) => {
+            (Request::DrainWorkers, State::Steady | State::Crowded | State::Loading { .. }) => {
                 self.drain_before(now, u32::MAX);
             }
             // Those that drain would be the ones that have to prove themselves.
@@ -179,7 +185,14 @@ impl Supervisor {
         }
     }
 
+    /// Reads the configuration, or waits with that until an old generation is
+    /// gone: each has a deadline.
     fn load(&mut self) {
+        if self.is_crowded() {
+            self.state = State::Crowded;
+            self.out.tell(Notice::TooManyGenerations);
+            return;
+        }
         self.state = State::Loading { again: false };
         self.out.push(Command::Load);
     }
@@ -207,7 +220,7 @@ impl Supervisor {
 
     fn loaded(&mut self, generation: u32, settings: Settings, pools: Vec<(CohortId, PoolSpec)>) {
         let again = match self.state {
-            State::Steady => false,
+            State::Steady | State::Crowded => false,
             State::Loading { again } | State::Proving { again, .. } => again,
             State::Stopping { .. } | State::Killing { .. } | State::Ended => {
                 self.out.push(Command::Abandon(generation));
@@ -219,7 +232,6 @@ impl Supervisor {
         for (id, spec) in pools {
             self.cohorts.push(Cohort::new(id, generation, spec));
         }
-        self.limit_generations();
     }
 
     fn load_failed(&mut self) {
@@ -235,37 +247,16 @@ impl Supervisor {
         }
     }
 
-    /// Ends the oldest generations where too many live. One that serves is
-    /// never the one to go.
-    fn limit_generations(&mut self) {
-        loop {
-            let living = self
-                .cohorts
-                .iter()
-                .filter(|one| !one.is_killed() || one.stage != Stage::Draining);
-            let mut numbers: Vec<u32> = living.map(|cohort| cohort.generation).collect();
-            numbers.sort_unstable();
-            numbers.dedup();
-            let Some(&oldest) = numbers.first() else {
-                return;
-            };
-            let drains = |cohort: &Cohort| cohort.stage == Stage::Draining;
-            let mut of_oldest = self
-                .cohorts
-                .iter()
-                .filter(|cohort| cohort.generation == oldest);
-            if numbers.len() <= self.settings.max_generations as usize || !of_oldest.all(drains) {
-                return;
-            }
-            self.out.tell(Notice::TooManyGenerations(oldest));
-            for cohort in self
-                .cohorts
-                .iter_mut()
-                .filter(|one| one.generation == oldest)
-            {
-                cohort.kill_all(&mut self.out);
-            }
-        }
+    /// Whether another generation would be one too many.
+    fn is_crowded(&self) -> bool {
+        let mut numbers: Vec<u32> = self
+            .cohorts
+            .iter()
+            .map(|cohort| cohort.generation)
+            .collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.len() >= self.settings.max_generations as usize
     }
 
     /// Every cohort older than `generation` finishes what it has.
@@ -347,6 +338,9 @@ impl Supervisor {
         }
         self.judge_generation(now);
         self.drop_empty();
+        if self.state == State::Crowded && !self.is_crowded() {
+            self.load();
+        }
         self.judge_stop(now);
     }
 
@@ -384,7 +378,11 @@ impl Supervisor {
             }
             State::Stopping { .. } => Verdict::Stopped,
             State::Killing { verdict } => verdict,
-            State::Steady | State::Loading { .. } | State::Proving { .. } | State::Ended => return,
+            State::Steady
+            | State::Crowded
+            | State::Loading { .. }
+            | State::Proving { .. }
+            | State::Ended => return,
         };
         if !anyone {
             self.out.push(Command::Exit(verdict));

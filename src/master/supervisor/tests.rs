@@ -43,6 +43,7 @@ struct World {
     exit: Option<Verdict>,
     handshakes_refused: bool,
     limits: BTreeMap<CohortId, u32>,
+    generation_of: BTreeMap<CohortId, u32>,
     /// How often a worker more was asked for.
     added: u32,
 }
@@ -62,6 +63,7 @@ impl World {
             exit: None,
             handshakes_refused: false,
             limits: BTreeMap::new(),
+            generation_of: BTreeMap::new(),
             added: 0,
         }
     }
@@ -96,6 +98,7 @@ impl World {
             let id = CohortId(self.next_cohort);
             self.next_cohort += 1;
             self.limits.insert(id, size.max());
+            self.generation_of.insert(id, self.generation);
             let spawn_timeout = 10 * SECOND;
             pools.push((
                 id,
@@ -326,17 +329,26 @@ fn reloads_asked_for_during_a_reload_become_one_more() {
 }
 
 #[test]
-fn too_many_generations_cost_the_oldest() {
+fn a_reload_waits_where_too_many_generations_live() {
     let mut world = World::serving(&[Size::Fixed(1)]);
-    for _ in 0..4 {
+    for _ in 0..2 {
         world.request(Request::Reload);
         world.load(&[Size::Fixed(1)]);
         world.all_ready();
     }
-    // Generations 3, 4 and 5 may live; 1 and 2 are cut.
+    // Generations 1 and 2 drain, 3 serves: that is as many as may live.
+    world.request(Request::Reload);
+    assert_eq!(world.loads, 2);
+    assert!(world.notices.contains(&Notice::TooManyGenerations));
+    // The oldest is cut at its deadline, and the reload goes on.
+    world.pass(SETTINGS.graceful_timeout);
     assert_eq!(world.with(Told::Kill).len(), 2);
-    assert_eq!(world.with(Told::Retire).len(), 2);
-    assert_eq!(world.with(Told::Nothing).len(), 1);
+    assert_eq!(world.loads, 2);
+    world.leave();
+    assert_eq!(world.loads, 3);
+    world.load(&[Size::Fixed(1)]);
+    world.all_ready();
+    assert_eq!(world.promoted, [1, 2, 3, 4]);
 }
 
 #[test]
@@ -561,7 +573,12 @@ fn holds(world: &World) {
             "a deadline that passed was dealt with"
         );
     }
-    // Generations are bounded: those that are not being killed.
+    // Generations are bounded.
+    let cohort_of = |worker: &(CohortId, usize, bool, Told)| world.generation_of[&worker.0];
+    let mut generations: Vec<u32> = world.workers.values().map(cohort_of).collect();
+    generations.sort_unstable();
+    generations.dedup();
+    assert!(generations.len() <= SETTINGS.max_generations as usize);
     assert!(world.exit.is_none() || world.workers.is_empty());
 }
 
