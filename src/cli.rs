@@ -83,8 +83,8 @@ pub struct Serve {
     /// http: the directory; message: the text
     #[arg(value_name = "ARG")]
     pub argument: Option<std::ffi::OsString>,
-    /// Where to listen: HOST:PORT, :PORT, [HOST]:PORT or unix:PATH; port 0
-    /// lets the kernel choose; may be given several times
+    /// Where to listen: HOST:PORT (an IPv6 host in brackets), :PORT or unix:PATH;
+    /// port 0 lets the kernel choose; may be given several times
     #[arg(short, long, value_name = "ADDR")]
     pub listen: Vec<String>,
     /// How a worker spends itself

@@ -1,0 +1,362 @@
+//! README, `--help`, the samples, the scripts and the code say the same. Where
+//! one of these tests fails, one of two texts is wrong; it says which to read.
+#![allow(clippy::unwrap_used)]
+
+use preforkd::config;
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(name: &str) -> String {
+    let path = root().join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn readme() -> String {
+    read("README.md")
+}
+
+/// What the program says with these arguments, which must be a success.
+fn preforkd(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_preforkd"))
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The lines of `text` below the line `heading`, up to the next empty one.
+fn paragraph<'t>(text: &'t str, heading: &str) -> Vec<&'t str> {
+    let mut lines = text.lines().skip_while(|line| *line != heading);
+    assert_eq!(lines.next(), Some(heading), "no such line in\n{text}");
+    lines.take_while(|line| !line.is_empty()).collect()
+}
+
+/// The section of the README below `## heading`.
+fn section(heading: &str) -> String {
+    let text = readme();
+    let begin = format!("\n## {heading}\n");
+    let (_, rest) = text
+        .split_once(&begin)
+        .unwrap_or_else(|| panic!("README.md has no section `{heading}`"));
+    rest.split("\n## ").next().unwrap_or(rest).to_owned()
+}
+
+/// The first cells of the rows of a table, without backquotes, lists taken apart.
+fn first_cells(section: &str) -> BTreeSet<String> {
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| "));
+    let cells = rows.filter_map(|row| row.split(" |").next());
+    let entries = cells.flat_map(|cell| cell.split(", "));
+    let plain = entries.map(|entry| entry.trim_matches('`').to_owned());
+    plain.filter(|entry| entry != "---").collect()
+}
+
+fn commands() -> Vec<String> {
+    let help = preforkd(&["help"]);
+    let names = paragraph(&help, "Commands:").into_iter();
+    let names = names.filter_map(|line| line.split_whitespace().next());
+    names
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Whether `word` stands in `text` and not as a part of a longer one.
+fn mentions(text: &str, word: &str) -> bool {
+    let inside = |sign: char| sign.is_alphanumeric() || matches!(sign, '-' | '_');
+    text.match_indices(word).any(|(at, _)| {
+        !text[..at].ends_with(inside) && !text[at + word.len()..].starts_with(inside)
+    })
+}
+
+#[test]
+fn every_command_and_flag_stands_in_the_readme() {
+    let section = section("Command line");
+    let mut missing = Vec::new();
+    let commands = commands();
+    assert!(commands.len() >= 7, "{commands:?}");
+    for command in &commands {
+        if !section.contains(&format!("preforkd {command}")) {
+            missing.push(format!("preforkd {command}"));
+        }
+        let help = preforkd(&["help", command]);
+        let options = help.lines().map(str::trim_start);
+        let options = options.filter(|line| line.starts_with('-') && !line.starts_with("- "));
+        // `-c, --config <FILE>  What it is`
+        let flags = options.flat_map(|line| {
+            let words = line.split([' ', ',']).filter(|word| !word.is_empty());
+            let flags = words.take_while(|word| word.starts_with(['-', '<']));
+            flags.filter(|word| word.starts_with('-'))
+        });
+        let flags = flags.map(|flag| flag.trim_end_matches('.'));
+        for flag in flags.filter(|flag| !mentions(&section, flag)) {
+            missing.push(format!("{flag} of preforkd {command}"));
+        }
+    }
+    // `- prefork: One connection at a time`, under `Possible values:`
+    let help = preforkd(&["help", "serve"]);
+    let values = help.lines().filter_map(|line| {
+        let (value, _) = line.trim_start().strip_prefix("- ")?.split_once(':')?;
+        Some(value.to_owned())
+    });
+    missing.extend(values.filter(|value| !mentions(&section, value)));
+    assert!(
+        missing.is_empty(),
+        "README.md, Command line, lacks: {missing:?}"
+    );
+}
+
+#[test]
+fn the_readme_uses_no_flag_that_does_not_exist() {
+    let help: String = commands()
+        .iter()
+        .map(|command| preforkd(&["help", command]))
+        .collect();
+    let text = readme();
+    let lines = text.lines().filter(|line| line.contains("preforkd"));
+    let words = lines.flat_map(|line| {
+        let after = line.split("preforkd ").skip(1);
+        after.flat_map(|part| part.split([' ', '`', '|', '[', ']', ')']))
+    });
+    let flags = words.filter(|word| word.starts_with("--") && word.len() > 2);
+    let unknown: BTreeSet<&str> = flags
+        .filter(|flag| !mentions(&help, flag) && !matches!(*flag, "--version" | "--help"))
+        .collect();
+    assert!(unknown.is_empty(), "README.md uses {unknown:?}");
+}
+
+#[test]
+fn every_signal_stands_in_the_table() {
+    let rows = first_cells(&section("Signals"));
+    let help = preforkd(&["help"]);
+    let mut names = BTreeSet::new();
+    for line in paragraph(&help, "Signals to the master:") {
+        // `  TERM, QUIT, INT  stop: …`
+        let list = line.trim_start().split("  ").next().unwrap();
+        names.extend(list.split(", ").map(str::to_owned));
+    }
+    assert!(names.len() >= 8, "{names:?}");
+    for name in &names {
+        assert!(
+            rows.contains(name),
+            "SIG{name} of --help is not in {rows:?}"
+        );
+    }
+    // The one table of the code: `(SIGHUP, Meaning::Request(Request::Reload)),`
+    let code = read("src/master/signals.rs");
+    let known: BTreeSet<String> = code
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("(SIG")?.split_once(", Meaning::"))
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    assert!(known.is_superset(&names), "{known:?} and --help: {names:?}");
+    for name in &known {
+        assert!(
+            rows.contains(name),
+            "SIG{name} of the code is not in {rows:?}"
+        );
+    }
+}
+
+#[test]
+fn every_exit_status_stands_in_the_table() {
+    let help = preforkd(&["help"]);
+    let lines = paragraph(&help, "Exit status:").into_iter();
+    let told: BTreeSet<String> = lines
+        .filter_map(|line| line.split_whitespace().next())
+        .map(str::to_owned)
+        .collect();
+    let mut rows = first_cells(&section("Exit status"));
+    rows.remove("status");
+    assert_eq!(rows, told, "README.md (left) and --help (right)");
+}
+
+#[test]
+fn every_key_stands_in_the_readme_with_its_default() {
+    let section = section("Configuration");
+    let mut wanted = String::new();
+    let mut missing = Vec::new();
+    let mut table = "";
+    for key in config::keys() {
+        if key.table != table {
+            table = key.table;
+            wanted.push_str(&format!(
+                "\n### `{table}`\n\n| key | default | meaning |\n| --- | --- | --- |\n"
+            ));
+        }
+        let default = match &key.default {
+            Some(value) => format!("`{value}`"),
+            None => key.otherwise.to_owned(),
+        };
+        let row = format!("| `{}` | {default} | {} |", key.name, key.help);
+        wanted.push_str(&row);
+        wanted.push('\n');
+        let (_, below) = section
+            .split_once(&format!("### `{table}`\n"))
+            .unwrap_or(("", ""));
+        let below = below.split("\n### ").next().unwrap_or_default();
+        if !below.lines().any(|line| line == row) {
+            missing.push(row);
+        }
+    }
+    assert!(
+        missing.is_empty(),
+        "README.md, Configuration, lacks\n{}\n\nThe tables should be\n{wanted}",
+        missing.join("\n")
+    );
+}
+
+#[test]
+fn the_readme_has_no_key_that_does_not_exist() {
+    let known: BTreeSet<String> = config::keys()
+        .into_iter()
+        .map(|key| key.name.to_owned())
+        .collect();
+    let mut rows = first_cells(&section("Configuration"));
+    rows.remove("key");
+    assert!(
+        rows.is_subset(&known),
+        "{:?}",
+        rows.difference(&known).collect::<Vec<_>>()
+    );
+}
+
+/// What an operator may search a log for is as the program writes it.
+#[test]
+fn log_lines_are_quoted_as_they_are_written() {
+    const PHRASES: &[&str] = &[
+        "asked for by",
+        "serves: ",
+        "reload: ",
+        "reload refused: generation ",
+        " stays as it is",
+        "; it was ",
+        " died young, ",
+        " in a row: next try in ",
+        " has not finished in time",
+        "stopping: no new clients, finishing what is open",
+        "all workers are gone: leaving",
+    ];
+    let page = section("Logs");
+    let code = read("src/master/mod.rs") + &read("src/master/crew.rs");
+    for phrase in PHRASES {
+        assert!(code.contains(phrase), "the master does not say {phrase:?}");
+        assert!(
+            page.contains(phrase),
+            "README.md, Logs, does not quote {phrase:?}"
+        );
+    }
+}
+
+#[test]
+fn relative_links_lead_somewhere() {
+    for document in ["README.md", "CHANGELOG.md"] {
+        let text = read(document);
+        let links = text.split("](").skip(1);
+        let links = links.filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.contains("://")) {
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            assert!(
+                path.is_empty() || root().join(path).exists(),
+                "{document}: {link} leads nowhere"
+            );
+            let heading = |line: &str| {
+                let title = line.trim_start_matches('#').trim();
+                line.starts_with('#') && title.to_lowercase().replace(' ', "-") == anchor
+            };
+            assert!(
+                anchor.is_empty() || !path.is_empty() || text.lines().any(heading),
+                "{document}: no heading for {link}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_test_command_is_the_same_everywhere() {
+    let section = section("Tests");
+    let (_, block) = section.split_once("```sh\n").unwrap();
+    let mut lines = block.lines();
+    let command = lines.next().unwrap();
+    let runs = |script: &str, command: &str| {
+        let text = read(script);
+        text.lines().filter(|line| line.trim() == command).count()
+    };
+    assert!(command.starts_with("cargo "), "{command}");
+    assert_eq!(
+        runs("scripts/check", command),
+        1,
+        "scripts/check: {command}"
+    );
+    assert_eq!(runs(".ci/run", "scripts/check"), 1);
+    assert!(section.contains("`scripts/check`"));
+}
+
+#[test]
+fn every_script_says_what_it_does_and_can_be_run() {
+    let mut scripts: Vec<PathBuf> = std::fs::read_dir(root().join("scripts"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    scripts.push(root().join(".ci/run"));
+    assert!(scripts.len() >= 3, "{scripts:?}");
+    let readme = readme();
+    for script in scripts {
+        let shown = script.strip_prefix(root()).unwrap().display().to_string();
+        let text = read(&shown);
+        let mut lines = text.lines();
+        assert!(lines.next().unwrap().starts_with("#!/"), "{shown}");
+        let opening: Vec<&str> = lines.take_while(|line| line.starts_with('#')).collect();
+        let opening = opening.join(" ");
+        assert!(
+            opening.len() > 80,
+            "{shown} does not open with what it does"
+        );
+        assert!(
+            opening.to_lowercase().contains("fail") || opening.contains("status"),
+            "{shown} does not say how it fails"
+        );
+        let mode = script.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o111, 0o111, "{shown} cannot be run");
+        assert!(readme.contains(&shown), "README.md does not name {shown}");
+    }
+}
+
+#[test]
+fn the_changelog_has_a_place_for_what_is_new() {
+    let text = read("CHANGELOG.md");
+    assert!(text.starts_with("# Changelog\n"));
+    assert!(text.lines().any(|line| line == "## [Unreleased]"));
+}
+
+#[test]
+fn every_sample_stands_in_the_readme() {
+    let readme = readme();
+    for entry in std::fs::read_dir(root().join("conf")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name.ends_with(".toml") {
+            let link = format!("(conf/{name})");
+            assert!(
+                readme.contains(&link),
+                "README.md does not link conf/{name}"
+            );
+        }
+    }
+    assert!(readme.contains(preforkd::cli::DEFAULT_CONFIG));
+}
+
+#[test]
+fn licences_are_those_of_the_package() {
+    let package = read("Cargo.toml");
+    assert!(package.contains("license = \"MIT OR Apache-2.0\""));
+    assert!(read("LICENSE-MIT").starts_with("MIT License"));
+    assert!(read("LICENSE-APACHE").contains("Version 2.0, January 2004"));
+    let readme = readme();
+    assert!(readme.contains("(LICENSE-MIT)") && readme.contains("(LICENSE-APACHE)"));
+}
