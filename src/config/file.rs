@@ -102,7 +102,7 @@ table! {
         log: LogTable = Shorthand(LOG), LogTable::default(),
             "Where messages go, and which.";
         graceful_timeout: Duration = TIMEOUT, Duration::from_secs(30),
-            "How long a stop, or the drain of the workers of before a reload, may take.";
+            "How long a stop, or the drain of the workers that a reload replaces, may take.";
         max_generations: u32 = Count { min: 2, max: 16 }, 4,
             "How many generations of workers may live at once while reloads overtake each other.";
         process_titles: bool = Flag, true,
@@ -139,7 +139,7 @@ table! {
         accept: Accept = Word(ACCEPTS), Accept::Shared,
             "Whether workers accept on the same sockets or each on sockets of its own (SO_REUSEPORT).";
         workers: Option<Workers> = Optional(WorkersKind,
-                "as many as keep some spare with model = \"prefork\", \"auto\" with event and threads, 1 with fork"),
+                "as many as keep some spare with model = \"prefork\", \"auto\" with event and threads, 1 with fork, 8 with prefork and reuseport"),
             None,
             "A fixed number of workers; \"auto\" is one a processor.";
         start_workers: Option<u32> = Optional(WORKERS, SPARE), None,

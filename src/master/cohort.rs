@@ -7,7 +7,8 @@ use crate::config::Size;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// A worker that dies sooner than this after its READY died young.
+/// A worker that dies sooner than this after its READY, and without having
+/// served a connection to its end, died young.
 pub const YOUNG: Duration = Duration::from_secs(1);
 /// The first back-off; it doubles with each early death in a row …
 pub const FIRST_DELAY: Duration = Duration::from_millis(100);
@@ -283,7 +284,13 @@ impl Cohort {
     }
 
     /// A worker of this cohort is no more.
-    pub(super) fn lost(&mut self, worker: WorkerId, now: Instant, out: &mut Outbox) -> Loss {
+    pub(super) fn lost(
+        &mut self,
+        worker: WorkerId,
+        served: bool,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Loss {
         if let Some(at) = self
             .leaving
             .iter()
@@ -297,7 +304,9 @@ impl Cohort {
             return Loss::Expected;
         };
         match self.slots[index].phase {
-            Phase::Ready { since, .. } if now.saturating_duration_since(since) >= YOUNG => {
+            Phase::Ready { since, .. }
+                if served || now.saturating_duration_since(since) >= YOUNG =>
+            {
                 self.slots[index].deaths = 0;
                 // A spare-driven pool decides anew whether it needs one.
                 self.slots[index].phase = match self.sizer.size() {
@@ -314,14 +323,16 @@ impl Cohort {
         Loss::Missing
     }
 
-    /// A slot more or less, where the size is a fixed one.
-    pub(super) fn resize(&mut self, change: i32) {
+    /// A slot more or less, where the size is a fixed one; else `None`.
+    pub(super) fn resize(&mut self, change: i32) -> Option<()> {
         if let (Size::Fixed(workers), Stage::Serving) = (self.sizer.size(), self.stage) {
             let workers = workers.saturating_add_signed(change).clamp(1, MAX_WORKERS);
             let slots = self.slots.len().max(workers as usize);
             self.slots.resize_with(slots, Slot::default);
             self.sizer.fix(workers);
+            return Some(());
         }
+        None
     }
 
     /// It has proved itself.

@@ -82,6 +82,8 @@ pub struct Death {
     pub worker: WorkerId,
     /// Whether it exited with status 0.
     pub clean: bool,
+    /// Whether it had served a connection to its end.
+    pub served: bool,
     /// Its exit status, if it exited.
     pub status: Option<i32>,
 }
@@ -411,6 +413,9 @@ impl Crew {
         self.log_death(id, status);
         let worker = self.workers.remove(&id)?;
         let rows = worker.first_row..worker.first_row + worker.row_count;
+        let lanes = rows.clone().map(|index| self.scoreboard.row(index));
+        let finished = |row: Row| row.count(Counter::Connections).saturating_sub(row.active());
+        let served = lanes.map(finished).sum::<u64>() > 0;
         if let Some(cohort) = self.cohorts.get_mut(&worker.cohort) {
             cohort.board.set_busy(worker.seat);
             cohort.seats[worker.seat] = false;
@@ -427,6 +432,7 @@ impl Crew {
         Some(Death {
             worker: id,
             clean: exit == Some(0),
+            served,
             status: exit,
         })
     }
@@ -582,10 +588,7 @@ impl Crew {
 }
 
 fn refuse(listener: &Arc<Listener>) {
-    let refused = listener
-        .refuse_handshakes()
-        .and_then(|()| listener.set_nonblocking(true));
-    if let Err(error) = refused {
+    if let Err(error) = listener.refuse_handshakes() {
         log::warn!("refusing new clients on {}: {error}", listener.local());
     }
 }

@@ -69,12 +69,14 @@ pub enum Event {
     Ready(WorkerId),
     /// The worker has served as much as it may.
     WantsSuccessor(WorkerId),
-    /// The worker was reaped; `clean` if it exited with status 0.
+    /// The worker was reaped.
     Exited {
         /// Which.
         worker: WorkerId,
         /// Whether it exited with status 0.
         clean: bool,
+        /// Whether it had served a connection to its end.
+        served: bool,
     },
     /// Somebody asks for something.
     Requested(Request),
@@ -153,6 +155,8 @@ pub enum Notice {
     TooManyGenerations,
     /// The request has no meaning now.
     Ignored(Request),
+    /// No pool has a fixed size that could be changed.
+    NothingToResize,
     /// The stop begins.
     Stopping,
     /// The stop was asked for again, or took too long.

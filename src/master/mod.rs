@@ -280,7 +280,8 @@ impl Master {
                 Meaning::Reap => self.reap(),
                 Meaning::Request(request) => self.request(request, "signal"),
                 Meaning::Unknown(number) => {
-                    log::warn!("signal {number} means nothing to this version")
+                    let name = signal_hook::low_level::signal_name(number).unwrap_or("a signal");
+                    log::warn!("{name} means nothing to this version");
                 }
             }
         }
@@ -298,6 +299,7 @@ impl Master {
             let event = Event::Exited {
                 worker: death.worker,
                 clean: death.clean,
+                served: death.served,
             };
             self.supervisor.handle(Instant::now(), event);
         }
@@ -575,6 +577,9 @@ impl Master {
             Notice::TooManyGenerations => log::warn!(
                 "as many generations live as may: the reload waits for the oldest to be gone"
             ),
+            Notice::NothingToResize => {
+                log::warn!("no pool has a fixed size: spare-driven ones find theirs");
+            }
             Notice::Ignored(request) => log::warn!("{}: not while stopping", describe(*request)),
             Notice::Stopping => log::info!("stopping: no new clients, finishing what is open"),
             Notice::StoppingAtOnce => log::warn!("stopping at once: ending {} workers", crew.len()),

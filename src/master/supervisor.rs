@@ -81,8 +81,12 @@ impl Supervisor {
                 pools,
             } => self.loaded(generation, settings, pools),
             Event::LoadFailed => self.load_failed(),
-            Event::SpawnFailed(worker) => self.lost(now, worker, false),
-            Event::Exited { worker, clean } => self.lost(now, worker, clean),
+            Event::SpawnFailed(worker) => self.lost(now, worker, false, false),
+            Event::Exited {
+                worker,
+                clean,
+                served,
+            } => self.lost(now, worker, clean, served),
             Event::Ready(worker) => self.ready(now, worker),
             Event::WantsSuccessor(worker) => self.relieve(now, worker),
             Event::Requested(request) => self.requested(now, request),
@@ -166,9 +170,13 @@ impl Supervisor {
                 } else {
                     -1
                 };
-                self.cohorts
+                let mut resized = self
+                    .cohorts
                     .iter_mut()
-                    .for_each(|cohort| cohort.resize(change));
+                    .filter_map(|cohort| cohort.resize(change));
+                if resized.by_ref().count() == 0 {
+                    self.out.tell(Notice::NothingToResize);
+                }
             }
             (Request::DrainWorkers, State::Steady | State::Crowded | State::Loading { .. }) => {
                 self.drain_before(now, u32::MAX);
@@ -316,12 +324,12 @@ impl Supervisor {
     }
 
     /// A worker is no more.
-    fn lost(&mut self, now: Instant, worker: WorkerId, clean: bool) {
+    fn lost(&mut self, now: Instant, worker: WorkerId, clean: bool, served: bool) {
         let Some(cohort) = self.cohorts.iter_mut().find(|cohort| cohort.has(worker)) else {
             return;
         };
         let serving = cohort.stage == Stage::Serving;
-        let loss = cohort.lost(worker, now, &mut self.out);
+        let loss = cohort.lost(worker, served, now, &mut self.out);
         if self.settings.once && clean && serving && loss == Loss::Missing {
             self.stop(now);
         }

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A bound socket that listens. Dropping it closes this process's share of it
 /// and removes the file of a unix socket that is still ours.
@@ -18,6 +19,8 @@ pub struct Listener {
     socket: Socket,
     local: Listen,
     file: Option<SocketFile>,
+    /// Its last owners are emptying the queue: it must not block any more.
+    refusing: AtomicBool,
 }
 
 /// The file that a unix socket left, and which one it was.
@@ -88,10 +91,12 @@ impl Listener {
             }
             Listen::Unix { .. } => listen.clone(),
         };
+        let refusing = AtomicBool::new(false);
         Ok(Self {
             socket,
             local,
             file,
+            refusing,
         })
     }
 
@@ -121,12 +126,14 @@ impl Listener {
     }
 
     /// Whether accept4(2) on it returns EAGAIN instead of waiting. The flag
-    /// belongs to the socket, not to a process: all its workers see it.
+    /// belongs to the socket, not to a process: all its workers see it. One
+    /// that refuses handshakes never waits again.
     ///
     /// # Errors
     /// As fcntl(2).
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         let flags = OFlag::from_bits_retain(fcntl(&self.socket, FcntlArg::F_GETFL)?);
+        let nonblocking = nonblocking || self.refusing.load(Ordering::Relaxed);
         let mut wanted = flags;
         wanted.set(OFlag::O_NONBLOCK, nonblocking);
         if wanted != flags {
@@ -135,11 +142,14 @@ impl Listener {
         Ok(())
     }
 
-    /// Lets no new client begin, and keeps those in the queue.
+    /// Lets no new client begin, and keeps those in the queue, for its last
+    /// owners to empty without waiting for more.
     ///
     /// # Errors
-    /// As setsockopt(2).
+    /// As setsockopt(2) and fcntl(2).
     pub fn refuse_handshakes(&self) -> io::Result<()> {
+        self.refusing.store(true, Ordering::Relaxed);
+        self.set_nonblocking(true)?;
         match self.local {
             Listen::Tcp { .. } => sys::socket::refuse_handshakes(self.socket.as_fd()),
             // There is no handshake to drop: taking the name away does it.
@@ -305,5 +315,22 @@ mod tests {
             .is_err()
         );
         assert_eq!(std::fs::read(&path).unwrap(), b"data");
+    }
+
+    #[test]
+    fn a_listener_that_refuses_handshakes_never_waits_again() {
+        let listener = Listener::bind(&loopback(), 5, false).unwrap();
+        let Listen::Tcp { address, .. } = *listener.local() else {
+            panic!()
+        };
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        listener.refuse_handshakes().unwrap();
+        listener.set_nonblocking(false).unwrap();
+        assert!(
+            sys::socket::accept(listener.as_fd(), false).is_ok(),
+            "the queue stays"
+        );
+        let empty = sys::socket::accept(listener.as_fd(), false).unwrap_err();
+        assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
     }
 }

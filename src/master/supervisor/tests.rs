@@ -183,7 +183,11 @@ impl World {
 
     fn dies(&mut self, worker: WorkerId, clean: bool) {
         self.workers.remove(&worker).expect("it lives");
-        self.send(Event::Exited { worker, clean });
+        self.send(Event::Exited {
+            worker,
+            clean,
+            served: false,
+        });
     }
 
     /// Everybody who was told to go goes.
@@ -371,7 +375,16 @@ fn a_worker_that_dies_young_is_spawned_later_and_later() {
             "{index}: {delay:?}"
         );
     }
-    // One that has lived is replaced at once, and the slate is clean.
+    // One that has served is replaced at once, and so is one that has lived.
+    let worker = *world.workers.keys().next().expect("one");
+    world.workers.remove(&worker);
+    world.send(Event::Exited {
+        worker,
+        clean: false,
+        served: true,
+    });
+    assert_eq!(world.workers.len(), 1);
+    world.all_ready();
     world.pass(YOUNG);
     let worker = *world.workers.keys().next().expect("one");
     world.dies(worker, false);
