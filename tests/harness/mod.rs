@@ -1,0 +1,74 @@
+//! Runs the real program for a test: on ports that the kernel chooses, in a
+//! directory of its own, and never longer than the test.
+//!
+//! Nothing here sleeps and hopes: [`eventually`] is the one place that waits
+//! for a state, and [`Log::wait_for`] the one that waits for a line, both with
+//! a deadline. What a test starts, it ends: [`Server::stop`] asserts that the
+//! end was a good one, and a drop, also by a panic, leaves no process behind.
+//!
+//! `server` has the running program, `log` its lines, `process` what /proc
+//! tells, `client` both plain and HTTP clients.
+
+#![allow(
+    dead_code,
+    reason = "each test program uses some of this, and all of it is used by one"
+)]
+
+pub(crate) mod client;
+pub(crate) mod log;
+pub(crate) mod process;
+pub(crate) mod server;
+
+pub(crate) use client::{Client, get};
+pub(crate) use server::{Server, preforkd};
+
+use std::time::{Duration, Instant};
+
+/// What must happen on a machine that is busy, happens within this.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// The models, as the configuration and the command line name them.
+pub(crate) const MODELS: [&str; 4] = ["prefork", "event", "threads", "fork"];
+
+/// Looks again and again until `look` answers something, and gives it back.
+/// Panics with `what` once `patience` is over.
+pub(crate) fn eventually<T>(
+    what: &str,
+    patience: Duration,
+    mut look: impl FnMut() -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {patience:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The same scenarios on each model: a module a model, a test a scenario,
+/// which is a function of the model's name.
+macro_rules! on_each_model {
+    ($($scenario:ident)+) => {
+        on_each_model!(@ prefork $($scenario)+);
+        on_each_model!(@ event $($scenario)+);
+        on_each_model!(@ threads $($scenario)+);
+        on_each_model!(@ fork $($scenario)+);
+    };
+    (@ $model:ident $($scenario:ident)+) => {
+        mod $model {
+            $(
+                #[test]
+                fn $scenario() {
+                    super::$scenario(stringify!($model));
+                }
+            )+
+        }
+    };
+}
+#[allow(
+    unused_imports,
+    reason = "not every test program has scenarios for all models"
+)]
+pub(crate) use on_each_model;

@@ -1,0 +1,145 @@
+//! Processes, as /proc shows them (proc(5)).
+
+use super::{SOON, eventually};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
+use std::time::Duration;
+
+/// The fields of /proc/PID/stat that follow the name: the first is number 3.
+fn stat(pid: u32) -> Option<Vec<String>> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name may hold anything; what follows its last `)` does not.
+    let after = &text[text.rfind(')')? + 1..];
+    Some(after.split_whitespace().map(str::to_owned).collect())
+}
+
+/// Field `number` of proc_pid_stat(5).
+fn field(pid: u32, number: usize) -> Option<u64> {
+    stat(pid)?.get(number - 3)?.parse().ok()
+}
+
+/// `R`, `S`, `Z` …; `None` where there is no such process.
+pub(crate) fn state(pid: u32) -> Option<char> {
+    stat(pid)?.first()?.chars().next()
+}
+
+/// Whether it exists and has not ended.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    state(pid).is_some_and(|state| state != 'Z' && state != 'X')
+}
+
+/// Processor time used so far, by the process itself.
+pub(crate) fn processor_time(pid: u32) -> Duration {
+    let ticks = field(pid, 14).unwrap_or(0) + field(pid, 15).unwrap_or(0);
+    // USER_HZ is 100 on every architecture that Linux runs on today.
+    Duration::from_millis(ticks * 10)
+}
+
+/// Every process there is.
+fn all() -> Vec<u32> {
+    let entries = fs::read_dir("/proc").unwrap();
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// The children of `pid`, the dead ones that nobody has reaped included, in
+/// the order of their numbers.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let mut found: Vec<u32> = all()
+        .into_iter()
+        .filter(|&one| field(one, 4) == Some(u64::from(pid)))
+        .collect();
+    found.sort_unstable();
+    found
+}
+
+/// The children of `pid` and theirs.
+pub(crate) fn descendants(pid: u32) -> Vec<u32> {
+    let mut found = children(pid);
+    let mut at = 0;
+    while let Some(&next) = found.get(at) {
+        found.extend(children(next));
+        at += 1;
+    }
+    found
+}
+
+/// The living processes of a process group.
+pub(crate) fn group(leader: u32) -> Vec<u32> {
+    let is_member = |&one: &u32| field(one, 5) == Some(u64::from(leader)) && is_alive(one);
+    all().into_iter().filter(is_member).collect()
+}
+
+/// The dead children of `pid` that nobody has reaped.
+pub(crate) fn zombies(pid: u32) -> Vec<u32> {
+    children(pid)
+        .into_iter()
+        .filter(|&one| state(one) == Some('Z'))
+        .collect()
+}
+
+/// What ps(1) shows; empty where there is no such process.
+pub(crate) fn title(pid: u32) -> String {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let line = String::from_utf8_lossy(&line).into_owned();
+    line.trim_end_matches('\0').replace('\0', " ")
+}
+
+/// How many descriptors are open, and what they lead to.
+pub(crate) fn descriptors(pid: u32) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return Vec::new();
+    };
+    let target = |entry: fs::DirEntry| {
+        let target = fs::read_link(entry.path()).unwrap_or_default();
+        format!("{} {}", entry.file_name().display(), target.display())
+    };
+    entries.filter_map(Result::ok).map(target).collect()
+}
+
+/// A line of /proc/PID/status, without its name.
+pub(crate) fn status(pid: u32, name: &str) -> String {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap_or_default().trim().to_owned()
+}
+
+/// The memory that is the process's share (PSS), in KiB.
+pub(crate) fn proportional_memory(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}
+
+/// The memory of which only this process has a copy (private pages), in KiB.
+pub(crate) fn private_memory(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    text.lines()
+        .filter_map(|line| line.strip_prefix("Private_"))
+        .filter_map(|rest| rest.split_whitespace().nth(1)?.parse::<u64>().ok())
+        .sum()
+}
+
+/// Sends a signal to a process that is known to be ours.
+pub(crate) fn signal(pid: u32, signal: Signal) {
+    let id = Pid::from_raw(i32::try_from(pid).unwrap());
+    kill(id, signal).unwrap_or_else(|errno| panic!("kill {pid} {signal}: {errno}"));
+}
+
+/// Ends processes at once, and waits until they are gone.
+pub(crate) fn end(pids: &[u32]) {
+    for &pid in pids {
+        // It may have gone by itself.
+        let _ = kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL);
+    }
+    for &pid in pids {
+        eventually("a killed process is gone", SOON, || {
+            (!is_alive(pid)).then_some(())
+        });
+    }
+}
