@@ -7,7 +7,7 @@
 //! end was a good one, and a drop, also by a panic, leaves no process behind.
 //!
 //! `server` has the running program, `log` its lines, `process` what /proc
-//! tells, `client` both plain and HTTP clients.
+//! tells, `client` one client, `load` many.
 
 #![allow(
     dead_code,
@@ -15,6 +15,7 @@
 )]
 
 pub(crate) mod client;
+pub(crate) mod load;
 pub(crate) mod log;
 pub(crate) mod process;
 pub(crate) mod server;

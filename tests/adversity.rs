@@ -1,0 +1,278 @@
+//! Clients that misbehave, and a machine that runs short: on each model, the
+//! worker lives on, and the next client is served.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
+
+mod harness;
+
+use harness::server::{program, write_configuration};
+use harness::{Client, SOON, Server, eventually, get, on_each_model, process};
+use std::fs::File;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+on_each_model! {
+    a_reset_in_the_middle_of_an_answer_costs_one_connection
+    a_client_that_never_reads_is_cut
+    a_client_that_says_nothing_is_cut
+    half_a_head_and_silence_is_408
+    a_trickle_is_cut_at_the_deadline_of_the_whole_head
+    an_idle_connection_is_cut
+    a_file_that_shrinks_while_it_is_sent_ends_the_connection_alone
+    a_hundred_clients_wait_for_four_places
+}
+
+/// Larger than what the kernel buffers for one connection.
+const LARGE: u64 = 256 << 20;
+
+/// One worker, so that whoever is not free again is missed; a large file.
+fn server(model: &str, keys: &str) -> Server {
+    let directory = TempDir::new().unwrap();
+    std::fs::create_dir(directory.path().join("www")).unwrap();
+    std::fs::write(directory.path().join("www/index.html"), "index\n").unwrap();
+    let large = File::create(directory.path().join("www/large")).unwrap();
+    large.set_len(LARGE).unwrap();
+    Server::run_with(directory, "", &pool(model, "workers = 1", keys))
+}
+
+fn pool(model: &str, size: &str, keys: &str) -> String {
+    let threads = if model == "threads" {
+        "threads_per_worker = 1\n"
+    } else {
+        ""
+    };
+    format!(
+        "[pool.web]\nlisten = \"127.0.0.1:0\"\nservice = \"http\"\nmodel = \"{model}\"\n\
+         linger_timeout = \"100ms\"\n{size}\n{threads}http.root = \"www\"\n{keys}\n"
+    )
+}
+
+/// That the pool serves, and by the same processes as before.
+fn assert_served_by(server: &Server, workers: &[u32]) {
+    assert_eq!(get(server.address("web"), "/").body, b"index\n");
+    assert_eq!(server.workers(), workers, "{}", server.log);
+}
+
+fn a_reset_in_the_middle_of_an_answer_costs_one_connection(model: &str) {
+    let server = server(model, "");
+    let workers = server.workers();
+    for read in [0, 1, 100_000] {
+        let mut client = Client::connect(server.address("web"));
+        client.send("GET /large HTTP/1.1\r\nHost: test\r\n\r\n");
+        client.read(read);
+        client.reset();
+        // Answers that nobody takes any more: a SIGPIPE would end the worker.
+        let mut client = Client::connect(server.address("web"));
+        client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n".repeat(50));
+        client.read(read.min(1));
+        client.reset();
+        assert_served_by(&server, &workers);
+    }
+    server.stop();
+}
+
+fn a_client_that_never_reads_is_cut(model: &str) {
+    let server = server(model, "write_timeout = \"200ms\"");
+    let workers = server.workers();
+    let mut client = Client::connect(server.address("web"));
+    client.send("GET /large HTTP/1.1\r\nHost: test\r\n\r\n");
+    // This waits for the place that the other one holds, on most models.
+    assert_served_by(&server, &workers);
+    server.log.wait_for("closed: write-stalled", SOON);
+    assert!((client.drain() as u64) < LARGE);
+    server.stop();
+}
+
+fn a_client_that_says_nothing_is_cut(model: &str) {
+    let server = server(model, "http.header_timeout = \"200ms\"");
+    let workers = server.workers();
+    let mut client = Client::connect(server.address("web"));
+    assert_eq!(client.read_to_end(), b"", "closed, and not a word");
+    assert_served_by(&server, &workers);
+    server.stop();
+}
+
+fn half_a_head_and_silence_is_408(model: &str) {
+    let server = server(model, "http.header_timeout = \"200ms\"");
+    let workers = server.workers();
+    let mut client = Client::connect(server.address("web"));
+    client.send("GET / HTTP/1.1\r\nHost:");
+    let answer = client.answer();
+    assert_eq!(answer.status, 408);
+    assert_eq!(answer.field("connection"), Some("close"));
+    assert_eq!(client.read_to_end(), b"");
+    assert_served_by(&server, &workers);
+    server.stop();
+}
+
+fn a_trickle_is_cut_at_the_deadline_of_the_whole_head(model: &str) {
+    let server = server(model, "http.header_timeout = \"400ms\"");
+    let workers = server.workers();
+    let mut client = Client::connect(server.address("web"));
+    let begun = Instant::now();
+    client.send("GET / HTTP/1.1\r\nHost: test\r\nX: ");
+    client
+        .stream
+        .set_read_timeout(Some(Duration::from_millis(50)))
+        .unwrap();
+    // An octet now and then, always long before a deadline that was renewed.
+    let answer = eventually("an answer to half a head", SOON, || {
+        let _ = std::io::Write::write_all(&mut client.stream, b"x");
+        client.try_answer(true).ok()
+    });
+    assert_eq!(answer.status, 408);
+    assert!(begun.elapsed() >= Duration::from_millis(390));
+    drop(client);
+    assert_served_by(&server, &workers);
+    server.stop();
+}
+
+fn an_idle_connection_is_cut(model: &str) {
+    let server = server(model, "http.keepalive_timeout = \"200ms\"");
+    let workers = server.workers();
+    let mut client = Client::connect(server.address("web"));
+    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(client.answer().status, 200);
+    let idle = Instant::now();
+    assert_eq!(client.read_to_end(), b"");
+    assert!(idle.elapsed() >= Duration::from_millis(150));
+    assert_served_by(&server, &workers);
+    server.stop();
+}
+
+fn a_file_that_shrinks_while_it_is_sent_ends_the_connection_alone(model: &str) {
+    let mut server = server(model, "");
+    server.expect("closed: truncated");
+    let workers = server.workers();
+    let mut client = Client::connect(server.address("web"));
+    client.send("GET /large HTTP/1.1\r\nHost: test\r\n\r\n");
+    client.read(1 << 20);
+    let large = server.directory.path().join("www/large");
+    File::options()
+        .write(true)
+        .open(large)
+        .unwrap()
+        .set_len(0)
+        .unwrap();
+    let rest = client.drain() as u64;
+    assert!(rest < LARGE - (1 << 20), "the end comes early: {rest}");
+    server.log.wait_for("closed: truncated", SOON);
+    assert_served_by(&server, &workers);
+    server.stop();
+}
+
+fn a_hundred_clients_wait_for_four_places(model: &str) {
+    let size = match model {
+        "prefork" => {
+            "start_workers = 1\nmin_spare_workers = 1\nmax_spare_workers = 2\nmax_workers = 4"
+        }
+        "threads" => "workers = 4",
+        _ => "workers = 1\nmax_connections = 4",
+    };
+    let mut server = {
+        let directory = TempDir::new().unwrap();
+        std::fs::create_dir(directory.path().join("www")).unwrap();
+        std::fs::write(directory.path().join("www/index.html"), "index\n").unwrap();
+        Server::run_with(directory, "", &pool(model, size, ""))
+    };
+    server.expect("is at its maximum");
+    let address = server.address("web");
+    let mut clients: Vec<Client> = (0..100).map(|_| Client::connect(address)).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().body, b"index\n");
+    }
+    drop(clients);
+    if model == "prefork" {
+        assert!(server.workers().len() <= 4);
+    }
+    server.stop();
+}
+
+/// Out of descriptors: who has one keeps it, who has none waits, nothing spins,
+/// and all are served in the end.
+fn out_of_descriptors(model: &str) {
+    let directory = TempDir::new().unwrap();
+    std::fs::create_dir(directory.path().join("www")).unwrap();
+    std::fs::write(directory.path().join("www/index.html"), "index\n").unwrap();
+    let capacity = if model == "threads" {
+        "workers = 1\nthreads_per_worker = 100"
+    } else {
+        "workers = 1"
+    };
+    let pools = format!(
+        "[pool.web]\nlisten = \"127.0.0.1:0\"\nservice = \"http\"\nmodel = \"{model}\"\n\
+         {capacity}\nlinger_timeout = \"100ms\"\nhttp.root = \"www\"\n"
+    );
+    let path = write_configuration(directory.path(), "", &pools);
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -n 64 && exec \"$0\" run -c \"$1\""])
+        .arg(program())
+        .arg(path);
+    let mut server = Server::launch(command, directory);
+    server.expect("accept: ");
+    let address = server.address("web");
+    let workers = server.workers();
+    let mut clients: Vec<Client> = (0..100).map(|_| Client::connect(address)).collect();
+    // A request that has begun is not for the worker to close.
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: test\r\n");
+    }
+    server.log.wait_for("accept: ", SOON);
+    let (before, begun) = (process::processor_time(workers[0]), Instant::now());
+    eventually("a second has passed", SOON, || {
+        (begun.elapsed() >= Duration::from_secs(1)).then_some(())
+    });
+    let used = process::processor_time(workers[0]) - before;
+    assert!(used < Duration::from_millis(300), "it spins: {used:?}");
+    for client in &mut clients {
+        client.send("Connection: close\r\n\r\n");
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().body, b"index\n");
+    }
+    drop(clients);
+    assert_served_by(&server, &workers);
+    server.stop();
+}
+
+#[test]
+fn event_survives_being_out_of_descriptors() {
+    out_of_descriptors("event");
+}
+
+#[test]
+fn threads_survive_being_out_of_descriptors() {
+    out_of_descriptors("threads");
+}
+
+/// Connections that only wait for another request make room for new ones.
+#[test]
+fn idle_connections_make_room_when_descriptors_run_out() {
+    let directory = TempDir::new().unwrap();
+    std::fs::create_dir(directory.path().join("www")).unwrap();
+    std::fs::write(directory.path().join("www/index.html"), "index\n").unwrap();
+    let keys = "http.keepalive_timeout = \"1h\"\nhttp.header_timeout = \"1h\"";
+    let pools = pool("event", "workers = 1", keys);
+    let path = write_configuration(directory.path(), "", &pools);
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -n 64 && exec \"$0\" run -c \"$1\""])
+        .arg(program())
+        .arg(path);
+    let mut server = Server::launch(command, directory);
+    server.expect("accept: ");
+    let address = server.address("web");
+    let mut clients = Vec::new();
+    for _ in 0..100 {
+        let mut client = Client::connect(address);
+        client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+        assert_eq!(client.answer().status, 200);
+        clients.push(client);
+    }
+    server.stop();
+}
