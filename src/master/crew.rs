@@ -11,7 +11,7 @@ use crate::sys::title::Title;
 use crate::worker::{self, Assignment};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, getpid};
 use std::collections::BTreeMap;
 use std::io;
@@ -426,6 +426,11 @@ impl Crew {
                     .sum::<u64>();
             }
         }
+        if worker.killed {
+            rows.clone()
+                .map(|index| self.scoreboard.row(index).pid())
+                .for_each(end_if_ours);
+        }
         rows.for_each(|index| self.scoreboard.row(index).clear());
         self.rows.give_back(worker.first_row, worker.row_count);
         self.unready.retain(|one| *one != id);
@@ -584,6 +589,21 @@ impl Crew {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.workers.is_empty()
+    }
+}
+
+/// Ends a child of a worker that was ended at once: it became ours with its
+/// parent's death. A row may name a process that is long gone, and its number
+/// may be another's by now; that we can wait for it says that it is not.
+fn end_if_ours(pid: u32) {
+    let Some(pid) = i32::try_from(pid).ok().filter(|&pid| pid > 0) else {
+        return;
+    };
+    let pid = Pid::from_raw(pid);
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    if waitid(Id::Pid(pid), flags).is_ok() {
+        // Not reaped yet, so the number is still the child's.
+        let _ = kill(pid, Signal::SIGKILL);
     }
 }
 
