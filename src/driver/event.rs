@@ -178,6 +178,9 @@ impl<'d> Loop<'d> {
                 }
             }
             self.expire();
+            // Kept connections wear a worker out as well as new ones do.
+            self.duty
+                .may_go_on(self.connections, self.lane.activity.requests);
             self.reopen_or_shut()?;
             self.lane.write_log();
         }

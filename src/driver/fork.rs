@@ -69,6 +69,8 @@ impl Parent<'_> {
         let mut shown = None;
         loop {
             self.reap();
+            // Requests are counted when their child is reaped.
+            self.duty.may_go_on(self.connections, self.requests);
             self.lane.row.tick(self.lane.now);
             self.retire_if_told();
             let busy = self.busy();
