@@ -90,7 +90,11 @@ fn wait_for_word(reader: &OwnedFd) -> u8 {
     }
 }
 
-fn forget_terminal() -> io::Result<()> {
+/// Puts /dev/null in the place of standard input, output and error.
+///
+/// # Errors
+/// As open(2) and dup2(2).
+pub fn forget_terminal() -> io::Result<()> {
     let null = File::options().read(true).write(true).open("/dev/null")?;
     dup2_stdin(&null)?;
     dup2_stdout(&null)?;

@@ -170,6 +170,33 @@ impl Sink {
         })
     }
 
+    /// The same destination once more, for a process that is about to part
+    /// from this one.
+    ///
+    /// # Errors
+    /// As dup(2).
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Off => Self::Off,
+            Self::Stderr => Self::Stderr,
+            Self::File { path, file } => Self::File {
+                path: path.clone(),
+                file: file.try_clone()?,
+            },
+            Self::Syslog {
+                socket,
+                facility,
+                tag,
+                path,
+            } => Self::Syslog {
+                socket: socket.as_ref().map(UnixDatagram::try_clone).transpose()?,
+                facility: *facility,
+                tag: tag.clone(),
+                path: path.clone(),
+            },
+        })
+    }
+
     /// Whether lines go anywhere at all.
     pub const fn is_on(&self) -> bool {
         !matches!(self, Self::Off)

@@ -7,15 +7,18 @@
 //! last, when the worker can be relied upon.
 
 use crate::config::{self, Model, Pool};
+use crate::daemon;
 use crate::driver::effects::Roots;
 use crate::driver::lane::AccessLog;
 use crate::driver::{self, Duty, Leave, Limits, ORPHAN_SECONDS, threads};
+use crate::log::Sink;
 use crate::net::Listener;
 use crate::protocol::{self, Patience, Service};
 use crate::scoreboard::{Board, Row};
 use crate::sys::signal::{Retirement, retire_on, ring_on};
 use crate::sys::title::Title;
 use crate::sys::{process, signal};
+use log::LevelFilter;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Gid, Pid, Uid, getpid, getppid, setgroups, setresgid, setresuid};
@@ -63,6 +66,10 @@ pub struct Assignment {
     pub once: bool,
     /// The signal mask to run with.
     pub mask: SigSet,
+    /// The generation's own log, while another one is still in force.
+    pub log: Option<(Sink, LevelFilter)>,
+    /// Whether to take leave of the terminal that the master was started from.
+    pub detached: bool,
 }
 
 /// What a new worker could not do; its exit status tells the master.
@@ -117,6 +124,8 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
 
     // 1. Whatever the master holds is none of our business.
     let mut keep = kept(&assignment.roots, &assignment.access_log, &assignment.board);
+    let log = assignment.log.as_ref();
+    keep.extend(log.and_then(|(sink, _)| sink.descriptor()));
     keep.extend(
         listeners
             .iter()
@@ -226,7 +235,17 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
         .thread_set_mask()
         .map_err(errno("sigprocmask"))?;
 
-    // 8. READY.
+    // 8. So far whoever started the master read along, to hear of a failure.
+    // From here on nothing of theirs may be held open, and lines go where the
+    // generation wants them.
+    if assignment.detached {
+        daemon::forget_terminal().map_err(step("/dev/null"))?;
+    }
+    if let Some((sink, level)) = assignment.log {
+        crate::log::install(sink, level);
+    }
+
+    // 9. READY.
     if let Some(row) = duty.rows.first() {
         row.occupy(getpid().as_raw().unsigned_abs());
         row.tick(Instant::now());

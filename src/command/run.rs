@@ -45,6 +45,9 @@ fn be_master(config: Config, path: PathBuf, starter: Option<Starter>) -> u8 {
             return failure.status;
         }
     };
+    if starter.is_some() {
+        master.detach_workers();
+    }
     let addresses = master.addresses();
     master.on_serving(Box::new(move || {
         if !watched {

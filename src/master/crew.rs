@@ -4,11 +4,13 @@
 use super::control::WorkerStatus;
 use super::generation::{Generation, Opened};
 use super::message::{CohortId, WorkerId};
+use crate::log::Sink;
 use crate::net::{Listener, ListenerSet};
 use crate::scoreboard::{Board, Counter, MAX_BOARDS, MAX_SLOTS, Row, RowAllocator, Scoreboard};
 use crate::sys::process;
 use crate::sys::title::Title;
 use crate::worker::{self, Assignment};
+use log::LevelFilter;
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
@@ -33,6 +35,7 @@ pub struct Crew {
     _life_line: OwnedFd,
     parked: Arc<OwnedFd>,
     title: Option<Title>,
+    detached: bool,
 }
 
 /// A pool in one generation, as the master has it.
@@ -48,6 +51,8 @@ struct Cohort {
     totals: [u64; Counter::ALL.len()],
     graceful_timeout: Duration,
     once: bool,
+    /// Its log, until that is the one in force.
+    log: Option<(Sink, LevelFilter)>,
 }
 
 /// A worker process.
@@ -108,12 +113,26 @@ impl Crew {
             _life_line: life_line,
             parked: Arc::new(parked.into()),
             title: None,
+            detached: false,
         })
     }
 
     /// Shows titles from now on, or not.
     pub fn set_title(&mut self, title: Option<Title>) {
         self.title = title;
+    }
+
+    /// Workers take leave of the master's terminal from now on.
+    pub fn detach(&mut self) {
+        self.detached = true;
+    }
+
+    /// The log of this generation is in force: new workers have it anyway.
+    pub fn promote(&mut self, generation: u32) {
+        let cohorts = self.cohorts.values_mut();
+        for cohort in cohorts.filter(|one| one.generation == generation) {
+            cohort.log = None;
+        }
     }
 
     /// The scoreboard.
@@ -131,7 +150,13 @@ impl Crew {
         next: &mut u64,
     ) -> io::Result<Vec<(CohortId, Opened)>> {
         let mut admitted = Vec::new();
-        for opened in &generation.pools {
+        let level = generation.config.master.log.level;
+        let log = |_| match &generation.log {
+            Some(sink) => Ok(Some((sink.try_clone()?, level))),
+            None => Ok(None),
+        };
+        let logs: io::Result<Vec<_>> = generation.pools.iter().map(log).collect();
+        for (opened, log) in generation.pools.iter().zip(logs?) {
             let Some(board_index) = self.boards.iter().position(|taken| !taken) else {
                 for (id, _) in admitted {
                     self.drop_cohort(id);
@@ -161,6 +186,7 @@ impl Crew {
                 totals: [0; Counter::ALL.len()],
                 graceful_timeout: generation.config.master.graceful_timeout,
                 once: generation.config.master.once,
+                log,
             };
             self.cohorts.insert(id, cohort);
             admitted.push((id, opened.clone()));
@@ -213,6 +239,10 @@ impl Crew {
             .cohorts
             .get_mut(&cohort_id)
             .ok_or_else(|| io::Error::other("no such cohort"))?;
+        let log = match &cohort.log {
+            Some((sink, level)) => Some((sink.try_clone()?, *level)),
+            None => None,
+        };
         let row_count = cohort.opened.rows();
         let full = || io::Error::other("the scoreboard is full");
         let first_row = self.rows.take(row_count).ok_or_else(full)?;
@@ -245,6 +275,8 @@ impl Crew {
             graceful_timeout: cohort.graceful_timeout,
             once: cohort.once,
             mask,
+            log,
+            detached: self.detached,
         };
         let forked = process::fork_into(|| {
             child_first();

@@ -190,6 +190,11 @@ impl Master {
         self.on_serving = Some(hook);
     }
 
+    /// Has every worker take leave of the terminal before it is READY.
+    pub fn detach_workers(&mut self) {
+        self.crew.detach();
+    }
+
     /// One line on where it listens.
     pub fn addresses(&self) -> String {
         self.generations
@@ -488,6 +493,7 @@ impl Master {
         if let Some(sink) = generation.log.take() {
             crate::log::install(sink, generation.config.master.log.level);
         }
+        self.crew.promote(number);
         log::info!("generation {number} serves: {}", generation.addresses());
         if let Some(hook) = self.on_serving.take() {
             hook();
