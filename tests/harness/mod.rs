@@ -50,6 +50,10 @@ pub(crate) fn eventually<T>(
 
 /// The same scenarios on each model: a module a model, a test a scenario,
 /// which is a function of the model's name.
+#[allow(
+    unused_macros,
+    reason = "not every test program has scenarios for all models"
+)]
 macro_rules! on_each_model {
     ($($scenario:ident)+) => {
         on_each_model!(@ prefork $($scenario)+);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -16,6 +16,22 @@ pub(crate) fn preforkd() -> Command {
     let mut command = Command::new(program());
     command.stdin(Stdio::null());
     command
+}
+
+/// Runs `command` to its end, which includes that nobody it leaves behind
+/// keeps its output open; within the usual time.
+pub(crate) fn outcome(mut command: Command) -> Output {
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (done, wait) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(child.wait_with_output()));
+    let output = wait.recv_timeout(SOON);
+    output
+        .unwrap_or_else(|_| panic!("{command:?} has not ended, or left its output open"))
+        .unwrap()
 }
 
 /// Where the program is.
@@ -194,6 +210,13 @@ impl Server {
     pub(crate) fn stop(mut self) {
         self.signal(Signal::SIGTERM);
         self.assert_good_end();
+    }
+
+    /// As [`Server::stop`], and then a look at what is left in its directory.
+    pub(crate) fn stop_leaving(mut self, look: impl FnOnce(&Path)) {
+        self.signal(Signal::SIGTERM);
+        self.assert_good_end();
+        look(self.directory.path());
     }
 
     /// As [`Server::stop`], for a master that ends by itself.
