@@ -201,7 +201,9 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
 
     // 6. The service, and all that serving needs.
     let service = service(&pool, assignment.custom);
+    let descriptors = spare_descriptors(!assignment.roots.directories().is_empty());
     let limits = Limits {
+        descriptors,
         write_timeout: pool.write_timeout,
         linger_timeout: pool.linger_timeout,
         max_connections: pool.max_connections,
@@ -285,6 +287,20 @@ fn become_user(identity: &config::Identity) -> io::Result<()> {
     setresgid(gid, gid, gid)?;
     setresuid(uid, uid, uid)?;
     Ok(())
+}
+
+/// Up to which number connections may take descriptors: with files to send,
+/// half of what there is, for each client may ask for one; else all but a few.
+fn spare_descriptors(files: bool) -> i32 {
+    use nix::sys::resource::{Resource, getrlimit};
+    // It cannot fail for a resource that exists; no limit is a high one.
+    let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((u64::MAX, u64::MAX));
+    let most = if files {
+        soft / 2
+    } else {
+        soft.saturating_sub(8)
+    };
+    i32::try_from(most).unwrap_or(i32::MAX)
 }
 
 /// The service that the configuration names.

@@ -38,6 +38,8 @@ pub struct Connection {
     /// When the peer must have taken something, while it takes nothing.
     stalls_at: Option<Instant>,
     blocking: bool,
+    /// Whether the peer has ever sent anything.
+    heard: bool,
 }
 
 /// What the connection is in the middle of.
@@ -114,6 +116,7 @@ impl Connection {
             stage: Stage::Resume(Outcome::Connected),
             stalls_at: None,
             blocking,
+            heard: false,
         }
     }
 
@@ -208,6 +211,7 @@ impl Connection {
             (Ok(count), Stage::Receiving { .. }) => {
                 lane.row.add(Counter::Received, count as u64);
                 self.input.filled(count);
+                self.heard = true;
                 self.stage = Stage::Resume(Outcome::Received);
             }
             (Ok(0), Stage::Lingering { reason, .. }) => self.stage = Stage::Closed(*reason),
@@ -248,10 +252,11 @@ impl Connection {
         }
     }
 
-    /// Whether nothing has begun: a client between requests, or one that has
-    /// not said a word. Such a connection may be closed when we run short.
+    /// Whether the client is between requests. Such a connection may be closed
+    /// when we run short; one that has not said a word may not, for its first
+    /// request is most likely on its way.
     pub fn is_idle(&self) -> bool {
-        matches!(self.stage, Stage::Receiving { idle: true, .. })
+        self.heard && matches!(self.stage, Stage::Receiving { idle: true, .. })
     }
 
     /// It is over: the buffers serve another.

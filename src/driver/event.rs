@@ -18,7 +18,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 /// How many clients are accepted before others get a turn.
@@ -248,7 +248,12 @@ impl<'d> Loop<'d> {
             }
             match accept(queue.as_fd(), true) {
                 Accepted::Connection(stream, peer) => {
+                    let number = stream.as_fd().as_raw_fd();
                     self.admit(stream, peer);
+                    if number >= self.duty.limits.descriptors {
+                        self.pause(Some(&Errno::EMFILE.into()));
+                        return Ok(());
+                    }
                     if !self
                         .duty
                         .may_go_on(self.connections, self.lane.activity.requests)

@@ -90,6 +90,10 @@ pub struct Limits {
     pub requests: u64,
     /// Serve one connection and leave.
     pub once: bool,
+    /// A connection whose descriptor has this number or a higher one is the
+    /// last for now: what is above it is kept for the files of those who are
+    /// here already. (The kernel gives the lowest number that is free.)
+    pub descriptors: i32,
 }
 
 /// Why a driver returned.

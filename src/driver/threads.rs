@@ -84,7 +84,7 @@ pub fn run(duty: &Duty) -> Leave {
     all.remove(KICK);
     let mask = all.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_SETMASK);
     std::thread::scope(|scope| {
-        for lane in 0..duty.rows.len() {
+        for lane in 0..most_lanes(duty) {
             // Those that run leave; the master tries anew in its own time.
             if let Err(error) = start(scope, &crew, lane) {
                 crew.leave(Leave::Sick(error));
@@ -98,6 +98,22 @@ pub fn run(duty: &Duty) -> Leave {
         watch(&crew);
     });
     crew.reason().take().unwrap_or(Leave::Retired)
+}
+
+/// A thread more than there are descriptors for its client would only make
+/// somebody wait in vain who could wait in the queue.
+fn most_lanes(duty: &Duty) -> usize {
+    // Up to here go the worker's own: listeners, log, root, bell …
+    const OWN: usize = 16;
+    let room = usize::try_from(duty.limits.descriptors).unwrap_or(0);
+    let most = room.saturating_sub(OWN).max(1);
+    if most < duty.rows.len() {
+        log::warn!(
+            "RLIMIT_NOFILE has room for {most} of {} threads: the others are not started",
+            duty.rows.len()
+        );
+    }
+    most.min(duty.rows.len())
 }
 
 impl Crew<'_> {
