@@ -80,6 +80,11 @@ impl Client {
             .unwrap();
     }
 
+    /// How many bytes were read and not asked for; they are forgotten.
+    pub(crate) fn held(&mut self) -> usize {
+        std::mem::take(&mut self.held).len()
+    }
+
     /// Exactly `count` bytes.
     pub(crate) fn read(&mut self, count: usize) -> Vec<u8> {
         while self.held.len() < count {

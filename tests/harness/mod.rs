@@ -20,7 +20,9 @@ pub(crate) mod log;
 pub(crate) mod process;
 pub(crate) mod server;
 
+#[allow(unused_imports, reason = "as above")]
 pub(crate) use client::{Client, get};
+#[allow(unused_imports, reason = "as above")]
 pub(crate) use server::{Server, preforkd};
 
 use std::time::{Duration, Instant};

@@ -77,7 +77,21 @@ impl Server {
     }
 
     /// Starts `command` and waits until it says where it listens.
-    pub(crate) fn launch(mut command: Command, directory: TempDir) -> Self {
+    pub(crate) fn launch(command: Command, directory: TempDir) -> Self {
+        let mut server = Self::spawn(command, directory);
+        server.wait_for_generation(1);
+        server
+    }
+
+    /// As [`Server::launch`], with a log that is not on standard error: there
+    /// is one line, for whoever started it. Addresses are not noted.
+    pub(crate) fn launch_with_log_file(command: Command, directory: TempDir) -> Self {
+        let server = Self::spawn(command, directory);
+        server.log.wait_for("preforkd: listening on ", SOON);
+        server
+    }
+
+    fn spawn(mut command: Command, directory: TempDir) -> Self {
         let child = command
             .process_group(0)
             .stdout(Stdio::piped())
@@ -94,7 +108,6 @@ impl Server {
         };
         server.log.follow(server.child.stdout.take().unwrap());
         server.log.follow(server.child.stderr.take().unwrap());
-        server.wait_for_generation(1);
         server
     }
 
