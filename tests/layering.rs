@@ -55,6 +55,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "master::crew",
         &[
             "config",
+            "log",
             "master::control",
             "master::generation",
             "master::message",
@@ -81,6 +82,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "worker",
         &[
             "config",
+            "daemon",
             "driver",
             "log",
             "net",

@@ -58,6 +58,7 @@ fn server() -> ExitCode {
         master: config::Master::with_defaults(),
         pools: vec![pool],
     };
+    #[allow(clippy::zombie_processes)] // it outlives main, which becomes the master and reaps it
     Command::new(std::env::current_exe().unwrap())
         .arg("client")
         .arg(&path)

@@ -87,7 +87,7 @@ pub fn serve(stream: Stream, peer: &Peer, lane: &mut Lane<'_>) -> u64 {
     lane.look_at_clock();
     lane.begin(peer);
     let before = lane.activity.requests;
-    let mut connection = Connection::new(stream, peer, lane, true);
+    let mut connection = Connection::new(stream, peer, lane);
     let reason = loop {
         let want = connection.drive(lane);
         match want {

@@ -2,7 +2,7 @@
 //!
 //! [`Connection::drive`] carries out what the protocol asks until the kernel
 //! has nothing for us, and says what to wait for; how to wait is the driver's
-//! business. It never waits itself, but in sendfile(2) on a blocking socket.
+//! business. It waits only where it is told to, for bytes.
 //!
 //! ```text
 //!            ┌────────────── Resume(outcome) ◀───────────────┐
@@ -37,7 +37,6 @@ pub struct Connection {
     stage: Stage,
     /// When the peer must have taken something, while it takes nothing.
     stalls_at: Option<Instant>,
-    blocking: bool,
     /// Whether the peer has ever sent anything.
     heard: bool,
 }
@@ -106,7 +105,7 @@ enum Progress {
 
 impl Connection {
     /// A connection that was just accepted.
-    pub fn new(stream: Stream, peer: &Peer, lane: &Lane<'_>, blocking: bool) -> Self {
+    pub fn new(stream: Stream, peer: &Peer, lane: &Lane<'_>) -> Self {
         Self {
             stream,
             protocol: lane.duty.service.connection(peer),
@@ -115,7 +114,6 @@ impl Connection {
             file: None,
             stage: Stage::Resume(Outcome::Connected),
             stalls_at: None,
-            blocking,
             heard: false,
         }
     }
@@ -181,7 +179,7 @@ impl Connection {
     }
 
     /// Takes in what the peer sent; call [`Connection::drive`] afterwards.
-    /// With `patience_until` a blocking socket waits, at most so long.
+    /// With `patience_until` it waits, at most so long.
     pub fn receive(&mut self, lane: &mut Lane<'_>, patience_until: Option<Instant>) {
         if !matches!(
             self.stage,
@@ -365,10 +363,9 @@ impl Connection {
             self.break_off(CloseReason::Internal);
             return None;
         };
-        let stall = self.blocking.then_some(lane.duty.limits.write_timeout);
         match self
             .stream
-            .send_file(file, offset, left.min(PIECE) as usize, stall)
+            .send_file(file, offset, left.min(PIECE) as usize)
         {
             Ok(0) => self.break_off(CloseReason::Truncated),
             Ok(count) => {
@@ -380,11 +377,7 @@ impl Connection {
                     left: left - count,
                     sent: sent + count,
                 };
-                if self.blocking {
-                    lane.look_at_clock();
-                    lane.row.tick(lane.now);
-                    lane.set_state(RowState::Writing);
-                }
+                lane.set_state(RowState::Writing);
                 *budget = budget.saturating_sub(count);
                 if *budget == 0 && left > count {
                     return Some(Want::Write {
@@ -393,9 +386,6 @@ impl Connection {
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if would_wait(&error) && self.blocking => {
-                self.break_off(CloseReason::WriteStalled);
-            }
             Err(error) if would_wait(&error) => {
                 self.stalls_at
                     .get_or_insert(lane.now + lane.duty.limits.write_timeout);

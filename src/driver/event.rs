@@ -387,7 +387,7 @@ impl<'d> Loop<'d> {
     fn admit(&mut self, stream: Stream, peer: Peer) {
         self.connections += 1;
         self.lane.begin(&peer);
-        let mut connection = Connection::new(stream, &peer, &self.lane, false);
+        let mut connection = Connection::new(stream, &peer, &self.lane);
         // The first request is often there already: no need to be told.
         if let Want::Read { .. } = connection.drive(&mut self.lane) {
             connection.receive(&mut self.lane, None);

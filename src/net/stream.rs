@@ -1,6 +1,7 @@
 //! A connected socket, and the timeouts that the kernel keeps for it.
 
 use crate::sys;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::sendfile::sendfile;
 use nix::sys::socket::{Shutdown, setsockopt, shutdown, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
@@ -13,10 +14,10 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Stream {
     fd: OwnedFd,
+    /// Whether O_NONBLOCK is set.
+    nonblocking: bool,
     /// SO_RCVTIMEO as it was last set; zero is never.
     receive_timeout: Duration,
-    /// SO_SNDTIMEO likewise.
-    send_timeout: Duration,
 }
 
 impl Stream {
@@ -24,12 +25,12 @@ impl Stream {
     /// within is not worth a system call.
     const SLACK: Duration = Duration::from_millis(20);
 
-    /// Takes over an accepted socket.
-    pub fn new(fd: OwnedFd) -> Self {
+    /// Takes over an accepted socket, which is `nonblocking` or not.
+    pub fn new(fd: OwnedFd, nonblocking: bool) -> Self {
         Self {
             fd,
+            nonblocking,
             receive_timeout: Duration::ZERO,
-            send_timeout: Duration::ZERO,
         }
     }
 
@@ -41,7 +42,7 @@ impl Stream {
         sys::socket::receive(self.fd.as_fd(), room, false)
     }
 
-    /// Receives, waiting up to `patience` where the socket blocks.
+    /// Receives, waiting up to `patience`.
     ///
     /// SO_RCVTIMEO is set only if the one in force would be too long, so that
     /// a client that keeps its pace costs no call but recv(2) itself. It may
@@ -51,6 +52,7 @@ impl Stream {
     /// # Errors
     /// As recv(2); `WouldBlock` where nothing came, `Interrupted` for a signal.
     pub fn receive_within(&mut self, room: &mut [u8], patience: Duration) -> io::Result<usize> {
+        self.set_nonblocking(false)?;
         let patience = patience.max(Duration::from_millis(1));
         let current = self.receive_timeout;
         if current.is_zero() || current > patience + Self::SLACK {
@@ -68,22 +70,14 @@ impl Stream {
         sys::socket::send(self.fd.as_fd(), bytes, more)
     }
 
-    /// Sends from a file (sendfile(2)); 0 is the end of the file. A blocking
-    /// socket waits for room, at most `stall` without progress.
+    /// Sends from a file what the kernel takes now (sendfile(2)); 0 is the end
+    /// of the file. The call has no flag for "now", so the socket gets one: in
+    /// a sendfile that waits, a slow reader and a hang would look alike.
     ///
     /// # Errors
-    /// As sendfile(2); `WouldBlock` where the kernel takes nothing (in time).
-    pub fn send_file(
-        &mut self,
-        file: &File,
-        offset: u64,
-        count: usize,
-        stall: Option<Duration>,
-    ) -> io::Result<usize> {
-        if let Some(stall) = stall.filter(|stall| self.send_timeout != *stall) {
-            setsockopt(&self.fd, sockopt::SendTimeout, &timeval(stall))?;
-            self.send_timeout = stall;
-        }
+    /// As sendfile(2); `WouldBlock` where the kernel takes nothing.
+    pub fn send_file(&mut self, file: &File, offset: u64, count: usize) -> io::Result<usize> {
+        self.set_nonblocking(true)?;
         let mut offset =
             i64::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW))?;
         Ok(sendfile(&self.fd, file, Some(&mut offset), count)?)
@@ -95,6 +89,17 @@ impl Stream {
     /// As shutdown(2).
     pub fn finish(&self) -> io::Result<()> {
         Ok(shutdown(self.fd.as_raw_fd(), Shutdown::Write)?)
+    }
+
+    fn set_nonblocking(&mut self, nonblocking: bool) -> io::Result<()> {
+        if self.nonblocking != nonblocking {
+            // A fresh socket has no other flag that F_SETFL could change.
+            let mut flags = OFlag::O_RDWR;
+            flags.set(OFlag::O_NONBLOCK, nonblocking);
+            fcntl(&self.fd, FcntlArg::F_SETFL(flags))?;
+            self.nonblocking = nonblocking;
+        }
+        Ok(())
     }
 }
 
