@@ -61,8 +61,8 @@ impl Attendance for Duty {
 /// Accepts and serves until the worker must leave.
 pub fn run(duty: &Duty, lane: &mut Lane<'_>, attendance: &dyn Attendance) -> Leave {
     let (mut connections, mut requests) = (0, 0);
+    lane.idle();
     loop {
-        lane.idle();
         attendance.free();
         let next = next_connection(duty);
         attendance.taken();
@@ -112,7 +112,9 @@ pub fn serve(stream: Stream, peer: &Peer, lane: &mut Lane<'_>) -> u64 {
     connection.recycle(lane);
     lane.write_log();
     lane.row.tick(lane.now);
-    lane.activity.requests - before
+    let requests = lane.activity.requests - before;
+    lane.idle();
+    requests
 }
 
 /// Says why a connection ended, for those who ask for debug lines.

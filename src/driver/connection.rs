@@ -363,6 +363,7 @@ impl Connection {
             self.break_off(CloseReason::Internal);
             return None;
         };
+        lane.set_state(RowState::Writing);
         match self
             .stream
             .send_file(file, offset, left.min(PIECE) as usize)
@@ -377,7 +378,6 @@ impl Connection {
                     left: left - count,
                     sent: sent + count,
                 };
-                lane.set_state(RowState::Writing);
                 *budget = budget.saturating_sub(count);
                 if *budget == 0 && left > count {
                     return Some(Want::Write {

@@ -104,7 +104,7 @@ struct Loop<'d> {
     connections: u64,
     /// When row and title may be written again, and how many connections they show.
     summary_due: Instant,
-    shown: Option<usize>,
+    shown: Option<(usize, bool)>,
 }
 
 /// Accepts and serves until the worker must leave.
@@ -195,7 +195,8 @@ impl<'d> Loop<'d> {
             Accepting::Shut { stragglers } => stragglers,
         };
         // A title that says something else than the truth is worth a wake-up.
-        let title = (self.shown != Some(self.open())).then_some(self.summary_due);
+        let state = (self.open(), self.duty.is_retired());
+        let title = (self.shown != Some(state)).then_some(self.summary_due);
         let next = [timer, accepting, title].into_iter().flatten().min();
         next.map_or(EpollTimeout::NONE, |at| {
             let milliseconds = at
@@ -520,7 +521,7 @@ impl<'d> Loop<'d> {
         self.summary_due = self.lane.now + SUMMARY;
         self.lane.row.tick(self.lane.now);
         let open = self.open();
-        self.shown = Some(open);
+        self.shown = Some((open, self.duty.is_retired()));
         let noun = if open == 1 {
             "connection"
         } else {
