@@ -355,6 +355,14 @@ impl Row {
         self.store(field::DEADLINE, deadline.map_or(0, |at| self.stamp(at)));
     }
 
+    /// How long ago the lane should have moved on; `None` where it may wait for
+    /// ever, or is still in time.
+    pub fn overdue(&self, now: Instant) -> Option<Duration> {
+        let deadline = self.load(field::DEADLINE);
+        let overdue = self.age(deadline, now);
+        (deadline > 0 && !overdue.is_zero()).then_some(overdue)
+    }
+
     /// How many connections are open.
     pub fn set_active(&self, connections: u64) {
         self.store(field::ACTIVE, connections);
@@ -454,7 +462,8 @@ impl Row {
     }
 
     fn stamp(&self, at: Instant) -> u64 {
-        at.saturating_duration_since(self.epoch).as_nanos() as u64
+        // 0 means "none" where a moment may be missing.
+        (at.saturating_duration_since(self.epoch).as_nanos() as u64).max(1)
     }
 
     fn age(&self, stamp: u64, now: Instant) -> Duration {

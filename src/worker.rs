@@ -204,6 +204,7 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
     let descriptors = spare_descriptors(!assignment.roots.directories().is_empty());
     let limits = Limits {
         descriptors,
+        worker_timeout: pool.worker_timeout,
         write_timeout: pool.write_timeout,
         linger_timeout: pool.linger_timeout,
         max_connections: pool.max_connections,

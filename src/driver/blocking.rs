@@ -85,6 +85,7 @@ pub fn run(duty: &Duty, lane: &mut Lane<'_>, attendance: &dyn Attendance) -> Lea
 /// Serves one connection to its end; answers how many requests it made.
 pub fn serve(stream: Stream, peer: &Peer, lane: &mut Lane<'_>) -> u64 {
     lane.look_at_clock();
+    lane.set_deadline(Some(lane.now));
     lane.begin(peer);
     let before = lane.activity.requests;
     let mut connection = Connection::new(stream, peer, lane);
@@ -106,6 +107,8 @@ pub fn serve(stream: Stream, peer: &Peer, lane: &mut Lane<'_>) -> u64 {
                 }
             }
         }
+        // Until the next wait it is at work, and should be back at once.
+        lane.set_deadline(Some(lane.now));
         connection.expire(lane);
     };
     report(peer, reason);

@@ -154,13 +154,16 @@ impl<'d> Loop<'d> {
             if let Some(leave) = self.may_leave() {
                 return Ok(leave);
             }
-            let patience = self.patience();
+            let (patience, deadline) = self.patience();
+            self.lane.row.set_deadline(deadline);
             let count = match self.epoll.wait(&mut events, patience) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => 0,
                 Err(errno) => return Err(errno.into()),
             };
             self.lane.look_at_clock();
+            // Until the next wait it is at work, and should be back at once.
+            self.lane.row.set_deadline(Some(self.lane.now));
             for event in &events[..count] {
                 match Token::of(event.data()) {
                     Token::LIFE => {
@@ -186,8 +189,8 @@ impl<'d> Loop<'d> {
         }
     }
 
-    /// How long there is nothing to do unless something happens.
-    fn patience(&self) -> EpollTimeout {
+    /// How long there is nothing to do unless something happens, and until when.
+    fn patience(&self) -> (EpollTimeout, Option<Instant>) {
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
         let accepting = match self.accepting {
             Accepting::Open => None,
@@ -198,16 +201,13 @@ impl<'d> Loop<'d> {
         let state = (self.open(), self.duty.is_retired());
         let title = (self.shown != Some(state)).then_some(self.summary_due);
         let next = [timer, accepting, title].into_iter().flatten().min();
-        next.map_or(EpollTimeout::NONE, |at| {
-            let milliseconds = at
-                .saturating_duration_since(self.lane.now)
-                .as_micros()
-                .div_ceil(1000);
-            i32::try_from(milliseconds)
-                .ok()
-                .and_then(|ms| ms.try_into().ok())
-                .unwrap_or(EpollTimeout::MAX)
-        })
+        let timeout = next.map_or(EpollTimeout::NONE, |at| {
+            let left = at.saturating_duration_since(self.lane.now);
+            let milliseconds = i32::try_from(left.as_micros().div_ceil(1000)).ok();
+            let timeout = milliseconds.and_then(|ms| ms.try_into().ok());
+            timeout.unwrap_or(EpollTimeout::MAX)
+        });
+        (timeout, next)
     }
 
     // Accepting.

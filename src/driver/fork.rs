@@ -23,6 +23,9 @@ use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+/// How often the children are looked after.
+const ROUND: Duration = Duration::from_secs(1);
+
 /// A child in one of the worker's lanes.
 struct Child {
     pid: Pid,
@@ -119,11 +122,17 @@ impl Parent<'_> {
             let queues = self.duty.queues.iter();
             ready.extend(queues.map(|one| PollFd::new(one.as_fd(), PollFlags::POLLIN)));
         }
-        let due = [self.cut_at, self.stragglers].into_iter().flatten().min();
+        // Somebody must see whether the children move.
+        let round = (busy > 0).then(|| self.lane.now + ROUND);
+        let due = [self.cut_at, self.stragglers, round]
+            .into_iter()
+            .flatten()
+            .min();
         let patience = match due {
             Some(at) => timeout(at.saturating_duration_since(Instant::now())),
             None => PollTimeout::NONE,
         };
+        self.lane.row.set_deadline(due);
         match poll(&mut ready, patience) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
@@ -133,7 +142,13 @@ impl Parent<'_> {
         let clients = ready.iter().skip(2 - known).any(found);
         // Empty it; what it means is looked up each time round.
         let _ = self.duty.wake.read();
+        let slept = self.lane.now;
         self.lane.look_at_clock();
+        self.lane.row.set_deadline(Some(self.lane.now));
+        // Who was stopped for a while himself must not judge the others.
+        if self.lane.now.saturating_duration_since(slept) < 3 * ROUND {
+            self.end_the_hung();
+        }
         if orphaned {
             self.duty.orphan();
             self.cut_at = Some(self.lane.now + Duration::from_secs(u64::from(ORPHAN_SECONDS) - 1));
@@ -158,6 +173,26 @@ impl Parent<'_> {
         }
         if self.stragglers.is_some_and(|until| until <= self.lane.now) {
             self.stragglers = None;
+        }
+    }
+
+    /// Ends children that should have moved on long ago.
+    fn end_the_hung(&self) {
+        let limit = self.duty.limits.worker_timeout;
+        for (child, row) in self.children.iter().zip(&self.duty.rows[1..]) {
+            let (Some(child), Some(overdue)) = (child, row.overdue(self.lane.now)) else {
+                continue;
+            };
+            if overdue > limit {
+                log::error!(
+                    "child {} for {} shows no sign of life: SIGKILL: {}",
+                    child.pid,
+                    child.peer,
+                    row.text()
+                );
+                // Not reaped yet, so the number is still the child's.
+                let _ = kill(child.pid, Signal::SIGKILL);
+            }
         }
     }
 

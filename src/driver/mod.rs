@@ -80,6 +80,8 @@ pub struct Duty {
 pub struct Limits {
     /// How long a peer may take none of our bytes.
     pub write_timeout: Duration,
+    /// How long a lane may be overdue before it is taken to hang.
+    pub worker_timeout: Duration,
     /// How long a connection that is closing is drained.
     pub linger_timeout: Duration,
     /// Open connections on the models `event` and `fork`.

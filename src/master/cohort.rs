@@ -14,6 +14,8 @@ pub const YOUNG: Duration = Duration::from_secs(1);
 pub const FIRST_DELAY: Duration = Duration::from_millis(100);
 /// … up to this one.
 pub const LONGEST_DELAY: Duration = Duration::from_secs(30);
+/// What a worker that seems to hang is given to prove the contrary.
+pub const HUNG_PATIENCE: Duration = Duration::from_secs(2);
 /// The most workers a pool can be given.
 pub const MAX_WORKERS: u32 = 4096;
 /// Early deaths after which a generation that has not served is given up.
@@ -281,6 +283,18 @@ impl Cohort {
         });
         self.slots[index].phase = Phase::Waiting { until: now };
         true
+    }
+
+    /// A worker that serves shows no sign of life: it is asked to leave, soon
+    /// killed, and its slot is filled at once.
+    pub(super) fn hung(&mut self, worker: WorkerId, now: Instant, out: &mut Outbox) {
+        let ready =
+            |slot: &Slot| matches!(slot.phase, Phase::Ready { worker: one, .. } if one == worker);
+        if let Some(index) = self.slots.iter().position(ready) {
+            out.tell(Notice::Hung(worker));
+            self.retire(index, now + HUNG_PATIENCE, out);
+            self.slots[index].phase = Phase::Waiting { until: now };
+        }
     }
 
     /// A worker of this cohort is no more.

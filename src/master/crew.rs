@@ -4,6 +4,7 @@
 use super::control::WorkerStatus;
 use super::generation::{Generation, Opened};
 use super::message::{CohortId, WorkerId};
+use crate::config::Model;
 use crate::log::Sink;
 use crate::net::{Listener, ListenerSet};
 use crate::scoreboard::{Board, Counter, MAX_BOARDS, MAX_SLOTS, Row, RowAllocator, Scoreboard};
@@ -382,6 +383,45 @@ impl Crew {
         }
     }
 
+    /// Workers that serve and should have moved on long ago.
+    pub fn hung(&self, now: Instant) -> Vec<WorkerId> {
+        let hangs = |worker: &Worker| {
+            let Some(cohort) = self.cohorts.get(&worker.cohort) else {
+                return false;
+            };
+            let pool = &cohort.opened.pool;
+            // The children of the model fork are their worker's to look after.
+            let rows = match pool.model {
+                Model::Fork => 1,
+                Model::Prefork | Model::Event | Model::Threads => worker.row_count,
+            };
+            let mut lanes = worker.first_row..worker.first_row + rows;
+            let overdue = |index| self.scoreboard.row(index).overdue(now);
+            lanes.any(|index| overdue(index).is_some_and(|by| by > pool.worker_timeout))
+        };
+        let serving = |worker: &Worker| worker.ready && !worker.retired && !worker.killed;
+        let found = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| serving(worker) && hangs(worker));
+        found.map(|(id, _)| *id).collect()
+    }
+
+    /// What a worker does, by its rows and by the kernel's word (proc(5)).
+    pub fn whereabouts(&self, id: WorkerId) -> String {
+        let pid = self.pid(id);
+        let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}"));
+        let status = read("status").unwrap_or_default();
+        let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+        let channel = read("wchan").unwrap_or_default();
+        format!(
+            "{}; process state {}, in {}",
+            self.doing(id),
+            state.unwrap_or("?").trim(),
+            if channel.is_empty() { "?" } else { &channel },
+        )
+    }
+
     /// Lets no new client begin anywhere.
     pub fn refuse_handshakes(&self, set: &ListenerSet) {
         set.all().for_each(refuse);
@@ -395,7 +435,7 @@ impl Crew {
                 "worker {} pid {}: SIGKILL; it was {}",
                 self.name(id),
                 self.pid(id),
-                self.doing(id)
+                self.whereabouts(id)
             );
             self.signal(id, Signal::SIGKILL);
         }

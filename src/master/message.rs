@@ -69,6 +69,8 @@ pub enum Event {
     Ready(WorkerId),
     /// The worker has served as much as it may.
     WantsSuccessor(WorkerId),
+    /// The worker should have moved on long ago.
+    Hung(WorkerId),
     /// The worker was reaped.
     Exited {
         /// Which.
@@ -143,6 +145,8 @@ pub enum Notice {
     },
     /// A worker was not READY in time.
     NotReady(WorkerId),
+    /// A worker shows no sign of life.
+    Hung(WorkerId),
     /// A worker had not finished at the end of its drain.
     CutShort(WorkerId),
     /// More workers are wanted than the pool may have.

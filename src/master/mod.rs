@@ -102,6 +102,8 @@ pub struct Master {
     /// When the idle may be counted again, and whether somebody waits for it.
     count_due: Instant,
     count_wanted: bool,
+    /// When the workers were last looked at for one that hangs.
+    looked: Instant,
     last_death: Option<i32>,
     ending: Option<u8>,
 }
@@ -172,6 +174,7 @@ impl Master {
             on_serving: None,
             count_due: Instant::now(),
             count_wanted: false,
+            looked: Instant::now(),
             last_death: None,
             ending: None,
         };
@@ -235,6 +238,7 @@ impl Master {
         self.take_words();
         self.answer_control();
         self.count_idle();
+        self.look_for_the_hung();
         self.supervisor.handle(Instant::now(), Event::Woke);
         None
     }
@@ -334,6 +338,24 @@ impl Master {
         self.count_wanted = false;
         for (cohort, idle) in self.crew.count_idle() {
             self.supervisor.handle(now, Event::Counted { cohort, idle });
+        }
+    }
+
+    /// Looks for workers that should have moved on long ago. After a stop of
+    /// our own (SIGSTOP, a suspended machine) theirs may have been the same:
+    /// then they get a round to catch up.
+    fn look_for_the_hung(&mut self) {
+        let now = Instant::now();
+        let since = now.saturating_duration_since(self.looked);
+        if since < HEARTBEAT {
+            return;
+        }
+        self.looked = now;
+        if since > 3 * HEARTBEAT {
+            return;
+        }
+        for worker in self.crew.hung(now) {
+            self.supervisor.handle(now, Event::Hung(worker));
         }
     }
 
@@ -563,6 +585,11 @@ impl Master {
             Notice::NotReady(worker) => {
                 log::error!("worker {} was not READY in time", crew.name(*worker))
             }
+            Notice::Hung(worker) => log::error!(
+                "worker {} shows no sign of life; it is {}",
+                crew.name(*worker),
+                crew.whereabouts(*worker)
+            ),
             Notice::CutShort(worker) => {
                 log::warn!("worker {} has not finished in time", crew.name(*worker));
             }

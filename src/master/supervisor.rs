@@ -88,6 +88,11 @@ impl Supervisor {
                 served,
             } => self.lost(now, worker, clean, served),
             Event::Ready(worker) => self.ready(now, worker),
+            Event::Hung(worker) => {
+                for cohort in &mut self.cohorts {
+                    cohort.hung(worker, now, &mut self.out);
+                }
+            }
             Event::WantsSuccessor(worker) => self.relieve(now, worker),
             Event::Requested(request) => self.requested(now, request),
             Event::Counted { cohort, idle } => {

@@ -50,6 +50,12 @@ pub(crate) fn eventually<T>(
     }
 }
 
+/// Lets time itself do its work, for a test of what time does; never to wait
+/// for a state.
+pub(crate) fn let_time_pass(time: Duration) {
+    std::thread::sleep(time);
+}
+
 /// The same scenarios on each model: a module a model, a test a scenario,
 /// which is a function of the model's name.
 #[allow(

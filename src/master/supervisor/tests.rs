@@ -1,7 +1,7 @@
 //! The supervisor in a pretend world: workers are entries in a map, the clock
 //! is a variable, and everything it asks for happens only when a test says so.
 
-use super::super::cohort::{FIRST_DELAY, LONGEST_DELAY, PROOF_DEATHS, YOUNG};
+use super::super::cohort::{FIRST_DELAY, HUNG_PATIENCE, LONGEST_DELAY, PROOF_DEATHS, YOUNG};
 use super::*;
 use crate::config::Size;
 use proptest::prelude::*;
@@ -412,6 +412,21 @@ fn a_worn_worker_serves_until_its_successor_is_ready() {
 }
 
 #[test]
+fn a_hung_worker_is_replaced_at_once_and_soon_killed() {
+    let mut world = World::serving(&[Size::Fixed(2)]);
+    let hung = world.with(Told::Nothing)[0];
+    world.send(Event::Hung(hung));
+    world.send(Event::Hung(hung));
+    assert_eq!(world.workers[&hung].3, Told::Retire);
+    assert_eq!(world.workers.len(), 3, "a successor at once");
+    world.pass(HUNG_PATIENCE);
+    assert_eq!(world.workers[&hung].3, Told::Kill);
+    world.dies(hung, false);
+    assert_eq!(world.workers.len(), 2);
+    assert!(world.notices.contains(&Notice::Hung(hung)));
+}
+
+#[test]
 fn a_spare_pool_grows_when_it_runs_short_and_shrinks_when_it_is_quiet() {
     let mut world = World::serving(&[SPARE]);
     let cohort = CohortId(0);
@@ -485,6 +500,7 @@ enum Step {
     Ready(usize),
     Death(usize, bool),
     Wish(usize),
+    Hang(usize),
     Obedience,
     Request(u8),
     Load(u8),
@@ -497,6 +513,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => any::<usize>().prop_map(Step::Ready),
         4 => (any::<usize>(), any::<bool>()).prop_map(|(which, clean)| Step::Death(which, clean)),
         1 => any::<usize>().prop_map(Step::Wish),
+        1 => any::<usize>().prop_map(Step::Hang),
         3 => Just(Step::Obedience),
         2 => (0..5u8).prop_map(Step::Request),
         3 => any::<u8>().prop_map(Step::Load),
@@ -525,6 +542,11 @@ fn take(world: &mut World, step: &Step) {
         Step::Wish(which) => {
             if let Some(worker) = pick(world, which) {
                 world.send(Event::WantsSuccessor(worker));
+            }
+        }
+        Step::Hang(which) => {
+            if let Some(worker) = pick(world, which) {
+                world.send(Event::Hung(worker));
             }
         }
         Step::Obedience => world.leave(),
