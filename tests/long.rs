@@ -21,6 +21,10 @@ fn site(large: u64) -> TempDir {
     directory
 }
 
+/// Nobody can read a line for each of that many connections in time, and the
+/// server waits for no reader of its log.
+const QUIET: &str = "log = { to = \"stderr\", level = \"info\" }";
+
 fn pools(model: &str) -> String {
     format!(
         "[pool.web]\nlisten = \"127.0.0.1:0\"\nservice = \"http\"\nmodel = \"{model}\"\n\
@@ -33,7 +37,7 @@ fn pools(model: &str) -> String {
 #[ignore = "long"]
 fn a_hundred_killed_workers_are_replaced() {
     for model in MODELS {
-        let mut server = Server::run_with(site(0), "", &pools(model));
+        let mut server = Server::run_with(site(0), QUIET, &pools(model));
         server.expect("killed by SIGKILL");
         server.expect("died young");
         server.expect(" for 127.0.0.1:");
@@ -107,7 +111,7 @@ fn a_gibibyte_is_sent_from_little_memory() {
 fn a_hundred_reloads_lose_no_request() {
     for model in MODELS {
         for habit in [Habit::Fresh, Habit::KeepAlive] {
-            let mut server = Server::run_with(site(0), "", &pools(model));
+            let mut server = Server::run_with(site(0), QUIET, &pools(model));
             let load = Load::start(server.address("web"), "/", b"index\n", 4, habit);
             for generation in 2..=101 {
                 load.wait_for(5);
