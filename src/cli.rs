@@ -45,11 +45,11 @@ pub enum Command {
     /// Show what the running master and its workers do
     Status(Ask),
     /// Have the running master read its configuration and replace its workers
-    Reload(Ask),
+    Reload(Order),
     /// Have the running master finish what is open, and end
-    Stop(Ask),
-    /// Have the running master open its log files anew
-    Reopen(Ask),
+    Stop(Order),
+    /// Have the running master and its workers open the log files anew
+    Reopen(Order),
 }
 
 /// `preforkd run`.
@@ -143,6 +143,17 @@ pub enum AcceptName {
     Shared,
     /// Each worker has its own SO_REUSEPORT socket
     Reuseport,
+}
+
+/// The commands that have a running master do something.
+#[derive(Debug, Args)]
+pub struct Order {
+    /// Whom to ask.
+    #[command(flatten)]
+    pub ask: Ask,
+    /// Return when it is done, with the exit status that says how it went
+    #[arg(long)]
+    pub wait: bool,
 }
 
 /// The commands that talk to a running master.

@@ -75,6 +75,12 @@ pub fn descriptor() -> Option<RawFd> {
         .and_then(|logger| logger.lock().sink.descriptor())
 }
 
+/// The descriptor of the log, where it is a file, which may be rotated.
+pub fn file_descriptor() -> Option<RawFd> {
+    let logger = LOGGER.get()?;
+    logger.lock().sink.file_descriptor()
+}
+
 #[derive(Debug)]
 struct Logger {
     state: Mutex<State>,
@@ -222,6 +228,14 @@ impl Sink {
                 socket: Some(socket),
                 ..
             } => Some(socket.as_raw_fd()),
+        }
+    }
+
+    /// The descriptor behind it, where it is a file.
+    pub fn file_descriptor(&self) -> Option<RawFd> {
+        match self {
+            Self::File { file, .. } => Some(file.as_raw_fd()),
+            Self::Off | Self::Stderr | Self::Syslog { .. } => None,
         }
     }
 

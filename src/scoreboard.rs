@@ -22,7 +22,7 @@ use crate::sys::memory;
 use nix::sys::eventfd::EventFd;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -136,6 +136,7 @@ mod field {
     pub(super) const PEER_LOW: usize = 9;
     pub(super) const LAST_OWNER: usize = 10;
     pub(super) const WISH: usize = 11;
+    pub(super) const REOPENED: usize = 12;
     pub(super) const COUNTERS: usize = 16;
     pub(super) const TEXT_VERSION: usize = 32;
     pub(super) const TEXT_LENGTH: usize = 33;
@@ -258,8 +259,8 @@ impl Board {
     }
 
     /// The bell's descriptor, for a worker that must keep it.
-    pub fn bell(&self) -> RawFd {
-        self.bell.as_fd().as_raw_fd()
+    pub fn bell(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
     }
 
     fn bit(&self, slot: usize) -> (&AtomicU64, u64) {
@@ -323,6 +324,12 @@ impl Row {
     /// What [`Row::make_last_owner`] said.
     pub fn last_owner_of(&self) -> u64 {
         self.words[field::LAST_OWNER].load(Ordering::SeqCst)
+    }
+
+    /// Where the worker notes which reopening of logs it has done: its signal
+    /// handler does, which can have nothing but the word itself.
+    pub fn reopened(&self) -> &'static AtomicU64 {
+        &self.words[field::REOPENED]
     }
 
     /// What the lane does from `now` on.

@@ -15,7 +15,7 @@ use crate::log::Sink;
 use crate::net::Listener;
 use crate::protocol::{self, Patience, Service};
 use crate::scoreboard::{Board, Row};
-use crate::sys::signal::{Retirement, retire_on, ring_on};
+use crate::sys::signal::{Reopening, Retirement, reopen_on, retire_on, ring_on};
 use crate::sys::title::Title;
 use crate::sys::{process, signal};
 use log::LevelFilter;
@@ -27,7 +27,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64};
 use std::time::{Duration, Instant};
 
 /// What the master gives a worker to be born with.
@@ -64,6 +64,8 @@ pub struct Assignment {
     pub graceful_timeout: Duration,
     /// Serve one connection and leave.
     pub once: bool,
+    /// Where the master sends new log files.
+    pub channel: OwnedFd,
     /// The signal mask to run with.
     pub mask: SigSet,
     /// The generation's own log, while another one is still in force.
@@ -131,7 +133,11 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
             .iter()
             .map(|listener| listener.as_fd().as_raw_fd()),
     );
-    keep.extend([assignment.life.as_raw_fd(), assignment.parked.as_raw_fd()]);
+    keep.extend([
+        assignment.life.as_raw_fd(),
+        assignment.parked.as_raw_fd(),
+        assignment.channel.as_raw_fd(),
+    ]);
     process::close_all_but(&mut keep);
 
     // 2. Who we are, for ps(1).
@@ -179,7 +185,6 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
     let deaf = [
         Signal::SIGINT,
         Signal::SIGHUP,
-        Signal::SIGUSR1,
         Signal::SIGWINCH,
         Signal::SIGTTIN,
         Signal::SIGTTOU,
@@ -212,6 +217,11 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
         requests: pool.requests_per_worker,
         once: assignment.once,
     };
+    // In the model fork the worker says itself when its children are done.
+    let reopened: &'static AtomicU64 = match (pool.model, assignment.rows.first()) {
+        (Model::Prefork | Model::Event | Model::Threads, Some(row)) => row.reopened(),
+        (Model::Fork, _) | (_, None) => Box::leak(Box::new(AtomicU64::new(0))),
+    };
     let shared_with_others = pool.accept == config::Accept::Shared && pool.size.max() > 1;
     let duty = Duty {
         service,
@@ -230,23 +240,42 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
         title: assignment.title,
         title_prefix,
         master: master_id,
+        reopened,
     };
 
-    // 7. Signals may come; what waited comes now.
-    assignment
-        .mask
-        .thread_set_mask()
-        .map_err(errno("sigprocmask"))?;
-
-    // 8. So far whoever started the master read along, to hear of a failure.
+    // 7. So far whoever started the master read along, to hear of a failure.
     // From here on nothing of theirs may be held open, and lines go where the
-    // generation wants them.
+    // generation wants them: these are the places for new log files.
     if assignment.detached {
         daemon::forget_terminal().map_err(step("/dev/null"))?;
     }
     if let Some((sink, level)) = assignment.log {
         crate::log::install(sink, level);
     }
+    let bell = duty.board.bell();
+    let reopening = Reopening {
+        channel: assignment.channel.as_fd(),
+        places: [
+            crate::log::file_descriptor(),
+            duty.access_log.file_descriptor(),
+        ],
+        done: duty.reopened,
+        // The children of the model fork have to be waited for first.
+        bell: if pool.model == Model::Fork {
+            duty.wake.as_fd()
+        } else {
+            bell
+        },
+    };
+    reopen_on(Signal::SIGUSR1 as i32, &reopening).map_err(step("sigaction"))?;
+    // The handler has its number, for as long as the process lives.
+    std::mem::forget(assignment.channel);
+
+    // 8. Signals may come; what waited comes now.
+    assignment
+        .mask
+        .thread_set_mask()
+        .map_err(errno("sigprocmask"))?;
 
     // 9. READY.
     if let Some(row) = duty.rows.first() {
@@ -273,7 +302,7 @@ fn kept(roots: &Roots, access_log: &AccessLog, board: &Board) -> Vec<RawFd> {
     let logs = [crate::log::descriptor(), access_log.descriptor()];
     directories
         .chain(logs.into_iter().flatten())
-        .chain([board.bell()])
+        .chain([board.bell().as_raw_fd()])
         .collect()
 }
 

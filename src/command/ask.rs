@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The master answers at once or not at all.
+/// The master answers at once or not at all, unless it is asked to wait.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) fn run(arguments: &Ask, query: Query) -> u8 {
@@ -41,12 +41,22 @@ pub(super) fn run(arguments: &Ask, query: Query) -> u8 {
         complain(message);
         return SOFTWARE;
     }
+    let status = answer.get("status").and_then(Value::as_u64).unwrap_or(0);
+    let status = u8::try_from(status).unwrap_or(SOFTWARE);
     if arguments.json {
         print(&format!("{line}\n"));
     } else if query == Query::Status {
         print(&table(&answer));
     }
-    0
+    let lines = answer["lines"].as_array().into_iter().flatten();
+    for line in lines.filter_map(Value::as_str).filter(|_| !arguments.json) {
+        if status == 0 {
+            print(&format!("{line}\n"));
+        } else {
+            complain(line);
+        }
+    }
+    status
 }
 
 fn socket_path(arguments: &Ask) -> Result<PathBuf, u8> {
@@ -68,13 +78,21 @@ fn socket_path(arguments: &Ask) -> Result<PathBuf, u8> {
 
 fn ask(path: &Path, query: Query) -> io::Result<String> {
     let mut stream = UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let waits = matches!(
+        query,
+        Query::Stop { wait: true } | Query::Reload { wait: true } | Query::Reopen { wait: true }
+    );
+    stream.set_read_timeout((!waits).then_some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut question = serde_json::to_vec(&query)?;
     question.push(b'\n');
     stream.write_all(&question)?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
+    if line.is_empty() && query == (Query::Stop { wait: true }) {
+        // The master is gone: done.
+        return Ok(String::from("{\"answer\":\"done\"}"));
+    }
     if line.is_empty() {
         return Err(io::Error::other(
             "the master closed the connection: only root and its own user may ask",

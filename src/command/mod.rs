@@ -5,7 +5,7 @@ mod check;
 mod run;
 mod serve;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Order};
 use crate::master::control::Query;
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -28,9 +28,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             Command::Check(arguments) => check::run(&arguments),
             Command::Serve(arguments) => serve::run(&arguments),
             Command::Status(arguments) => ask::run(&arguments, Query::Status),
-            Command::Reload(arguments) => ask::run(&arguments, Query::Reload),
-            Command::Stop(arguments) => ask::run(&arguments, Query::Stop),
-            Command::Reopen(arguments) => ask::run(&arguments, Query::Reopen),
+            Command::Reload(Order { ask, wait }) => ask::run(&ask, Query::Reload { wait }),
+            Command::Stop(Order { ask, wait }) => ask::run(&ask, Query::Stop { wait }),
+            Command::Reopen(Order { ask, wait }) => ask::run(&ask, Query::Reopen { wait }),
         },
         Err(error) => {
             // If nobody can read it, the status has to do.

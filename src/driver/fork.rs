@@ -30,6 +30,8 @@ const ROUND: Duration = Duration::from_secs(1);
 struct Child {
     pid: Pid,
     peer: Peer,
+    /// The reopening of logs before its birth: it writes to these files.
+    reopened: u64,
 }
 
 struct Parent<'d> {
@@ -76,6 +78,7 @@ impl Parent<'_> {
             self.duty.may_go_on(self.connections, self.requests);
             self.lane.row.tick(self.lane.now);
             self.retire_if_told();
+            self.note_reopening();
             let busy = self.busy();
             if shown != Some((busy, self.told)) {
                 shown = Some((busy, self.told));
@@ -196,6 +199,17 @@ impl Parent<'_> {
         }
     }
 
+    /// Says that the logs are reopened once no child writes to older ones.
+    fn note_reopening(&self) {
+        let done = self.duty.reopened.load(Ordering::SeqCst);
+        let noted = self.lane.row.reopened();
+        let mut children = self.children.iter().flatten();
+        if noted.load(Ordering::SeqCst) < done && children.all(|child| child.reopened >= done) {
+            noted.store(done, Ordering::SeqCst);
+            self.duty.board.ring();
+        }
+    }
+
     fn signal_children(&self, signal: Signal) {
         for child in self.children.iter().flatten() {
             // Not reaped yet, so the number is still the child's.
@@ -244,7 +258,12 @@ impl Parent<'_> {
         match forked {
             Ok(pid) => {
                 row.occupy(pid.as_raw().unsigned_abs());
-                self.children[lane] = Some(Child { pid, peer });
+                let reopened = self.duty.reopened.load(Ordering::SeqCst);
+                self.children[lane] = Some(Child {
+                    pid,
+                    peer,
+                    reopened,
+                });
             }
             Err(error) => log::warn!("fork for {peer}: {error}: connection dropped"),
         }

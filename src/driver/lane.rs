@@ -120,6 +120,11 @@ impl AccessLog {
         self.lock().reopen()
     }
 
+    /// The descriptor behind it, where it is a file.
+    pub fn file_descriptor(&self) -> Option<std::os::fd::RawFd> {
+        self.lock().file_descriptor()
+    }
+
     /// The descriptor that a forked worker must keep.
     pub fn descriptor(&self) -> Option<std::os::fd::RawFd> {
         self.lock().descriptor()

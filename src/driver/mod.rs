@@ -32,7 +32,7 @@ use nix::sys::eventfd::EventFd;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How long a worker outlives its master, at most, in seconds.
@@ -71,6 +71,8 @@ pub struct Duty {
     pub title: Option<Title>,
     /// What every title of this worker begins with: `preforkd: web[0] gen 3`.
     pub title_prefix: String,
+    /// The reopening of logs that the signal handler has done last.
+    pub reopened: &'static AtomicU64,
     /// Whose death orphans us: the signal handler compares with getppid(2).
     pub master: Arc<AtomicI32>,
 }

@@ -21,12 +21,24 @@ use std::time::{Duration, Instant};
 pub enum Query {
     /// Who runs and does what.
     Status,
-    /// A graceful stop.
-    Stop,
+    /// A graceful stop; who waits hears the connection end with the master.
+    Stop {
+        /// Answer when it is done.
+        #[serde(default)]
+        wait: bool,
+    },
     /// A reload.
-    Reload,
+    Reload {
+        /// Answer when it is done, with what came of it.
+        #[serde(default)]
+        wait: bool,
+    },
     /// Open the logs anew.
-    Reopen,
+    Reopen {
+        /// Answer when every worker writes to the new files.
+        #[serde(default)]
+        wait: bool,
+    },
 }
 
 /// What it is told.
@@ -37,6 +49,13 @@ pub enum Answer {
     Done,
     /// The state of things.
     Status(Status),
+    /// What came of the request.
+    Outcome {
+        /// The exit status that says it.
+        status: u8,
+        /// What happened, or what is wrong.
+        lines: Vec<String>,
+    },
     /// The line was no query.
     Error {
         /// Why.
@@ -92,6 +111,8 @@ const CLIENTS: usize = 16;
 const LINE: usize = 4096;
 /// How long a client may take for anything.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a client may wait for an outcome.
+const LONG_PATIENCE: Duration = Duration::from_secs(3600);
 
 /// The listening socket and its clients.
 #[derive(Debug)]
@@ -186,6 +207,13 @@ impl Control {
             now < client.deadline && !(client.finished && client.unsent.is_empty())
         });
         queries
+    }
+
+    /// The client will hear of it later.
+    pub fn hold(&mut self, client: u64, now: Instant) {
+        if let Some(client) = self.clients.iter_mut().find(|one| one.id == client) {
+            client.deadline = now + LONG_PATIENCE;
+        }
     }
 
     /// Answers one query.

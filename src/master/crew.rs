@@ -14,12 +14,16 @@ use crate::worker::{self, Assignment};
 use log::LevelFilter;
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair,
+};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, getpid};
 use std::collections::BTreeMap;
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// All workers and cohorts.
@@ -37,6 +41,8 @@ pub struct Crew {
     parked: Arc<OwnedFd>,
     title: Option<Title>,
     detached: bool,
+    /// How often the logs were reopened.
+    reopening: u64,
 }
 
 /// A pool in one generation, as the master has it.
@@ -66,6 +72,10 @@ struct Worker {
     row_count: usize,
     listeners: Vec<Arc<Listener>>,
     spawned: Instant,
+    /// Our end of the socket on which it gets new log files.
+    channel: OwnedFd,
+    /// The reopening before its birth.
+    born_after: u64,
     ready: bool,
     wished: bool,
     retired: bool,
@@ -115,6 +125,7 @@ impl Crew {
             parked: Arc::new(parked.into()),
             title: None,
             detached: false,
+            reopening: 0,
         })
     }
 
@@ -244,6 +255,12 @@ impl Crew {
             Some((sink, level)) => Some((sink.try_clone()?, *level)),
             None => None,
         };
+        let (ours, theirs) = socketpair(
+            AddressFamily::Unix,
+            SockType::SeqPacket,
+            None,
+            SockFlag::SOCK_CLOEXEC,
+        )?;
         let row_count = cohort.opened.rows();
         let full = || io::Error::other("the scoreboard is full");
         let first_row = self.rows.take(row_count).ok_or_else(full)?;
@@ -276,10 +293,11 @@ impl Crew {
             graceful_timeout: cohort.graceful_timeout,
             once: cohort.once,
             mask,
+            channel: theirs,
             log,
             detached: self.detached,
         };
-        let forked = process::fork_into(|| {
+        let forked = process::fork_into(move || {
             child_first();
             worker::enter(assignment)
         });
@@ -302,6 +320,8 @@ impl Crew {
             row_count,
             listeners,
             spawned,
+            channel: ours,
+            born_after: self.reopening,
             ready: false,
             wished: false,
             retired: false,
@@ -381,6 +401,36 @@ impl Crew {
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.wished = false;
         }
+    }
+
+    /// Sends every worker the log files that were just opened anew, to put in
+    /// the place of those it has.
+    pub fn reopen(&mut self) {
+        self.reopening += 1;
+        for (id, worker) in &self.workers {
+            let Some(cohort) = self.cohorts.get(&worker.cohort) else {
+                continue;
+            };
+            // A generation that is not in force yet has opened its own.
+            let log = crate::log::file_descriptor().filter(|_| cohort.log.is_none());
+            let access_log = cohort.opened.access_log.file_descriptor();
+            let sent = send_files(&worker.channel, self.reopening, [log, access_log]);
+            match sent {
+                Ok(()) => self.signal(*id, Signal::SIGUSR1),
+                Err(errno) => log::error!("log files for worker {}: {errno}", self.name(*id)),
+            }
+        }
+    }
+
+    /// Workers that may still write to log files from before the last
+    /// [`Crew::reopen`].
+    pub fn reopening_awaited(&self) -> usize {
+        let behind = |worker: &&Worker| {
+            let row = self.scoreboard.row(worker.first_row);
+            let done = row.reopened().load(Ordering::SeqCst).max(worker.born_after);
+            done < self.reopening
+        };
+        self.workers.values().filter(behind).count()
     }
 
     /// Workers that serve and should have moved on long ago.
@@ -677,6 +727,21 @@ fn end_if_ours(pid: u32) {
         // Not reaped yet, so the number is still the child's.
         let _ = kill(pid, Signal::SIGKILL);
     }
+}
+
+/// One message: the number of the reopening, the places that get a new file,
+/// and the files themselves (unix(7), SCM_RIGHTS).
+fn send_files(channel: &OwnedFd, number: u64, files: [Option<RawFd>; 2]) -> nix::Result<()> {
+    let places = u64::from(files[0].is_some()) | u64::from(files[1].is_some()) << 1;
+    let mut words = [0; 16];
+    words[..8].copy_from_slice(&number.to_ne_bytes());
+    words[8..].copy_from_slice(&places.to_ne_bytes());
+    let descriptors: Vec<RawFd> = files.into_iter().flatten().collect();
+    let rights = [ControlMessage::ScmRights(&descriptors)];
+    let control: &[ControlMessage<'_>] = if descriptors.is_empty() { &[] } else { &rights };
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    let parts = [IoSlice::new(&words)];
+    sendmsg::<()>(channel.as_raw_fd(), &parts, control, flags, None).map(drop)
 }
 
 fn refuse(listener: &Arc<Listener>) {

@@ -23,6 +23,7 @@ pub mod pidfile;
 pub mod pool;
 pub mod signals;
 pub mod supervisor;
+mod waiting;
 
 use crate::config::{self, Config, ThisMachine};
 use crate::net::ListenerSet;
@@ -42,6 +43,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use supervisor::Supervisor;
+use waiting::Waiting;
 
 /// Where a reload finds the configuration.
 #[derive(Clone, Debug)]
@@ -102,6 +104,7 @@ pub struct Master {
     /// When the idle may be counted again, and whether somebody waits for it.
     count_due: Instant,
     count_wanted: bool,
+    waiting: Waiting,
     /// When the workers were last looked at for one that hangs.
     looked: Instant,
     last_death: Option<i32>,
@@ -174,6 +177,7 @@ impl Master {
             on_serving: None,
             count_due: Instant::now(),
             count_wanted: false,
+            waiting: Waiting::default(),
             looked: Instant::now(),
             last_death: None,
             ending: None,
@@ -363,25 +367,43 @@ impl Master {
         let Some(mut control) = self.control.take() else {
             return;
         };
-        for (client, query) in control.queries(Instant::now()) {
+        const ORIGIN: &str = "control socket";
+        let held = |wait: bool| (!wait).then_some(control::Answer::Done);
+        let now = Instant::now();
+        for (client, query) in control.queries(now) {
             let answer = match query {
-                Query::Status => control::Answer::Status(self.status()),
-                Query::Stop => {
-                    self.request(Request::Stop, "control socket");
-                    control::Answer::Done
+                Query::Status => Some(control::Answer::Status(self.status())),
+                Query::Stop { wait } => {
+                    self.request(Request::Stop, ORIGIN);
+                    held(wait)
                 }
-                Query::Reload => {
-                    self.request(Request::Reload, "control socket");
-                    control::Answer::Done
+                Query::Reload { wait } => {
+                    if wait && !self.stopping {
+                        let next = self.supervisor.is_proving();
+                        self.waiting.for_reload(client, next);
+                    }
+                    self.request(Request::Reload, ORIGIN);
+                    held(wait && !self.stopping)
                 }
-                Query::Reopen => {
-                    self.request(Request::Reopen, "control socket");
-                    control::Answer::Done
+                Query::Reopen { wait } => {
+                    if wait {
+                        self.waiting.for_reopening(client);
+                    }
+                    self.request(Request::Reopen, ORIGIN);
+                    held(wait)
                 }
             };
-            control.answer(client, &answer);
+            match answer {
+                Some(answer) => control.answer(client, &answer),
+                None => control.hold(client, now),
+            }
         }
         self.control = Some(control);
+        // What was asked for is done before anybody is told that it is done.
+        self.carry_out();
+        if self.waiting.is_for_reopening() && self.crew.reopening_awaited() == 0 {
+            self.waiting.reopened(self.control.as_mut());
+        }
     }
 
     fn status(&self) -> control::Status {
@@ -452,39 +474,42 @@ impl Master {
     /// Reads the configuration and opens what is new in it. Nothing that runs
     /// is touched; on any error nothing will be.
     fn load(&mut self) {
-        let event = match self.open_next() {
-            Ok(generation) => self
-                .admit(generation)
-                .map_err(|error| vec![error.to_string()]),
-            Err(reasons) => Err(reasons),
-        };
-        let event = event.unwrap_or_else(|reasons| {
-            for reason in reasons {
+        let opened = self.open_next().and_then(|generation| {
+            self.admit(generation)
+                .map_err(|error| (71, vec![error.to_string()]))
+        });
+        let event = opened.unwrap_or_else(|(status, reasons)| {
+            for reason in &reasons {
                 log::error!("reload: {reason}");
             }
             log::error!("reload refused: generation {} stays as it is", self.current);
+            self.waiting
+                .reloaded(self.control.as_mut(), status, reasons);
             Event::LoadFailed
         });
         self.supervisor.handle(Instant::now(), event);
     }
 
-    fn open_next(&mut self) -> Result<Generation, Vec<String>> {
+    fn open_next(&mut self) -> Result<Generation, (u8, Vec<String>)> {
         let current = self.generations.get(&self.current);
         let config = match &self.source {
             Source::File(path) => {
-                let loaded = config::load(path, &ThisMachine).map_err(|error| error.lines())?;
+                let loaded = config::load(path, &ThisMachine)
+                    .map_err(|error| (error.exit_status(), error.lines()))?;
                 for warning in loaded.warnings.lines() {
                     log::warn!("{warning}");
                 }
                 loaded.config
             }
-            Source::Fixed => current.map(|one| one.config.clone()).ok_or_else(Vec::new)?,
+            Source::Fixed => current
+                .map(|one| one.config.clone())
+                .ok_or_else(|| (70, Vec::new()))?,
         };
         let nothing = ListenerSet::default();
         let old = current.map_or(&nothing, |one| &one.listeners);
         let number = self.newest + 1;
         Generation::open(number, config, old, &self.services)
-            .map_err(|failure| vec![failure.to_string()])
+            .map_err(|failure| (failure.exit_status(), vec![failure.to_string()]))
     }
 
     fn admit(&mut self, generation: Generation) -> io::Result<Event> {
@@ -516,7 +541,9 @@ impl Master {
             crate::log::install(sink, generation.config.master.log.level);
         }
         self.crew.promote(number);
-        log::info!("generation {number} serves: {}", generation.addresses());
+        let news = format!("generation {number} serves: {}", generation.addresses());
+        log::info!("{news}");
+        self.waiting.reloaded(self.control.as_mut(), 0, vec![news]);
         if let Some(hook) = self.on_serving.take() {
             hook();
         }
@@ -524,6 +551,21 @@ impl Master {
 
     fn abandon(&mut self, number: u32) {
         self.generations.remove(&number);
+        let status = self.failure_status();
+        let news = format!(
+            "generation {number}: its workers die before they serve: generation {} stays",
+            self.current
+        );
+        self.waiting
+            .reloaded(self.control.as_mut(), status, vec![news]);
+    }
+
+    /// What the worker that died last said of itself, where it said something.
+    fn failure_status(&self) -> u8 {
+        match self.last_death {
+            Some(status @ (71 | 77 | 78)) => status as u8,
+            Some(_) | None => 75,
+        }
     }
 
     /// Drops what no worker has any more.
@@ -553,6 +595,7 @@ impl Master {
                 }
             }
         }
+        self.crew.reopen();
     }
 
     fn exit(&mut self, verdict: Verdict) {
@@ -561,11 +604,7 @@ impl Master {
                 log::info!("all workers are gone: leaving");
                 0
             }
-            // What the worker said of itself, where it said something.
-            Verdict::NeverServed => match self.last_death {
-                Some(status @ (71 | 77 | 78)) => status as u8,
-                Some(_) | None => 75,
-            },
+            Verdict::NeverServed => self.failure_status(),
         });
     }
 

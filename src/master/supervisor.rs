@@ -135,6 +135,11 @@ impl Supervisor {
         self.state == State::Steady
     }
 
+    /// Whether a new generation has been loaded and has yet to prove itself.
+    pub fn is_proving(&self) -> bool {
+        matches!(self.state, State::Proving { .. })
+    }
+
     /// The phase of a worker, for status and logs.
     pub fn phase_of(&self, worker: WorkerId) -> &'static str {
         let phase = self

@@ -7,7 +7,7 @@ use signal_hook::SigId;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 /// What the handler of a retiring worker works with.
 #[derive(Debug)]
@@ -77,6 +77,55 @@ pub fn ring_on(signal: i32, wake: BorrowedFd<'_>) -> io::Result<SigId> {
     let wake = wake.as_raw_fd();
     // SAFETY: write(2) is async-signal-safe, and errno is kept by `ring`.
     unsafe { signal_hook::low_level::register(signal, move || ring(wake)) }
+}
+
+/// What the handler of a worker whose logs are reopened works with.
+#[derive(Debug)]
+pub struct Reopening<'fd> {
+    /// The socket on which the master sends open files: a message has the
+    /// number of the reopening in 8 octets, then a descriptor or none for each
+    /// place, as told by the bits of 8 more octets.
+    pub channel: BorrowedFd<'fd>,
+    /// The numbers under which the worker writes: place 0 and place 1.
+    pub places: [Option<RawFd>; 2],
+    /// Where the number of the reopening is noted when it is done, …
+    pub done: &'static AtomicU64,
+    /// … and whom to ring then.
+    pub bell: BorrowedFd<'fd>,
+}
+
+/// Registers the handler that puts new log files in the place of the old ones.
+///
+/// A worker may have no right to open them, and it may sit in accept4(2), so
+/// the master opens them and sends them, and the handler puts each under the
+/// number of the old one (dup3(2)): from that moment every write goes to the
+/// new file, and that is when the worker says so.
+///
+/// # Errors
+/// What sigaction(2) says.
+pub fn reopen_on(signal: i32, reopening: &Reopening<'_>) -> io::Result<SigId> {
+    let channel = reopening.channel.as_raw_fd();
+    let bell = reopening.bell.as_raw_fd();
+    let (places, done) = (reopening.places, reopening.done);
+    let handler = move || {
+        while let Some((number, descriptors)) = super::socket::receive_descriptors(channel) {
+            for (new, place) in descriptors.into_iter().zip(places) {
+                let Some(new) = new else { continue };
+                if let Some(place) = place {
+                    // SAFETY: numbers only; the worker owns both.
+                    unsafe { libc::dup3(new, place, libc::O_CLOEXEC) };
+                }
+                // SAFETY: the number came with this message and is nobody else's.
+                unsafe { libc::close(new) };
+            }
+            done.store(number, Ordering::SeqCst);
+            ring(bell);
+        }
+    };
+    // SAFETY: the handler calls recvmsg, dup3, close and write and touches an
+    // atomic, all async-signal-safe (signal-safety(7)); it allocates nothing
+    // and is never unregistered.
+    unsafe { signal_hook::low_level::register(signal, handler) }
 }
 
 /// Registers a handler that does nothing, which is not the same as SIG_IGN: a

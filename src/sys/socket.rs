@@ -5,7 +5,7 @@ use super::check;
 use socket2::{SockAddr, SockAddrStorage};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Takes one connection off the queue (accept4(2)), close-on-exec, and
 /// non-blocking if asked. The address is `None` for a unix socket.
@@ -73,6 +73,57 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> io::Result<usiz
         )
     };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// Takes one message off `channel` that carries a number, and a descriptor or
+/// none for each of two places; `None` where there is no (whole) message. For
+/// a signal handler: it allocates nothing and leaves errno alone.
+pub(super) fn receive_descriptors(channel: RawFd) -> Option<(u64, [Option<RawFd>; 2])> {
+    let mut words = [0u64; 2];
+    let mut control = [0u64; 8];
+    let mut part = libc::iovec {
+        iov_base: words.as_mut_ptr().cast(),
+        iov_len: size_of_val(&words),
+    };
+    // SAFETY: all-zero bytes are a valid, empty message header.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of_val(&control);
+    // SAFETY: errno's location is this thread's own.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above; the pointer is valid for the thread's life.
+    let kept = unsafe { *errno };
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: the header points to the live buffers above, with their lengths.
+    let count = unsafe { libc::recvmsg(channel, &raw mut message, flags) };
+    // SAFETY: as above.
+    unsafe { *errno = kept };
+    if count != size_of_val(&words) as isize {
+        return None;
+    }
+    // SAFETY: the kernel filled the header; its control part lies in `control`.
+    let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    let mut descriptors = [None; 2];
+    // SAFETY: `header` is null or points to a header within `control`.
+    let Some(head) = (unsafe { header.as_ref() }) else {
+        return Some((words[0], descriptors));
+    };
+    // SAFETY: the data of a header lies behind it, in `control`.
+    let data = unsafe { libc::CMSG_DATA(header) };
+    if head.cmsg_level == libc::SOL_SOCKET && head.cmsg_type == libc::SCM_RIGHTS {
+        let mut at = data.cast::<RawFd>();
+        let end = data.addr() + head.cmsg_len.saturating_sub(data.addr() - header.addr());
+        for (place, slot) in descriptors.iter_mut().enumerate() {
+            if words[1] >> place & 1 == 1 && at.addr() + size_of::<RawFd>() <= end {
+                // SAFETY: `at` is within the descriptors that the kernel wrote.
+                *slot = Some(unsafe { at.read_unaligned() });
+                at = at.wrapping_add(1);
+            }
+        }
+    }
+    Some((words[0], descriptors))
 }
 
 /// Puts a duplicate of `parked` under the number of `listener` (dup3(2)). Who

@@ -1,0 +1,65 @@
+//! Control clients that asked to be told how it went.
+
+use super::control::{Answer, Control};
+
+/// Who waits for what.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    reopening: Vec<u64>,
+    reload: Vec<u64>,
+    /// For the reload after the one that is under way.
+    next_reload: Vec<u64>,
+}
+
+impl Waiting {
+    /// A client waits until every worker writes to the new log files.
+    pub(super) fn for_reopening(&mut self, client: u64) {
+        self.reopening.push(client);
+    }
+
+    /// A client waits for the outcome of the reload that it asked for, which
+    /// is the `next` one if one is under way that has read its file already.
+    pub(super) fn for_reload(&mut self, client: u64, next: bool) {
+        if next {
+            self.next_reload.push(client);
+        } else {
+            self.reload.push(client);
+        }
+    }
+
+    /// Whether somebody waits for the log files.
+    pub(super) fn is_for_reopening(&self) -> bool {
+        !self.reopening.is_empty()
+    }
+
+    /// Every worker writes to the new log files.
+    pub(super) fn reopened(&mut self, control: Option<&mut Control>) {
+        tell(
+            control,
+            &mut self.reopening,
+            0,
+            vec![String::from("logs reopened")],
+        );
+    }
+
+    /// A reload has ended, so or so.
+    pub(super) fn reloaded(
+        &mut self,
+        control: Option<&mut Control>,
+        status: u8,
+        lines: Vec<String>,
+    ) {
+        tell(control, &mut self.reload, status, lines);
+        self.reload = std::mem::take(&mut self.next_reload);
+    }
+}
+
+fn tell(control: Option<&mut Control>, clients: &mut Vec<u64>, status: u8, lines: Vec<String>) {
+    let outcome = Answer::Outcome { status, lines };
+    if let Some(control) = control {
+        for &client in clients.iter() {
+            control.answer(client, &outcome);
+        }
+    }
+    clients.clear();
+}
