@@ -16,6 +16,7 @@ on_each_model! {
     a_broken_configuration_changes_nothing
     descriptors_are_the_same_after_reloads
     a_request_under_way_is_answered_by_the_old_generation
+    sockets_come_and_go_without_a_lost_request
 }
 
 fn site() -> TempDir {
@@ -302,5 +303,47 @@ fn a_stalled_control_client_holds_up_nothing() {
     }
     assert_eq!(get(server.address("web"), "/").status, 200);
     drop(deaf);
+    server.stop();
+}
+
+/// Slots with a socket of their own, more and fewer of them, one for all, and
+/// back: by reload and by signal.
+fn sockets_come_and_go_without_a_lost_request(model: &str) {
+    let pools = |accept: &str, workers: u32| {
+        web(model, &format!("accept = \"{accept}\""))
+            .replace("workers = 2", &format!("workers = {workers}"))
+    };
+    let mut server = Server::run_with(site(), "", &pools("reuseport", 4));
+    let load = Load::start(server.address("web"), "/", b"index\n", 4, Habit::Fresh);
+    let mut generation = 1;
+    for (accept, workers) in [
+        ("reuseport", 2),
+        ("reuseport", 4),
+        ("shared", 3),
+        ("reuseport", 3),
+        ("reuseport", 1),
+        ("shared", 2),
+    ] {
+        // The port was chosen for the pool's first entry, and stays with it.
+        server.configure("", &pools(accept, workers));
+        generation += 1;
+        server.reload(generation);
+        load.wait_for(50);
+    }
+    server.configure("", &pools("reuseport", 2));
+    server.reload(generation + 1);
+    for (signal, workers) in [
+        (Signal::SIGTTIN, 3),
+        (Signal::SIGTTIN, 4),
+        (Signal::SIGTTOU, 3),
+        (Signal::SIGTTOU, 2),
+        (Signal::SIGTTOU, 1),
+    ] {
+        server.signal(signal);
+        server.wait_for_workers(workers, "gen 8");
+        load.wait_for(50);
+    }
+    let (answered, losses) = load.stop();
+    assert_eq!(losses, Vec::<String>::new(), "of {answered}");
     server.stop();
 }

@@ -338,12 +338,16 @@ impl Cohort {
     }
 
     /// A slot more or less, where the size is a fixed one; else `None`.
-    pub(super) fn resize(&mut self, change: i32) -> Option<()> {
+    pub(super) fn resize(&mut self, change: i32, out: &mut Outbox) -> Option<()> {
         if let (Size::Fixed(workers), Stage::Serving) = (self.sizer.size(), self.stage) {
             let workers = workers.saturating_add_signed(change).clamp(1, MAX_WORKERS);
             let slots = self.slots.len().max(workers as usize);
             self.slots.resize_with(slots, Slot::default);
             self.sizer.fix(workers);
+            out.push(Command::Resize {
+                cohort: self.id,
+                slots: workers as usize,
+            });
             return Some(());
         }
         None

@@ -4,7 +4,7 @@
 use super::control::WorkerStatus;
 use super::generation::{Generation, Opened};
 use super::message::{CohortId, WorkerId};
-use crate::config::Model;
+use crate::config::{Model, Pool};
 use crate::log::Sink;
 use crate::net::{Listener, ListenerSet};
 use crate::scoreboard::{Board, Counter, MAX_BOARDS, MAX_SLOTS, Row, RowAllocator, Scoreboard};
@@ -613,6 +613,20 @@ impl Crew {
         self.cohorts
             .get(&id)
             .map_or("?", |cohort| cohort.opened.pool.name.as_str())
+    }
+
+    /// The pool of a cohort.
+    pub fn pool_of(&self, id: CohortId) -> Option<Arc<Pool>> {
+        let cohort = self.cohorts.get(&id)?;
+        Some(Arc::clone(&cohort.opened.pool))
+    }
+
+    /// The cohort's new workers accept on these.
+    pub fn set_listeners(&mut self, id: CohortId, listeners: &ListenerSet) {
+        if let Some(cohort) = self.cohorts.get_mut(&id) {
+            cohort.listeners = listeners.clone();
+        }
+        self.settle_blocking();
     }
 
     fn pid(&self, id: WorkerId) -> i32 {

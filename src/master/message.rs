@@ -119,6 +119,13 @@ pub enum Command {
     Abandon(u32),
     /// The cohort's last worker is gone.
     Drop(CohortId),
+    /// The pool of this cohort has so many slots from now on.
+    Resize {
+        /// Which cohort.
+        cohort: CohortId,
+        /// How many slots.
+        slots: usize,
+    },
     /// Refuse new handshakes on every listener.
     StopListening,
     /// Open the logs anew.

@@ -31,7 +31,7 @@ use crate::sys::title::Title;
 use control::{Control, Query};
 use crew::{Crew, Word};
 use generation::{Generation, Opened, Services};
-use message::{Command, Event, Notice, PoolSpec, Request, Settings, Verdict};
+use message::{CohortId, Command, Event, Notice, PoolSpec, Request, Settings, Verdict};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pidfile::{PidFile, PidFileError};
@@ -463,6 +463,7 @@ impl Master {
                     self.crew.drop_cohort(cohort);
                     self.forget_generations();
                 }
+                Command::Resize { cohort, slots } => self.resize(cohort, slots),
                 Command::StopListening => self.stop_listening(),
                 Command::Reopen => self.reopen(),
                 Command::Tell(notice) => self.tell(&notice),
@@ -533,12 +534,19 @@ impl Master {
 
     /// The generation has proved itself: its log, its listeners.
     fn promote(&mut self, number: u32) {
-        self.current = number;
+        let before = std::mem::replace(&mut self.current, number);
+        let old = self
+            .generations
+            .get(&before)
+            .map(|one| one.listeners.clone());
         let Some(generation) = self.generations.get_mut(&number) else {
             return;
         };
         if let Some(sink) = generation.log.take() {
             crate::log::install(sink, generation.config.master.log.level);
+        }
+        if let Some(old) = old {
+            lead(&generation.listeners, &old);
         }
         self.crew.promote(number);
         let news = format!("generation {number} serves: {}", generation.addresses());
@@ -546,6 +554,26 @@ impl Master {
         self.waiting.reloaded(self.control.as_mut(), 0, vec![news]);
         if let Some(hook) = self.on_serving.take() {
             hook();
+        }
+    }
+
+    /// Opens sockets for new slots, or leads clients past those that go. What
+    /// cannot be opened is shared with another slot.
+    fn resize(&mut self, cohort: CohortId, slots: usize) {
+        let Some(generation) = self.generations.get_mut(&self.current) else {
+            return;
+        };
+        let Some(pool) = self.crew.pool_of(cohort) else {
+            return;
+        };
+        log::info!("pool {} gets {slots} workers", pool.name);
+        match generation.listeners.resized(&pool, slots) {
+            Ok(resized) => {
+                let old = std::mem::replace(&mut generation.listeners, resized);
+                lead(&generation.listeners, &old);
+                self.crew.set_listeners(cohort, &generation.listeners);
+            }
+            Err(error) => log::error!("listeners for pool {}: {error}", pool.name),
         }
     }
 
@@ -656,6 +684,13 @@ impl Master {
             Notice::Stopping => log::info!("stopping: no new clients, finishing what is open"),
             Notice::StoppingAtOnce => log::warn!("stopping at once: ending {} workers", crew.len()),
         }
+    }
+}
+
+/// Leads new clients past the sockets that are about to be given up.
+fn lead(listeners: &ListenerSet, old: &ListenerSet) {
+    if let Err(error) = listeners.steer(old) {
+        log::warn!("leading clients past sockets that go: {error}");
     }
 }
 

@@ -180,11 +180,11 @@ impl Supervisor {
                 } else {
                     -1
                 };
-                let mut resized = self
-                    .cohorts
-                    .iter_mut()
-                    .filter_map(|cohort| cohort.resize(change));
-                if resized.by_ref().count() == 0 {
+                let mut resized = 0;
+                for cohort in &mut self.cohorts {
+                    resized += usize::from(cohort.resize(change, &mut self.out).is_some());
+                }
+                if resized == 0 {
                     self.out.tell(Notice::NothingToResize);
                 }
             }

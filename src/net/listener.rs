@@ -53,6 +53,17 @@ impl fmt::Display for BindError {
 
 impl std::error::Error for BindError {}
 
+impl BindError {
+    pub(super) fn new(call: &'static str, listen: &Listen, error: io::Error) -> Self {
+        let listen = listen.clone();
+        Self {
+            call,
+            listen,
+            error,
+        }
+    }
+}
+
 impl Listener {
     /// Binds and listens. With `reuseport` the socket joins the group of its
     /// address (socket(7), SO_REUSEPORT).
@@ -140,6 +151,14 @@ impl Listener {
             fcntl(&self.socket, FcntlArg::F_SETFL(wanted))?;
         }
         Ok(())
+    }
+
+    /// Lets others join the address, or no more.
+    ///
+    /// # Errors
+    /// As setsockopt(2).
+    pub fn set_reuseport(&self, shared: bool) -> io::Result<()> {
+        self.socket.set_reuse_port(shared)
     }
 
     /// Lets no new client begin, and keeps those in the queue, for its last

@@ -7,6 +7,9 @@
 
 use crate::config::{Accept, Config, Listen, Pool};
 use crate::net::{BindError, Listener};
+use crate::sys;
+use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 /// Every listening socket of a generation.
@@ -72,6 +75,38 @@ impl ListenerSet {
             .collect()
     }
 
+    /// The same set with `slots` sockets a `listen` entry of `pool`, where each
+    /// slot has its own.
+    ///
+    /// # Errors
+    /// As [`ListenerSet::open`].
+    pub fn resized(&self, pool: &Pool, slots: usize) -> Result<Self, BindError> {
+        let mut set = self.clone();
+        for index in 0..pool.listen.len() {
+            let key = Key::new(pool, index);
+            let group = set.groups.iter_mut().find(|group| group.key == key);
+            if let Some(group) = group.filter(|group| group.accept == Accept::Reuseport) {
+                group.resize(slots, pool.backlog)?;
+            }
+        }
+        Ok(set)
+    }
+
+    /// Leads new clients past the sockets of `old` that are not in this set any
+    /// more, so that their queues can be emptied.
+    ///
+    /// # Errors
+    /// As setsockopt(2); then some clients come to a socket that refuses them,
+    /// and come again a second later.
+    pub fn steer(&self, old: &Self) -> io::Result<()> {
+        for group in &self.groups {
+            if let Some(old) = old.find(&group.key) {
+                group.steer(old)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Every socket of `pool`.
     pub fn of_pool(&self, pool: &Pool) -> Vec<Arc<Listener>> {
         let groups = (0..pool.listen.len()).filter_map(|index| self.find(&Key::new(pool, index)));
@@ -96,29 +131,140 @@ impl ListenerSet {
 }
 
 impl Group {
+    /// Opens what is missing. What `old` has for the same address is taken
+    /// over, also where its kind changes: a shared socket becomes the first
+    /// member of a group, or the first member becomes the shared socket.
     fn open(pool: &Pool, index: usize, old: &ListenerSet) -> Result<Self, BindError> {
         let key = Key::new(pool, index);
-        let kept = old.find(&key).filter(|group| group.accept == pool.accept);
-        let mut sockets = kept.map(|group| group.sockets.clone()).unwrap_or_default();
+        let sockets = old.find(&key).map(|group| group.sockets.clone());
+        let mut group = Self {
+            key,
+            accept: pool.accept,
+            sockets: sockets.unwrap_or_default(),
+        };
         let wanted = match pool.accept {
             Accept::Shared => 1,
             Accept::Reuseport => pool.size.max() as usize,
         };
-        sockets.truncate(wanted);
-        if sockets.is_empty() && pool.accept == Accept::Reuseport {
-            Listener::probe(&key.listen)?;
+        group.resize(wanted, pool.backlog)?;
+        Ok(group)
+    }
+
+    fn resize(&mut self, wanted: usize, backlog: u32) -> Result<(), BindError> {
+        let reuseport = self.accept == Accept::Reuseport;
+        self.sockets.truncate(wanted);
+        match self.sockets.first() {
+            None if reuseport => Listener::probe(&self.key.listen)?,
+            None => {}
+            Some(first) => first
+                .set_reuseport(reuseport)
+                .map_err(|error| BindError::new("SO_REUSEPORT", first.local(), error))?,
         }
-        while sockets.len() < wanted {
+        while self.sockets.len() < wanted {
             // The second and later members join the port that the first one got.
-            let listen = sockets.first().map_or(&key.listen, |first| first.local());
-            let reuseport = pool.accept == Accept::Reuseport;
-            let listener = Listener::bind(listen, pool.backlog, reuseport)?;
-            sockets.push(Arc::new(listener));
+            let first = self.sockets.first();
+            let listen = first.map_or(&self.key.listen, |first| first.local());
+            let listener = Listener::bind(listen, backlog, reuseport)?;
+            self.sockets.push(Arc::new(listener));
         }
-        Ok(Self {
-            key,
-            accept: pool.accept,
-            sockets,
-        })
+        Ok(())
+    }
+
+    /// Leads new clients past the members of `old` that are not in this group
+    /// any more. The kernel numbers the members in the order in which they
+    /// came; as long as those that stay are the first ones and nobody is new,
+    /// their numbers are known. Else nobody is led: a client that comes to a
+    /// member that refuses it comes again a second later.
+    fn steer(&self, old: &Self) -> io::Result<()> {
+        let held = |group: &Self, one: &Arc<Listener>| {
+            group.sockets.iter().any(|other| Arc::ptr_eq(one, other))
+        };
+        let Some(first) = self.sockets.first() else {
+            return Ok(());
+        };
+        let someone_new = self.sockets.iter().any(|one| !held(old, one));
+        let someone_gone = old.sockets.iter().any(|one| !held(self, one));
+        match (someone_new, someone_gone) {
+            (false, true) => sys::socket::steer(first.as_fd(), self.sockets.len() as u32),
+            (true, _) if self.sockets.len() > 1 => sys::socket::steer_no_more(first.as_fd()),
+            (true, _) | (false, false) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::config::{Master, Service, Size, parse_listen};
+
+    fn config(accept: Accept, workers: u32) -> Config {
+        let mut pool = Pool::with_defaults("echo", Service::Echo);
+        pool.listen = vec![parse_listen("127.0.0.1:0").unwrap()];
+        pool.accept = accept;
+        pool.size = Size::Fixed(workers);
+        Config {
+            master: Master::with_defaults(),
+            pools: vec![pool],
+        }
+    }
+
+    /// Connects `count` times and says in whose queue each client waits.
+    fn shares(sockets: &[Arc<Listener>], count: usize) -> Vec<usize> {
+        let Listen::Tcp { address, .. } = *sockets[0].local() else {
+            panic!()
+        };
+        let clients: Vec<_> = (0..count)
+            .map(|_| std::net::TcpStream::connect(address).unwrap())
+            .collect();
+        let queue = |one: &Arc<Listener>| {
+            one.set_nonblocking(true).unwrap();
+            std::iter::from_fn(|| sys::socket::accept(one.as_fd(), false).ok()).count()
+        };
+        let shares = sockets.iter().map(queue).collect();
+        drop(clients);
+        shares
+    }
+
+    #[test]
+    fn members_that_go_get_no_new_clients() {
+        let wide = config(Accept::Reuseport, 4);
+        let narrow = config(Accept::Reuseport, 2);
+        let before = ListenerSet::open(&wide, &ListenerSet::default()).unwrap();
+        let all = before.of_pool(&wide.pools[0]);
+        assert!(shares(&all, 200).iter().all(|&share| share > 0));
+        let after = ListenerSet::open(&narrow, &before).unwrap();
+        after.steer(&before).unwrap();
+        let steered = shares(&all, 200);
+        assert!(steered[0] > 0 && steered[1] > 0, "{steered:?}");
+        assert_eq!(steered[2..], [0, 0]);
+        drop((before, all));
+        // Two more come: everybody has a share again.
+        let again = ListenerSet::open(&wide, &after).unwrap();
+        again.steer(&after).unwrap();
+        let all = again.of_pool(&wide.pools[0]);
+        assert!(shares(&all, 200).iter().all(|&share| share > 0));
+    }
+
+    #[test]
+    fn a_shared_socket_becomes_a_group_and_back() {
+        let shared = config(Accept::Shared, 3);
+        let own = config(Accept::Reuseport, 3);
+        let first = ListenerSet::open(&shared, &ListenerSet::default()).unwrap();
+        let second = ListenerSet::open(&own, &first).unwrap();
+        second.steer(&first).unwrap();
+        let all = second.of_pool(&own.pools[0]);
+        assert_eq!(all.len(), 3);
+        assert!(shares(&all, 200).iter().all(|&share| share > 0));
+        let third = ListenerSet::open(&shared, &second).unwrap();
+        third.steer(&second).unwrap();
+        assert_eq!(shares(&all, 100), [100, 0, 0]);
+        drop((first, second, all));
+        let one = third.of_pool(&shared.pools[0]);
+        assert_eq!(shares(&one, 100), [100]);
+        assert!(
+            Listener::bind(one[0].local(), 5, true).is_err(),
+            "nobody else may join"
+        );
     }
 }

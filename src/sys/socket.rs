@@ -212,6 +212,30 @@ pub fn steer(member: BorrowedFd<'_>, members: u32) -> io::Result<()> {
     attach(member, libc::SO_ATTACH_REUSEPORT_CBPF, &program)
 }
 
+/// Takes back what [`steer`] did: all members get their share
+/// (SO_DETACH_REUSEPORT_BPF). Where nothing was steered, nothing happens.
+///
+/// # Errors
+/// As setsockopt(2).
+pub fn steer_no_more(member: BorrowedFd<'_>) -> io::Result<()> {
+    let none: libc::c_int = 0;
+    let size = size_of_val(&none) as libc::socklen_t;
+    // SAFETY: `none` is live and `size` long; the kernel only reads it.
+    let result = unsafe {
+        libc::setsockopt(
+            member.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_DETACH_REUSEPORT_BPF,
+            (&raw const none).cast(),
+            size,
+        )
+    };
+    match check(result) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
 /// `SKF_AD_OFF + SKF_AD_RXHASH` of <linux/filter.h>.
 const SKF_AD_RXHASH: u32 = (-0x1000i32 + 32) as u32;
 

@@ -147,7 +147,10 @@ impl World {
                     assert_ne!(*told, Told::Kill, "killed once");
                     *told = Told::Kill;
                 }
-                Command::AskAgain(_) | Command::Drop(_) | Command::Reopen => {}
+                Command::AskAgain(_)
+                | Command::Drop(_)
+                | Command::Resize { .. }
+                | Command::Reopen => {}
                 Command::Load => self.loads += 1,
                 Command::Promote(generation) => self.promoted.push(generation),
                 Command::Abandon(generation) => self.abandoned.push(generation),
