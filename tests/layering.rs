@@ -74,8 +74,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("master::supervisor", &["master::cohort", "master::message"]),
     (
         "master::cohort",
-        &["config", "master::message", "master::pool"],
+        &[
+            "config",
+            "master::breaker",
+            "master::message",
+            "master::pool",
+        ],
     ),
+    ("master::breaker", &["master::message"]),
     ("master::message", &["config"]),
     ("master::pool", &["config"]),
     (
@@ -114,6 +120,7 @@ const PURE: &[&str] = &[
     "protocol",
     "protocol::simple",
     "protocol::http",
+    "master::breaker",
     "master::cohort",
     "master::message",
     "master::pool",

@@ -1,6 +1,7 @@
 //! A pool in one generation: its slots, and the workers that are leaving them.
 //! Pure, like the supervisor whose part it is.
 
+use super::breaker::Breaker;
 use super::message::{CohortId, Command, Notice, PoolSpec, WorkerId};
 use super::pool::{Census, Plan, Sizer};
 use crate::config::Size;
@@ -80,6 +81,9 @@ pub(super) struct Cohort {
     leaving: Vec<Leaver>,
     proof_deaths: u32,
     at_maximum: bool,
+    breaker: Breaker,
+    /// Whether the operator was told that no worker is READY.
+    deserted: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +169,8 @@ impl Cohort {
             leaving: Vec::new(),
             proof_deaths: 0,
             at_maximum: false,
+            breaker: Breaker::default(),
+            deserted: false,
         }
     }
 
@@ -219,8 +225,10 @@ impl Cohort {
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let slots = self.slots.iter().filter_map(|slot| match slot.phase {
             Phase::Empty | Phase::Ready { .. } => None,
-            // Nobody is spawned into a cohort that drains.
-            Phase::Waiting { until } => (self.stage != Stage::Draining).then_some(until),
+            // Nobody is spawned into a cohort that drains, or past the breaker.
+            Phase::Waiting { until } => {
+                (self.stage != Stage::Draining && self.breaker.is_closed()).then_some(until)
+            }
             Phase::Starting { until, .. } => Some(until),
         });
         let leaving = self.leaving.iter().filter_map(|leaver| match leaver.phase {
@@ -231,7 +239,11 @@ impl Cohort {
             Stage::Serving => self.sizer.next_look(),
             Stage::Proving | Stage::Draining => None,
         };
-        slots.chain(leaving).chain(sizer).min()
+        let breaker = match self.stage {
+            Stage::Serving => self.breaker.next_deadline().or(self.probe_lives_at()),
+            Stage::Proving | Stage::Draining => None,
+        };
+        slots.chain(leaving).chain(sizer).chain(breaker).min()
     }
 
     // What happens to it.
@@ -453,11 +465,13 @@ impl Cohort {
         }
     }
 
-    /// Spawns where a back-off is over.
+    /// Spawns where a back-off is over, as far as the breaker lets it.
     fn refill(&mut self, now: Instant, out: &mut Outbox) {
+        let probing = !self.breaker.is_closed();
         for slot in 0..self.slots.len() {
             if let Phase::Waiting { until } = self.slots[slot].phase
-                && until <= now
+                && (until <= now || probing)
+                && self.breaker.allowance(now) > 0
             {
                 self.spawn(slot, now, out);
             }
@@ -466,7 +480,9 @@ impl Cohort {
 
     /// Spawns where a back-off is over, then more or fewer as the size wants.
     fn keep_size(&mut self, now: Instant, drained: Instant, out: &mut Outbox) {
+        self.close_breaker(now, out);
         self.refill(now, out);
+        self.watch_desertion(out);
         let plan = self.sizer.plan(now, self.census());
         let was_at_maximum = std::mem::replace(&mut self.at_maximum, plan == Plan::AtMaximum);
         match plan {
@@ -476,7 +492,9 @@ impl Cohort {
             Plan::Spawn(count) => {
                 for _ in 0..count {
                     let empty = |slot: &Slot| slot.phase == Phase::Empty;
-                    if let Some(slot) = self.slots.iter().position(empty) {
+                    if self.breaker.allowance(now) > 0
+                        && let Some(slot) = self.slots.iter().position(empty)
+                    {
                         self.spawn(slot, now, out);
                     }
                 }
@@ -509,6 +527,7 @@ impl Cohort {
 
     fn spawn(&mut self, slot: usize, now: Instant, out: &mut Outbox) {
         let worker = out.name_worker();
+        self.breaker.spawned(worker);
         let until = now + self.spec.spawn_timeout;
         self.slots[slot].phase = Phase::Starting { worker, until };
         out.push(Command::Spawn {
@@ -522,16 +541,64 @@ impl Cohort {
     fn back_off(&mut self, slot: usize, now: Instant, out: &mut Outbox) {
         let cohort = self.id;
         let one = &mut self.slots[slot];
+        let worker = one.phase.worker();
         one.deaths = one.deaths.saturating_add(1);
         let deaths = one.deaths;
         let delay = out.delay(deaths);
         one.phase = Phase::Waiting { until: now + delay };
-        out.tell(Notice::BackingOff {
-            cohort,
-            slot,
-            deaths,
-            delay,
+        let opened = worker
+            .filter(|_| self.stage == Stage::Serving)
+            .and_then(|worker| self.breaker.died(worker, now));
+        if let Some(pause) = opened {
+            out.tell(Notice::BreakerOpened { cohort, pause });
+        } else if self.breaker.is_closed() {
+            out.tell(Notice::BackingOff {
+                cohort,
+                slot,
+                deaths,
+                delay,
+            });
+        }
+    }
+
+    /// When the probe will have lived long enough, if it is READY.
+    fn probe_lives_at(&self) -> Option<Instant> {
+        let probe = self.breaker.probe()?;
+        self.slots.iter().find_map(|slot| match slot.phase {
+            Phase::Ready { worker, since } if worker == probe => Some(since + YOUNG),
+            Phase::Ready { .. } | Phase::Empty | Phase::Waiting { .. } | Phase::Starting { .. } => {
+                None
+            }
+        })
+    }
+
+    fn close_breaker(&mut self, now: Instant, out: &mut Outbox) {
+        let probe = self.breaker.probe();
+        // A probe that left its slot without having died young has served.
+        let settled = probe.is_some_and(|probe| {
+            self.slots
+                .iter()
+                .all(|slot| slot.phase.worker() != Some(probe))
         });
+        if settled || self.probe_lives_at().is_some_and(|at| at <= now) {
+            self.breaker.close();
+            out.tell(Notice::BreakerClosed(self.id));
+        }
+    }
+
+    /// A pool without a READY worker is never silent.
+    fn watch_desertion(&mut self, out: &mut Outbox) {
+        let ready = |slot: &Slot| matches!(slot.phase, Phase::Ready { .. });
+        let relieved = |leaver: &Leaver| leaver.phase == Leaving::Relieved;
+        let deserted = !self.slots.iter().any(ready) && !self.leaving.iter().any(relieved);
+        if deserted != self.deserted {
+            self.deserted = deserted;
+            out.tell(if deserted {
+                Notice::NobodyServes(self.id)
+            } else {
+                Notice::SomebodyServes(self.id)
+            });
+        }
     }
 
     fn retire(&mut self, slot: usize, until: Instant, out: &mut Outbox) {

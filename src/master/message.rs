@@ -150,6 +150,19 @@ pub enum Notice {
         /// How long it waits.
         delay: Duration,
     },
+    /// Worker after worker dies young: the pool spawns none for a while.
+    BreakerOpened {
+        /// Which cohort.
+        cohort: CohortId,
+        /// How long it waits before it tries with one.
+        pause: Duration,
+    },
+    /// The one that was tried lives: the pool spawns as it wants again.
+    BreakerClosed(CohortId),
+    /// No worker of the pool is READY.
+    NobodyServes(CohortId),
+    /// One is again.
+    SomebodyServes(CohortId),
     /// A worker was not READY in time.
     NotReady(WorkerId),
     /// A worker shows no sign of life.

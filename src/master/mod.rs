@@ -14,6 +14,7 @@
 //!   time ─────┘                                  └─▶ log, titles, pid file
 //! ```
 
+pub mod breaker;
 pub mod cohort;
 pub mod control;
 pub mod crew;
@@ -649,6 +650,25 @@ impl Master {
                 crew.cohort_name(*cohort),
                 delay.as_millis()
             ),
+            Notice::BreakerOpened { cohort, pause } => log::error!(
+                "pool {}: worker after worker dies young: none is spawned for {} s, then one to try",
+                crew.cohort_name(*cohort),
+                pause.as_secs()
+            ),
+            Notice::BreakerClosed(cohort) => log::info!(
+                "pool {}: the one that was tried lives: spawning as usual",
+                crew.cohort_name(*cohort)
+            ),
+            Notice::NobodyServes(cohort) => log::error!(
+                "pool {}: no worker is ready: clients wait in the queue",
+                crew.cohort_name(*cohort)
+            ),
+            Notice::SomebodyServes(cohort) => {
+                log::info!(
+                    "pool {}: a worker is ready again",
+                    crew.cohort_name(*cohort)
+                );
+            }
             Notice::NotReady(worker) => {
                 log::error!("worker {} was not READY in time", crew.name(*worker))
             }

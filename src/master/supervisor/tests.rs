@@ -1,6 +1,7 @@
 //! The supervisor in a pretend world: workers are entries in a map, the clock
 //! is a variable, and everything it asks for happens only when a test says so.
 
+use super::super::breaker;
 use super::super::cohort::{FIRST_DELAY, HUNG_PATIENCE, LONGEST_DELAY, PROOF_DEATHS, YOUNG};
 use super::*;
 use crate::config::Size;
@@ -397,6 +398,56 @@ fn a_worker_that_dies_young_is_spawned_later_and_later() {
     world.dies(worker, false);
     let due = world.supervisor.next_deadline().expect("a back-off");
     assert!(due - world.now <= FIRST_DELAY * 5 / 4);
+}
+
+#[test]
+fn a_pool_whose_workers_die_young_tries_with_one() {
+    let mut world = World::serving(&[Size::Fixed(12)]);
+    for _ in 0..breaker::DEATHS {
+        let worker = *world.workers.keys().next().expect("one");
+        world.dies(worker, false);
+    }
+    let opened = |pause| Notice::BreakerOpened {
+        cohort: CohortId(0),
+        pause,
+    };
+    assert!(world.notices.contains(&opened(breaker::FIRST_PAUSE)));
+    assert_eq!(world.workers.len(), 2, "those that live serve on");
+    world.pass(breaker::FIRST_PAUSE - SECOND / 100);
+    assert_eq!(
+        world.workers.len(),
+        2,
+        "the back-offs are over, the breaker is open"
+    );
+    world.pass(SECOND / 100);
+    assert_eq!(world.workers.len(), 3, "a probe");
+    let probe = *world.workers.keys().last().expect("a probe");
+    world.ready(probe);
+    world.dies(probe, false);
+    assert!(world.notices.contains(&opened(2 * breaker::FIRST_PAUSE)));
+    world.pass(2 * breaker::FIRST_PAUSE);
+    world.all_ready();
+    assert_eq!(world.workers.len(), 3);
+    world.pass(YOUNG);
+    assert!(world.notices.contains(&Notice::BreakerClosed(CohortId(0))));
+    assert_eq!(world.workers.len(), 12);
+}
+
+#[test]
+fn a_pool_without_a_ready_worker_is_not_silent() {
+    let mut world = World::serving(&[Size::Fixed(1)]);
+    let worker = *world.workers.keys().next().expect("one");
+    world.dies(worker, false);
+    assert_eq!(
+        world.notices.last(),
+        Some(&Notice::NobodyServes(CohortId(0)))
+    );
+    world.pass(SECOND);
+    world.all_ready();
+    assert_eq!(
+        world.notices.last(),
+        Some(&Notice::SomebodyServes(CohortId(0)))
+    );
 }
 
 #[test]
