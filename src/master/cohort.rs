@@ -17,6 +17,8 @@ pub const FIRST_DELAY: Duration = Duration::from_millis(100);
 pub const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// What a worker that seems to hang is given to prove the contrary.
 pub const HUNG_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a pool may be without a READY worker before that is worth a line.
+pub const SILENCE: Duration = Duration::from_secs(1);
 /// The most workers a pool can be given.
 pub const MAX_WORKERS: u32 = 4096;
 /// Early deaths after which a generation that has not served is given up.
@@ -82,8 +84,7 @@ pub(super) struct Cohort {
     proof_deaths: u32,
     at_maximum: bool,
     breaker: Breaker,
-    /// Whether the operator was told that no worker is READY.
-    deserted: bool,
+    desertion: Desertion,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +147,14 @@ enum Leaving {
     Killed,
 }
 
+/// Whether no worker is READY, and whether the operator knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Desertion {
+    None,
+    Untold { until: Instant },
+    Told,
+}
+
 /// How a worker was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Loss {
@@ -170,7 +179,7 @@ impl Cohort {
             proof_deaths: 0,
             at_maximum: false,
             breaker: Breaker::default(),
-            deserted: false,
+            desertion: Desertion::None,
         }
     }
 
@@ -243,7 +252,12 @@ impl Cohort {
             Stage::Serving => self.breaker.next_deadline().or(self.probe_lives_at()),
             Stage::Proving | Stage::Draining => None,
         };
-        slots.chain(leaving).chain(sizer).chain(breaker).min()
+        let desertion = match (self.stage, self.desertion) {
+            (Stage::Serving, Desertion::Untold { until }) => Some(until),
+            (Stage::Serving | Stage::Proving | Stage::Draining, _) => None,
+        };
+        let own = [sizer, breaker, desertion].into_iter().flatten();
+        slots.chain(leaving).chain(own).min()
     }
 
     // What happens to it.
@@ -482,7 +496,7 @@ impl Cohort {
     fn keep_size(&mut self, now: Instant, drained: Instant, out: &mut Outbox) {
         self.close_breaker(now, out);
         self.refill(now, out);
-        self.watch_desertion(out);
+        self.watch_desertion(now, out);
         let plan = self.sizer.plan(now, self.census());
         let was_at_maximum = std::mem::replace(&mut self.at_maximum, plan == Plan::AtMaximum);
         match plan {
@@ -586,19 +600,27 @@ impl Cohort {
         }
     }
 
-    /// A pool without a READY worker is never silent.
-    fn watch_desertion(&mut self, out: &mut Outbox) {
+    /// A pool without a READY worker is not silent, unless that is over in a
+    /// moment.
+    fn watch_desertion(&mut self, now: Instant, out: &mut Outbox) {
         let ready = |slot: &Slot| matches!(slot.phase, Phase::Ready { .. });
         let relieved = |leaver: &Leaver| leaver.phase == Leaving::Relieved;
         let deserted = !self.slots.iter().any(ready) && !self.leaving.iter().any(relieved);
-        if deserted != self.deserted {
-            self.deserted = deserted;
-            out.tell(if deserted {
-                Notice::NobodyServes(self.id)
-            } else {
-                Notice::SomebodyServes(self.id)
-            });
-        }
+        self.desertion = match (self.desertion, deserted) {
+            (Desertion::None, true) => Desertion::Untold {
+                until: now + SILENCE,
+            },
+            (Desertion::Untold { until }, true) if until <= now => {
+                out.tell(Notice::NobodyServes(self.id));
+                Desertion::Told
+            }
+            (Desertion::Told, false) => {
+                out.tell(Notice::SomebodyServes(self.id));
+                Desertion::None
+            }
+            (_, false) => Desertion::None,
+            (unchanged, true) => unchanged,
+        };
     }
 
     fn retire(&mut self, slot: usize, until: Instant, out: &mut Outbox) {
