@@ -1,9 +1,8 @@
 //! `preforkd status`, `reload`, `stop`, `reopen`: a question to the running
 //! master over its control socket.
 
-use super::{CONFIG, SOFTWARE, UNAVAILABLE, colour, complain};
+use super::{CONFIG, SOFTWARE, UNAVAILABLE, complain};
 use crate::cli::Ask;
-use crate::config::{self, ThisMachine};
 use crate::master::control::Query;
 use serde_json::Value;
 use std::io::{self, BufRead, BufReader, Write};
@@ -63,11 +62,8 @@ fn socket_path(arguments: &Ask) -> Result<PathBuf, u8> {
     if let Some(path) = &arguments.control {
         return Ok(path.clone());
     }
-    let loaded = config::load(&arguments.config, &ThisMachine).map_err(|error| {
-        complain(error.render(colour()));
-        error.exit_status()
-    })?;
-    loaded.config.master.control_socket.ok_or_else(|| {
+    let config = super::load(&arguments.config)?.config;
+    config.master.control_socket.ok_or_else(|| {
         complain(format_args!(
             "{}: it names no control_socket",
             arguments.config.display()

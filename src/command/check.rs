@@ -1,25 +1,17 @@
 //! `preforkd check`: what is wrong with a configuration, and where.
 
-use super::{colour, complain};
 use crate::cli::Check;
-use crate::config::{self, ThisMachine};
 use std::io::Write;
 
 pub(super) fn run(arguments: &Check) -> u8 {
-    let loaded = match config::load(&arguments.config, &ThisMachine) {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            complain(error.render(colour()));
-            return error.exit_status();
-        }
+    let config = match super::load_to_use(&arguments.config) {
+        Ok(config) => config,
+        Err(status) => return status,
     };
-    if !loaded.warnings.is_empty() {
-        complain(loaded.warnings.render(colour()));
-    }
     let text = if arguments.print {
-        loaded.config.to_string()
+        config.to_string()
     } else {
-        let pools = loaded.config.pools.len();
+        let pools = config.pools.len();
         format!(
             "{}: fine, {pools} pool{}\n",
             arguments.config.display(),

@@ -6,10 +6,12 @@ mod run;
 mod serve;
 
 use crate::cli::{Cli, Command, Order};
+use crate::config::{self, Config, Loaded, ThisMachine};
 use crate::master::control::Query;
 use clap::Parser;
 use clap::error::ErrorKind;
 use std::ffi::OsString;
+use std::path::Path;
 
 /// Wrong usage (EX_USAGE of sysexits.h).
 const USAGE: u8 = 64;
@@ -46,6 +48,24 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 /// Says on standard error what is wrong, the way every command does.
 fn complain(message: impl std::fmt::Display) {
     eprintln!("preforkd: {message}");
+}
+
+/// Reads a configuration file and says what is wrong with it; then the error is
+/// the exit status.
+fn load(path: &Path) -> Result<Loaded, u8> {
+    config::load(path, &ThisMachine).map_err(|error| {
+        complain(error.render(colour()));
+        error.exit_status()
+    })
+}
+
+/// As [`load`], and says too what is not as it was written.
+fn load_to_use(path: &Path) -> Result<Config, u8> {
+    let loaded = load(path)?;
+    if !loaded.warnings.is_empty() {
+        complain(loaded.warnings.render(colour()));
+    }
+    Ok(loaded.config)
 }
 
 /// Whether standard error can show colours.

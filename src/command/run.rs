@@ -1,8 +1,8 @@
 //! `preforkd run`: the daemon.
 
-use super::{colour, complain};
+use super::complain;
 use crate::cli::Run;
-use crate::config::{self, Config, LogTarget, ThisMachine};
+use crate::config::{Config, LogTarget};
 use crate::daemon::{self, Starter};
 use crate::master::generation::Services;
 use crate::master::{Master, Source};
@@ -11,23 +11,17 @@ use std::path::PathBuf;
 pub(super) fn run(arguments: &Run) -> u8 {
     // A reload must find the file even from another working directory.
     let path = std::path::absolute(&arguments.config).unwrap_or_else(|_| arguments.config.clone());
-    let loaded = match config::load(&arguments.config, &ThisMachine) {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            complain(error.render(colour()));
-            return error.exit_status();
-        }
+    let config = match super::load_to_use(&arguments.config) {
+        Ok(config) => config,
+        Err(status) => return status,
     };
-    if !loaded.warnings.is_empty() {
-        complain(loaded.warnings.render(colour()));
-    }
     if !arguments.daemon {
-        return be_master(loaded.config, path, None);
+        return be_master(config, path, None);
     }
-    if loaded.config.master.log.to == LogTarget::Stderr {
+    if config.master.log.to == LogTarget::Stderr {
         complain("warning: the log goes to standard error, which a daemon does not have");
     }
-    daemon::start(|starter| be_master(loaded.config, path, Some(starter)))
+    daemon::start(|starter| be_master(config, path, Some(starter)))
 }
 
 fn be_master(config: Config, path: PathBuf, starter: Option<Starter>) -> u8 {
