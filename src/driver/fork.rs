@@ -43,6 +43,8 @@ struct Parent<'d> {
     requests: u64,
     accepting: bool,
     told: bool,
+    /// When the children were last looked at for one that hangs.
+    looked: Instant,
     /// When the children of an orphan are ended.
     cut_at: Option<Instant>,
     /// Until when stragglers are waited for, by the last owner of a queue.
@@ -62,6 +64,7 @@ pub fn run(duty: &Duty) -> Leave {
         requests: 0,
         accepting: true,
         told: false,
+        looked: Instant::now(),
         cut_at: None,
         stragglers: None,
     };
@@ -145,13 +148,9 @@ impl Parent<'_> {
         let clients = ready.iter().skip(2 - known).any(found);
         // Empty it; what it means is looked up each time round.
         let _ = self.duty.wake.read();
-        let slept = self.lane.now;
         self.lane.look_at_clock();
         self.lane.row.set_deadline(Some(self.lane.now));
-        // Who was stopped for a while himself must not judge the others.
-        if self.lane.now.saturating_duration_since(slept) < 3 * ROUND {
-            self.end_the_hung();
-        }
+        self.end_the_hung();
         if orphaned {
             self.duty.orphan();
             self.cut_at = Some(self.lane.now + Duration::from_secs(u64::from(ORPHAN_SECONDS) - 1));
@@ -179,8 +178,18 @@ impl Parent<'_> {
         }
     }
 
-    /// Ends children that should have moved on long ago.
-    fn end_the_hung(&self) {
+    /// Ends children that should have moved on long ago. After a stop of our own
+    /// theirs may have been the same: then they get a round to catch up.
+    fn end_the_hung(&mut self) {
+        let since = self.lane.now.saturating_duration_since(self.looked);
+        if since < ROUND {
+            return;
+        }
+        self.looked = self.lane.now;
+        // Without children nobody wakes us to look.
+        if since > 3 * ROUND {
+            return;
+        }
         let limit = self.duty.limits.worker_timeout;
         for (child, row) in self.children.iter().zip(&self.duty.rows[1..]) {
             let (Some(child), Some(overdue)) = (child, row.overdue(self.lane.now)) else {
