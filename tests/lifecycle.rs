@@ -19,6 +19,7 @@ on_each_model! {
     workers_go_when_the_master_is_killed
     once_ends_after_one_connection
     worn_workers_are_replaced_without_a_lost_request
+    a_queue_behind_full_workers_is_served_before_the_end
 }
 
 fn site() -> TempDir {
@@ -316,4 +317,32 @@ fn wrong_usage_is_64() {
         assert_eq!(output.status.code(), Some(64), "{arguments:?}");
         assert!(!output.stderr.is_empty());
     }
+}
+
+fn a_queue_behind_full_workers_is_served_before_the_end(model: &str) {
+    let places = match model {
+        "prefork" => "",
+        "threads" => "threads_per_worker = 2",
+        _ => "max_connections = 2",
+    };
+    let pools = format!(
+        "[pool.web]\nlisten = \"127.0.0.1:0\"\nservice = \"http\"\nmodel = \"{model}\"\n\
+         workers = 1\nhttp.root = \"www\"\nlinger_timeout = \"100ms\"\n{places}\n"
+    );
+    let mut server = Server::run_with(site(), "", &pools);
+    let mut clients: Vec<Client> = (0..8)
+        .map(|_| Client::connect(server.address("web")))
+        .collect();
+    server.signal(Signal::SIGTERM);
+    server.log.wait_for("stopping: no new clients", SOON);
+    // Longer than handshakes that were under way are waited for.
+    std::thread::sleep(Duration::from_millis(300));
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().status, 200, "{}", server.log);
+    }
+    drop(clients);
+    server.assert_good_end();
 }

@@ -438,3 +438,40 @@ fn many_workers_start_quickly_and_share_their_memory() {
     assert!(shares / 64 < 2048, "{shares} KiB");
     server.stop();
 }
+
+#[test]
+fn who_finds_no_process_waits_for_one() {
+    if as_nobody().is_none() || !nix::unistd::geteuid().is_root() {
+        println!("skipped: only root can count the processes of a user of its own");
+        return;
+    }
+    let directory = TempDir::new().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let pool = ECHO.replace("workers = 2", "workers = 1\nmodel = \"fork\"");
+    let path = write_configuration(directory.path(), "", &pool);
+    // The master, its worker, and two children.
+    let user = "54321";
+    let mut command = Command::new("setpriv");
+    command
+        .args([&format!("--reuid={user}"), &format!("--regid={user}")])
+        .args(["--clear-groups", "--", "prlimit", "--nproc=4:4", "--"])
+        .arg(copy_for_everybody(directory.path()))
+        .args(["run", "-c"])
+        .arg(path);
+    let mut server = Server::launch(command, directory);
+    server.expect("clients wait in the queue");
+    // Some kernels let only root filter what a socket receives.
+    server.expect("refusing new clients");
+    let mut clients: Vec<Client> = (0..12)
+        .map(|_| Client::connect(server.address("echo")))
+        .collect();
+    server.log.wait_for("clients wait in the queue", SOON);
+    for client in &mut clients {
+        client.send("x");
+        client.finish();
+    }
+    for client in &mut clients {
+        assert_eq!(client.read_to_end(), b"x", "{}", server.log);
+    }
+    server.stop();
+}

@@ -47,18 +47,35 @@ struct Parent<'d> {
     looked: Instant,
     /// When the children of an orphan are ended.
     cut_at: Option<Instant>,
-    /// Until when stragglers are waited for, by the last owner of a queue.
+    /// Until when stragglers are waited for, by the last owner of a queue; and
+    /// longer, where it is full and others may wait in it.
     stragglers: Option<Instant>,
+    /// A client for whom the system had no process.
+    postponed: Option<Postponed>,
+    /// When a lack of processes is worth another line.
+    complain_at: Instant,
 }
+
+/// A client who waits for a process, and when to try again.
+struct Postponed {
+    stream: Stream,
+    peer: Peer,
+    at: Instant,
+}
+
+/// So long between two lines about a lack of processes.
+const COMPLAINTS: Duration = Duration::from_secs(1);
 
 /// Accepts and forks until the worker must leave.
 pub fn run(duty: &Duty) -> Leave {
     let Some((&row, lanes)) = duty.rows.split_first() else {
         return Leave::Retired;
     };
+    let lane = Lane::many(duty, row);
     let mut parent = Parent {
         duty,
-        lane: Lane::many(duty, row),
+        complain_at: lane.now,
+        lane,
         children: lanes.iter().map(|_| None).collect(),
         connections: 0,
         requests: 0,
@@ -67,6 +84,7 @@ pub fn run(duty: &Duty) -> Leave {
         looked: Instant::now(),
         cut_at: None,
         stragglers: None,
+        postponed: None,
     };
     row.set_state(RowState::Serving, parent.lane.now);
     parent.run().unwrap_or_else(Leave::Sick)
@@ -87,16 +105,19 @@ impl Parent<'_> {
                 shown = Some((busy, self.told));
                 self.show(busy);
             }
-            if !self.accepting && busy == 0 && self.stragglers.is_none() {
+            let waiting = self.stragglers.is_some() || self.postponed.is_some();
+            if !self.accepting && busy == 0 && !waiting {
                 return Ok(if self.duty.is_retired() {
                     Leave::Retired
                 } else {
                     Leave::Worn
                 });
             }
-            if self.wait(busy)? {
+            let clients = self.wait(busy)?;
+            if self.serve_postponed() && (clients || self.stragglers.is_some()) {
                 self.accept_batch()?;
             }
+            self.end_stragglers();
         }
     }
 
@@ -114,10 +135,11 @@ impl Parent<'_> {
         }
     }
 
-    /// Waits for clients (unless it is full), signals and the end of the
-    /// master; answers whether there may be clients.
+    /// Waits for clients (unless it is full, or one is postponed), signals and
+    /// the end of the master; answers whether there may be clients.
     fn wait(&mut self, busy: usize) -> io::Result<bool> {
-        let watching = (self.accepting || self.stragglers.is_some()) && busy < self.children.len();
+        let able = busy < self.children.len() && self.postponed.is_none();
+        let watching = able && (self.accepting || self.stragglers.is_some());
         let mut ready = vec![PollFd::new(self.duty.wake.as_fd(), PollFlags::POLLIN)];
         // Once it is known, an end of file must not wake us for ever.
         let known = usize::from(self.cut_at.is_some());
@@ -130,7 +152,10 @@ impl Parent<'_> {
         }
         // Somebody must see whether the children move.
         let round = (busy > 0).then(|| self.lane.now + ROUND);
-        let due = [self.cut_at, self.stragglers, round]
+        // What is full waits for a child to end, not for stragglers.
+        let stragglers = self.stragglers.filter(|_| watching);
+        let retry = self.postponed.as_ref().map(|one| one.at);
+        let due = [self.cut_at, stragglers, retry, round]
             .into_iter()
             .flatten()
             .min();
@@ -173,7 +198,13 @@ impl Parent<'_> {
                 self.stragglers = Some(self.lane.now + PAUSE);
             }
         }
-        if self.stragglers.is_some_and(|until| until <= self.lane.now) {
+    }
+
+    /// Stragglers are waited for no longer, unless more may wait than there
+    /// are places for: then the queue was not emptied just now.
+    fn end_stragglers(&mut self) {
+        let emptied = self.busy() < self.children.len() && self.postponed.is_none();
+        if emptied && self.stragglers.is_some_and(|until| until <= self.lane.now) {
             self.stragglers = None;
         }
     }
@@ -235,8 +266,14 @@ impl Parent<'_> {
             while let Some(lane) = self.children.iter().position(Option::is_none) {
                 match accept(queue.as_fd(), false) {
                     Accepted::Connection(stream, peer) => {
+                        self.connections += 1;
                         self.hand_over(lane, stream, peer);
-                        if !self.duty.may_go_on(self.connections, self.requests) {
+                        if self.postponed.is_some() {
+                            return Ok(());
+                        }
+                        // What is worn still empties a queue that nobody else will.
+                        let worn = !self.duty.may_go_on(self.connections, self.requests);
+                        if worn && !self.told {
                             self.accepting = false;
                             return Ok(());
                         }
@@ -254,16 +291,32 @@ impl Parent<'_> {
         Ok(())
     }
 
+    /// Tries once more for the postponed client, when it is time; answers
+    /// whether there is none any more.
+    fn serve_postponed(&mut self) -> bool {
+        let due = |one: &mut Postponed| one.at <= self.lane.now;
+        if let Some(one) = self.postponed.take_if(due) {
+            match self.children.iter().position(Option::is_none) {
+                Some(lane) => self.hand_over(lane, one.stream, one.peer),
+                None => self.postponed = Some(one),
+            }
+        }
+        self.postponed.is_none()
+    }
+
     /// Forks a child for one client. Signals wait meanwhile, so that none
-    /// finds the child with its parent's errands.
+    /// finds the child with its parent's errands. Where the system has no
+    /// process for it the client waits, and all who come later in the queue.
     fn hand_over(&mut self, lane: usize, stream: Stream, peer: Peer) {
-        self.connections += 1;
         let row = self.duty.rows[lane + 1];
         row.clear();
         let worker = getpid();
         let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
-        let forked =
-            process::fork_into(|| serve_as_child(self.duty, row, worker, mask.ok(), stream, &peer));
+        let mut handed = Some(stream);
+        let forked = process::fork_into(|| match handed.take() {
+            Some(stream) => serve_as_child(self.duty, row, worker, mask.ok(), stream, &peer),
+            None => process::exit(0),
+        });
         match forked {
             Ok(pid) => {
                 row.occupy(pid.as_raw().unsigned_abs());
@@ -274,7 +327,15 @@ impl Parent<'_> {
                     reopened,
                 });
             }
-            Err(error) => log::warn!("fork for {peer}: {error}: connection dropped"),
+            Err(error) => {
+                let now = self.lane.now;
+                if self.complain_at <= now {
+                    self.complain_at = now + COMPLAINTS;
+                    log::warn!("fork for {peer}: {error}: trying again; clients wait in the queue");
+                }
+                let at = now + PAUSE;
+                self.postponed = handed.map(|stream| Postponed { stream, peer, at });
+            }
         }
         if let Ok(mask) = mask {
             // It was in force a moment ago.
@@ -330,6 +391,10 @@ impl Parent<'_> {
             self.lane.row.add(counter, row.count(counter));
         }
         row.clear();
+        // There is room for a process now.
+        if let Some(postponed) = &mut self.postponed {
+            postponed.at = self.lane.now;
+        }
     }
 }
 
