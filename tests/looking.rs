@@ -8,7 +8,11 @@ use harness::server::outcome;
 use harness::{Client, SOON, Server, eventually, get, on_each_model, preforkd, process};
 use nix::sys::signal::Signal;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 use tempfile::TempDir;
 
 on_each_model! {
@@ -129,6 +133,45 @@ fn the_control_socket_reloads_and_stops() {
         Some(69),
         "nothing is running"
     );
+}
+
+#[test]
+fn a_control_client_that_says_no_more_is_answered() {
+    let server = server("prefork", "control_socket = \"control\"");
+    let mut client = UnixStream::connect(server.directory.path().join("control")).unwrap();
+    client
+        .write_all(b"{\"query\":\"status\"}\nx\n{\"query\":\"status\"}\n")
+        .unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let mut text = String::new();
+    client.read_to_string(&mut text).unwrap();
+    let answers: Vec<bool> = text
+        .lines()
+        .map(|line| line.contains("\"workers\""))
+        .collect();
+    assert_eq!(answers, [true, false, true], "{text}");
+    server.stop();
+}
+
+#[test]
+fn a_control_client_that_takes_no_answer_costs_no_time() {
+    let pool = "[pool.echo]\nlisten = \"127.0.0.1:0\"\nservice = \"echo\"\nworkers = 64\n";
+    let master = "control_socket = \"control\"";
+    let server = Server::run_with(tempfile::TempDir::new().unwrap(), master, pool);
+    let mut client = UnixStream::connect(server.directory.path().join("control")).unwrap();
+    client
+        .write_all(&b"{\"query\":\"status\"}\n".repeat(200))
+        .unwrap();
+    // Its queries have been read, and the first is answered.
+    client.read_exact(&mut [0]).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let spent = process::processor_time(server.pid());
+    std::thread::sleep(Duration::from_secs(1));
+    let spent = process::processor_time(server.pid()) - spent;
+    assert!(spent < Duration::from_millis(300), "{spent:?}");
+    drop(client);
+    server.stop();
 }
 
 #[test]

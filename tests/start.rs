@@ -359,6 +359,18 @@ fn a_unix_socket_has_its_mode_and_goes_with_the_server() {
 }
 
 #[test]
+fn a_file_in_the_place_of_the_control_socket_is_left_alone() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("precious");
+    fs::write(&path, "precious").unwrap();
+    let pool = "[pool.echo]\nlisten = \"127.0.0.1:0\"\nservice = \"echo\"\nworkers = 1\n";
+    write_configuration(directory.path(), "control_socket = \"precious\"", pool);
+    let output = start_in(directory.path());
+    assert_eq!(output.status.code(), Some(69), "{output:?}");
+    assert_eq!(fs::read(&path).unwrap(), b"precious");
+}
+
+#[test]
 fn a_file_that_is_no_socket_is_left_alone() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("precious");

@@ -10,7 +10,7 @@ use nix::sys::socket::{getsockopt, sockopt};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -121,6 +121,9 @@ pub struct Control {
     path: PathBuf,
     clients: Vec<Client>,
     next: u64,
+    /// Out of descriptors: who waits is looked after at the next turn, whatever
+    /// brings it.
+    short: bool,
 }
 
 #[derive(Debug)]
@@ -130,7 +133,10 @@ struct Client {
     heard: Vec<u8>,
     unsent: Vec<u8>,
     deadline: Instant,
+    /// It says no more.
     finished: bool,
+    /// A query of it is being answered.
+    asking: bool,
 }
 
 /// The exit status for a control socket that cannot be had.
@@ -150,7 +156,11 @@ impl Control {
     pub fn listen(path: &Path) -> io::Result<Self> {
         let listener = match UnixListener::bind(path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                // What is no socket refuses a connection as well.
+                let is_socket = std::fs::symlink_metadata(path)
+                    .is_ok_and(|found| found.file_type().is_socket());
                 match UnixStream::connect(path) {
+                    Err(_) if !is_socket => return Err(error),
                     Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => {
                         std::fs::remove_file(path)?;
                         UnixListener::bind(path)?
@@ -167,45 +177,57 @@ impl Control {
             path: path.to_owned(),
             clients: Vec::new(),
             next: 1,
+            short: false,
         })
     }
 
     /// Adds what to wait for.
     pub fn watch<'c>(&'c self, ready: &mut Vec<PollFd<'c>>) {
-        if self.clients.len() < CLIENTS {
+        if self.clients.len() < CLIENTS && !self.short {
             ready.push(PollFd::new(self.listener.as_fd(), PollFlags::POLLIN));
         }
         for client in &self.clients {
-            let mut events = PollFlags::POLLIN;
-            events.set(PollFlags::POLLOUT, !client.unsent.is_empty());
+            // Whoever does not take its answers is not heard meanwhile.
+            let events = if !client.unsent.is_empty() || client.has_line() {
+                PollFlags::POLLOUT
+            } else {
+                PollFlags::POLLIN
+            };
             ready.push(PollFd::new(client.stream.as_fd(), events));
         }
     }
 
-    /// Takes in clients and what they say; answers the whole queries.
+    /// Takes in clients and what they say; answers the whole queries, one of
+    /// each client at most.
     pub fn queries(&mut self, now: Instant) -> Vec<(u64, Query)> {
+        self.short = false;
         while self.clients.len() < CLIENTS {
             match self.listener.accept() {
                 Ok((stream, _)) => self.welcome(stream, now),
-                // Nobody waits, or we are out of descriptors: later.
-                Err(_) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // Out of descriptors, most likely: later.
+                Err(_) => {
+                    self.short = true;
+                    break;
+                }
             }
         }
         let mut queries = Vec::new();
         for client in &mut self.clients {
             client.write();
-            for line in client.read() {
-                match serde_json::from_slice(&line) {
-                    Ok(query) => queries.push((client.id, query)),
-                    Err(error) => client.say(&Answer::Error {
-                        message: error.to_string(),
-                    }),
+            let Some(line) = client.line() else { continue };
+            match serde_json::from_slice(&line) {
+                Ok(query) => {
+                    client.asking = true;
+                    queries.push((client.id, query));
                 }
+                Err(error) => client.say(&Answer::Error {
+                    message: error.to_string(),
+                }),
             }
         }
-        self.clients.retain(|client| {
-            now < client.deadline && !(client.finished && client.unsent.is_empty())
-        });
+        self.clients
+            .retain(|client| client.asking || (now < client.deadline && !client.is_done()));
         queries
     }
 
@@ -219,8 +241,10 @@ impl Control {
     /// Answers one query.
     pub fn answer(&mut self, client: u64, answer: &Answer) {
         if let Some(client) = self.clients.iter_mut().find(|one| one.id == client) {
+            client.asking = false;
             client.say(answer);
         }
+        self.clients.retain(|one| one.asking || !one.is_done());
     }
 
     fn welcome(&mut self, stream: UnixStream, now: Instant) {
@@ -240,6 +264,7 @@ impl Control {
             unsent: Vec::new(),
             deadline,
             finished: false,
+            asking: false,
         });
     }
 }
@@ -251,33 +276,41 @@ impl Drop for Control {
 }
 
 impl Client {
-    /// The whole lines that have come.
-    fn read(&mut self) -> Vec<Vec<u8>> {
+    /// The next whole line, once what was said before is taken.
+    fn line(&mut self) -> Option<Vec<u8>> {
+        if !self.unsent.is_empty() {
+            return None;
+        }
+        self.read();
+        let end = memchr::memchr(b'\n', &self.heard)?;
+        let rest = self.heard.split_off(end + 1);
+        Some(std::mem::replace(&mut self.heard, rest))
+    }
+
+    /// Reads until there is a whole line, or no more.
+    fn read(&mut self) {
         let mut room = [0; LINE];
-        loop {
-            match self.stream.read(&mut room) {
-                Ok(0) => {
-                    self.finished = true;
-                    break;
-                }
-                Ok(count) if self.heard.len() + count <= LINE => {
-                    self.heard.extend_from_slice(&room[..count])
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // A line without end, or a broken client.
-                Ok(_) | Err(_) => {
-                    self.finished = true;
-                    self.unsent.clear();
-                    return Vec::new();
-                }
+        while !self.finished && !self.has_line() {
+            let free = LINE - self.heard.len();
+            match self.stream.read(&mut room[..free]) {
+                // Also where nothing is free: a line without end.
+                Ok(0) => self.finished = true,
+                Ok(count) => self.heard.extend_from_slice(&room[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // A broken client.
+                Err(_) => self.finished = true,
             }
         }
-        let mut lines = Vec::new();
-        while let Some(end) = memchr::memchr(b'\n', &self.heard) {
-            let rest = self.heard.split_off(end + 1);
-            lines.push(std::mem::replace(&mut self.heard, rest));
-        }
-        lines
+    }
+
+    fn has_line(&self) -> bool {
+        memchr::memchr(b'\n', &self.heard).is_some()
+    }
+
+    /// Whether there is nothing more to hear or to say.
+    fn is_done(&self) -> bool {
+        self.finished && self.unsent.is_empty() && !self.has_line()
     }
 
     fn say(&mut self, answer: &Answer) {
@@ -295,6 +328,7 @@ impl Client {
                 Err(_) => {
                     self.finished = true;
                     self.unsent.clear();
+                    self.heard.clear();
                 }
             }
         }
