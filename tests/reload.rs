@@ -347,3 +347,17 @@ fn sockets_come_and_go_without_a_lost_request(model: &str) {
     assert_eq!(losses, Vec::<String>::new(), "of {answered}");
     server.stop();
 }
+
+#[test]
+fn a_fifo_in_the_place_of_the_configuration_holds_nobody_up() {
+    let mut server = Server::run_with(site(), "", &web("prefork", ""));
+    std::fs::remove_file(server.configuration()).unwrap();
+    let mode = nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR;
+    nix::unistd::mkfifo(&server.configuration(), mode).unwrap();
+    server.expect("not a regular file");
+    server.expect("reload refused");
+    server.signal(Signal::SIGHUP);
+    server.log.wait_for("generation 1 stays as it is", SOON);
+    assert_eq!(get(server.address("web"), "/").body, b"index\n");
+    server.stop();
+}

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::mistake::{Mistakes, Severity, position};
@@ -100,11 +101,29 @@ impl std::error::Error for LoadError {}
 /// The file cannot be read, is larger than 1 MiB, is not UTF-8, or has mistakes;
 /// they are reported together unless it is no TOML.
 pub fn load(path: &Path, system: &dyn System) -> Result<Loaded, LoadError> {
+    load_from(path, File::open(path), system)
+}
+
+/// As [`load`], for a reader who must not wait: a FIFO in the place of the
+/// file would hold it up until somebody writes.
+///
+/// # Errors
+///
+/// As [`load`], and for what is not a regular file.
+pub fn load_again(path: &Path, system: &dyn System) -> Result<Loaded, LoadError> {
+    load_from(path, open_regular(path), system)
+}
+
+fn load_from(
+    path: &Path,
+    opened: io::Result<File>,
+    system: &dyn System,
+) -> Result<Loaded, LoadError> {
     let unreadable = |error| LoadError::Unreadable {
         path: path.to_owned(),
         error,
     };
-    let octets = read(path).map_err(unreadable)?;
+    let octets = opened.and_then(read).map_err(unreadable)?;
     // The daemon changes to / later; the paths must not change their meaning.
     let absolute = std::path::absolute(path).map_err(unreadable)?;
     let base = absolute.parent().unwrap_or(Path::new("/"));
@@ -150,11 +169,24 @@ pub fn parse(text: &str, name: &str, base: &Path, system: &dyn System) -> Result
     })
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+fn open_regular(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    let file = options
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)?;
+    let kind = file.metadata()?.file_type();
+    // That a directory cannot be read, read(2) says better.
+    if kind.is_file() || kind.is_dir() {
+        Ok(file)
+    } else {
+        Err(io::Error::other("not a regular file"))
+    }
+}
+
+fn read(file: File) -> io::Result<Vec<u8>> {
     let mut octets = Vec::new();
-    File::open(path)?
-        .take(LONGEST + 1)
-        .read_to_end(&mut octets)?;
+    file.take(LONGEST + 1).read_to_end(&mut octets)?;
     if octets.len() as u64 > LONGEST {
         return Err(io::ErrorKind::FileTooLarge.into());
     }

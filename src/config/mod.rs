@@ -30,7 +30,7 @@ use std::time::Duration;
 
 pub use address::parse_listen;
 pub use file::keys;
-pub use load::{LoadError, Loaded, load, parse};
+pub use load::{LoadError, Loaded, load, load_again, parse};
 pub use mistake::{Mistake, Mistakes, Severity, Span};
 pub use system::{Account, System, ThisMachine};
 pub use table::Key;

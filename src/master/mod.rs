@@ -496,7 +496,7 @@ impl Master {
         let current = self.generations.get(&self.current);
         let config = match &self.source {
             Source::File(path) => {
-                let loaded = config::load(path, &ThisMachine)
+                let loaded = config::load_again(path, &ThisMachine)
                     .map_err(|error| (error.exit_status(), error.lines()))?;
                 for warning in loaded.warnings.lines() {
                     log::warn!("{warning}");
