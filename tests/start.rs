@@ -487,3 +487,27 @@ fn who_finds_no_process_waits_for_one() {
     }
     server.stop();
 }
+
+#[test]
+fn a_server_without_proc_serves() {
+    let directory = TempDir::new().unwrap();
+    let path = write_configuration(directory.path(), "", ECHO);
+    let script = "umount -l /proc && exec \"$@\"";
+    let mut probe = Command::new("unshare");
+    let probe = probe
+        .args(["-m", "sh", "-c", script, "sh", "true"])
+        .output();
+    if !probe.is_ok_and(|output| output.status.success()) {
+        println!("skipped: unshare(1) cannot take /proc away here");
+        return;
+    }
+    let mut command = Command::new("unshare");
+    command
+        .args(["-m", "sh", "-c", script, "sh"])
+        .arg(harness::server::program())
+        .args(["run", "-c"])
+        .arg(path);
+    let server = Server::launch(command, directory);
+    assert_echoes(server.address("echo"));
+    server.stop();
+}

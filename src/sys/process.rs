@@ -37,8 +37,23 @@ pub const PANICKED: i32 = 101;
 /// How many threads this process has: the link count of its task directory,
 /// less `.` and `..` (proc(5)); one system call.
 fn threads() -> io::Result<u64> {
-    let tasks = nix::sys::stat::stat("/proc/self/task")?;
-    Ok(u64::from(tasks.st_nlink as u32).saturating_sub(2))
+    match nix::sys::stat::stat("/proc/self/task") {
+        Ok(tasks) => Ok(u64::from(tasks.st_nlink as u32).saturating_sub(2)),
+        Err(nix::errno::Errno::ENOENT) => threads_without_proc(),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// The same where no /proc is mounted, as 1 or 2: unshare(2) does nothing for
+/// a process with one thread, and refuses where there are more.
+fn threads_without_proc() -> io::Result<u64> {
+    // SAFETY: it takes no pointer, and with this flag changes nothing.
+    let unshared = unsafe { libc::unshare(libc::CLONE_THREAD) };
+    match check(unshared) {
+        Ok(_) => Ok(1),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(2),
+        Err(error) => Err(error),
+    }
 }
 
 /// Leaves at once: no destructor, no buffer, no atexit(3) handler runs, which
