@@ -186,7 +186,9 @@ impl Control {
         if self.clients.len() < CLIENTS && !self.short {
             ready.push(PollFd::new(self.listener.as_fd(), PollFlags::POLLIN));
         }
-        for client in &self.clients {
+        // Who says no more and is waiting for an outcome would wake us for ever.
+        let speaking = |client: &&Client| !client.is_done();
+        for client in self.clients.iter().filter(speaking) {
             // Whoever does not take its answers is not heard meanwhile.
             let events = if !client.unsent.is_empty() || client.has_line() {
                 PollFlags::POLLOUT

@@ -507,6 +507,9 @@ impl Master {
                 .map(|one| one.config.clone())
                 .ok_or_else(|| (70, Vec::new()))?,
         };
+        if let Some(current) = current {
+            warn_of_fixed(&current.config.master, &config.master);
+        }
         let nothing = ListenerSet::default();
         let old = current.map_or(&nothing, |one| &one.listeners);
         let number = self.newest + 1;
@@ -711,6 +714,18 @@ impl Master {
 fn lead(listeners: &ListenerSet, old: &ListenerSet) {
     if let Err(error) = listeners.steer(old) {
         log::warn!("leading clients past sockets that go: {error}");
+    }
+}
+
+/// What only a start can change is not changed without a word.
+fn warn_of_fixed(old: &config::Master, new: &config::Master) {
+    let changed = [
+        ("pid_file", old.pid_file != new.pid_file),
+        ("control_socket", old.control_socket != new.control_socket),
+        ("process_titles", old.process_titles != new.process_titles),
+    ];
+    for (key, _) in changed.into_iter().filter(|(_, changed)| *changed) {
+        log::warn!("`{key}` stays as it was until the next start");
     }
 }
 

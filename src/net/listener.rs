@@ -170,7 +170,11 @@ impl Listener {
         self.refusing.store(true, Ordering::Relaxed);
         self.set_nonblocking(true)?;
         match self.local {
-            Listen::Tcp { .. } => sys::socket::refuse_handshakes(self.socket.as_fd()),
+            Listen::Tcp { .. } => sys::socket::refuse_handshakes(self.socket.as_fd()).or_else(
+                // Some kernels keep socket filters for root. A queue without
+                // room drops handshakes too, as long as somebody waits in it.
+                |_| self.socket.listen(0),
+            ),
             // There is no handshake to drop: taking the name away does it.
             Listen::Unix { .. } => {
                 if let Some(file) = &self.file {
