@@ -240,11 +240,16 @@ fn log_lines_are_quoted_as_they_are_written() {
         " died young, ",
         " in a row: next try in ",
         " has not finished in time",
+        " shows no sign of life; it is ",
+        "worker after worker dies young",
+        "no worker is ready",
         "stopping: no new clients, finishing what is open",
         "all workers are gone: leaving",
     ];
     let page = section("Logs");
-    let code = read("src/master/mod.rs") + &read("src/master/crew.rs");
+    let code = ["mod.rs", "notice.rs", "crew.rs", "crew/report.rs"]
+        .map(|name| read(&format!("src/master/{name}")))
+        .concat();
     for phrase in PHRASES {
         assert!(code.contains(phrase), "the master does not say {phrase:?}");
         assert!(

@@ -20,6 +20,7 @@ pub mod control;
 pub mod crew;
 pub mod generation;
 pub mod message;
+mod notice;
 pub mod pidfile;
 pub mod pool;
 pub mod signals;
@@ -32,7 +33,7 @@ use crate::sys::title::Title;
 use control::{Control, Query};
 use crew::{Crew, Word};
 use generation::{Generation, Opened, Services};
-use message::{CohortId, Command, Event, Notice, PoolSpec, Request, Settings, Verdict};
+use message::{CohortId, Command, Event, PoolSpec, Request, Settings, Verdict};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pidfile::{PidFile, PidFileError};
@@ -302,7 +303,7 @@ impl Master {
     }
 
     fn request(&mut self, request: Request, origin: &str) {
-        log::info!("{} asked for by {origin}", describe(request));
+        log::info!("{} asked for by {origin}", notice::describe(request));
         self.supervisor
             .handle(Instant::now(), Event::Requested(request));
     }
@@ -467,7 +468,7 @@ impl Master {
                 Command::Resize { cohort, slots } => self.resize(cohort, slots),
                 Command::StopListening => self.stop_listening(),
                 Command::Reopen => self.reopen(),
-                Command::Tell(notice) => self.tell(&notice),
+                Command::Tell(notice) => notice::tell(&notice, &self.crew, self.current),
                 Command::Exit(verdict) => self.exit(verdict),
             }
         }
@@ -639,75 +640,6 @@ impl Master {
             Verdict::NeverServed => self.failure_status(),
         });
     }
-
-    fn tell(&self, notice: &Notice) {
-        let crew = &self.crew;
-        match notice {
-            Notice::BackingOff {
-                cohort,
-                slot,
-                deaths,
-                delay,
-            } => log::warn!(
-                "{}[{slot}] died young, {deaths} in a row: next try in {} ms",
-                crew.cohort_name(*cohort),
-                delay.as_millis()
-            ),
-            Notice::BreakerOpened { cohort, pause } => log::error!(
-                "pool {}: worker after worker dies young: none is spawned for {} s, then one to try",
-                crew.cohort_name(*cohort),
-                pause.as_secs()
-            ),
-            Notice::BreakerClosed(cohort) => log::info!(
-                "pool {}: the one that was tried lives: spawning as usual",
-                crew.cohort_name(*cohort)
-            ),
-            Notice::NobodyServes(cohort) => log::error!(
-                "pool {}: no worker is ready: clients wait in the queue",
-                crew.cohort_name(*cohort)
-            ),
-            Notice::SomebodyServes(cohort) => {
-                log::info!(
-                    "pool {}: a worker is ready again",
-                    crew.cohort_name(*cohort)
-                );
-            }
-            Notice::NotReady(worker) => {
-                log::error!("worker {} was not READY in time", crew.name(*worker))
-            }
-            Notice::Hung(worker) => log::error!(
-                "worker {} shows no sign of life; it is {}",
-                crew.name(*worker),
-                crew.whereabouts(*worker)
-            ),
-            Notice::CutShort(worker) => {
-                log::warn!("worker {} has not finished in time", crew.name(*worker));
-            }
-            Notice::AtMaximum(cohort) => log::warn!(
-                "pool {} is at its maximum and all workers are busy: clients wait; consider raising max_workers",
-                crew.cohort_name(*cohort)
-            ),
-            Notice::NotViable(generation) if self.current == 0 => {
-                log::error!(
-                    "generation {generation}: its workers die before they serve: giving up"
-                );
-            }
-            Notice::NotViable(generation) => log::error!(
-                "generation {generation}: its workers die before they serve: generation {} stays",
-                self.current
-            ),
-            Notice::ReloadQueued => log::info!("a reload is under way: the next one follows it"),
-            Notice::TooManyGenerations => log::warn!(
-                "as many generations live as may: the reload waits for the oldest to be gone"
-            ),
-            Notice::NothingToResize => {
-                log::warn!("no pool has a fixed size: spare-driven ones find theirs");
-            }
-            Notice::Ignored(request) => log::warn!("{}: not while stopping", describe(*request)),
-            Notice::Stopping => log::info!("stopping: no new clients, finishing what is open"),
-            Notice::StoppingAtOnce => log::warn!("stopping at once: ending {} workers", crew.len()),
-        }
-    }
 }
 
 /// Leads new clients past the sockets that are about to be given up.
@@ -726,17 +658,6 @@ fn warn_of_fixed(old: &config::Master, new: &config::Master) {
     ];
     for (key, _) in changed.into_iter().filter(|(_, changed)| *changed) {
         log::warn!("`{key}` stays as it was until the next start");
-    }
-}
-
-fn describe(request: Request) -> &'static str {
-    match request {
-        Request::Stop => "stop",
-        Request::Reload => "reload",
-        Request::Reopen => "reopening of logs",
-        Request::MoreWorkers => "one worker more",
-        Request::FewerWorkers => "one worker less",
-        Request::DrainWorkers => "drain of all workers",
     }
 }
 
