@@ -159,7 +159,7 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
 
     // 4. Handlers, before any signal is let in.
     let retired = Arc::new(AtomicBool::new(false));
-    let master_id = Arc::new(AtomicI32::new(master.as_raw()));
+    let parent = Arc::new(AtomicI32::new(master.as_raw()));
     let patience = u32::try_from(assignment.graceful_timeout.as_secs()).unwrap_or(u32::MAX);
     let retirement = Retirement {
         asked: Arc::clone(&retired),
@@ -172,7 +172,8 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
         // The master cuts first; this is for the case that it cannot.
         patience: patience.saturating_add(2),
         orphan_patience: ORPHAN_SECONDS,
-        master: Arc::clone(&master_id),
+        parent: Arc::clone(&parent),
+        master: master.as_raw(),
     };
     for signal in [Signal::SIGTERM, Signal::SIGQUIT] {
         retire_on(signal as i32, &retirement).map_err(step("sigaction"))?;
@@ -239,7 +240,7 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
         access_log: assignment.access_log,
         title: assignment.title,
         title_prefix,
-        master: master_id,
+        parent,
         reopened,
     };
 

@@ -21,6 +21,9 @@ fn site(large: u64) -> TempDir {
     directory
 }
 
+/// Who asks while workers are killed.
+const CLIENTS: usize = 4;
+
 /// Nobody can read a line for each of that many connections in time, and the
 /// server waits for no reader of its log.
 const QUIET: &str = "log = { to = \"stderr\", level = \"info\" }";
@@ -42,9 +45,28 @@ fn a_hundred_killed_workers_are_replaced() {
         server.expect("died young");
         server.expect(" for 127.0.0.1:");
         let mut witness = Client::connect(server.address("echo"));
-        let load = Load::start(server.address("web"), "/", b"index\n", 4, Habit::Fresh);
+        let load = Load::start(
+            server.address("web"),
+            "/",
+            b"index\n",
+            CLIENTS,
+            Habit::Fresh,
+        );
         for round in 0..100 {
-            let workers = server.wait_for_workers(4, "web[");
+            // The children of a dead worker become the master's, but no workers.
+            let text = if model == "fork" {
+                " idle|child"
+            } else {
+                "web["
+            };
+            let workers = eventually("four workers", SOON, || {
+                let is_one = |pid: &u32| {
+                    let title = process::title(*pid);
+                    title.contains("web[") && text.split('|').any(|word| title.contains(word))
+                };
+                let found: Vec<u32> = server.workers().into_iter().filter(is_one).collect();
+                (found.len() == 4).then_some(found)
+            });
             let victim = workers[round % 4];
             process::signal(victim, Signal::SIGKILL);
             let line = server.log.wait_for(&format!("pid {victim} gen 1"), SOON);
@@ -58,8 +80,14 @@ fn a_hundred_killed_workers_are_replaced() {
             "{model}: {answered} answered, {} lost in 100 kills",
             losses.len()
         );
-        // A killed process takes along what it was answering, and no more.
-        assert!(losses.len() <= 100, "{losses:?}");
+        // A killed process takes along what it was answering, and no more: with
+        // several connections in one process that may be all of the clients'.
+        let each = match model {
+            "prefork" | "fork" => 1,
+            _ => CLIENTS,
+        };
+        let count = losses.len();
+        assert!(count <= 100 * each, "{model}: {count} lost: {}", losses[0]);
         drop(witness);
         eventually("no zombie", SOON, || {
             process::zombies(server.pid()).is_empty().then_some(())

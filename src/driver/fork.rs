@@ -407,7 +407,7 @@ fn serve_as_child(
     stream: Stream,
     peer: &Peer,
 ) -> Infallible {
-    duty.master.store(worker.as_raw(), Ordering::Relaxed);
+    duty.parent.store(worker.as_raw(), Ordering::Relaxed);
     // The numbers stay taken, for the signal handler may write to them; but a
     // child must not keep the queue alive.
     duty.park_listeners();
@@ -420,7 +420,9 @@ fn serve_as_child(
         let _ = mask.thread_set_mask();
     }
     if getppid() != worker {
-        duty.orphan();
+        // It died before it could be asked for: what it would have told us.
+        duty.retired.store(true, Ordering::SeqCst);
+        process::alarm(ORPHAN_SECONDS);
     }
     let mut lane = Lane::single(duty, row, true);
     serve(stream, peer, &mut lane);

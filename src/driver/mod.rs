@@ -73,8 +73,8 @@ pub struct Duty {
     pub title_prefix: String,
     /// The reopening of logs that the signal handler has done last.
     pub reopened: &'static AtomicU64,
-    /// Whose death orphans us: the signal handler compares with getppid(2).
-    pub master: Arc<AtomicI32>,
+    /// Our parent: the signal handler compares with getppid(2).
+    pub parent: Arc<AtomicI32>,
 }
 
 /// Deadlines and caps of one worker.

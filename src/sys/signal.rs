@@ -22,10 +22,12 @@ pub struct Retirement<'fd> {
     pub wake: BorrowedFd<'fd>,
     /// alarm(2) after this many seconds: what is not finished then is cut.
     pub patience: u32,
-    /// The same for a worker whose master is not this process any more …
+    /// The same where neither the parent nor the master is left.
     pub orphan_patience: u32,
-    /// … but was.
-    pub master: Arc<AtomicI32>,
+    /// The parent; for a child of a worker another one than for the worker.
+    pub parent: Arc<AtomicI32>,
+    /// The master, who adopts the children of a worker that died.
+    pub master: i32,
 }
 
 /// Registers the handler that retires a worker, without a wake-up that could
@@ -45,7 +47,8 @@ pub fn retire_on(signal: i32, retirement: &Retirement<'_>) -> io::Result<SigId> 
     let parked = retirement.parked.as_raw_fd();
     let wake = retirement.wake.as_raw_fd();
     let (patience, orphan_patience) = (retirement.patience, retirement.orphan_patience);
-    let master = Arc::clone(&retirement.master);
+    let parent = Arc::clone(&retirement.parent);
+    let master = retirement.master;
     let handler = move || {
         if asked.swap(true, Ordering::SeqCst) {
             return;
@@ -55,7 +58,8 @@ pub fn retire_on(signal: i32, retirement: &Retirement<'_>) -> io::Result<SigId> 
             unsafe { libc::dup3(parked, listener, libc::O_CLOEXEC) };
         }
         ring(wake);
-        let orphaned = nix::unistd::getppid().as_raw() != master.load(Ordering::Relaxed);
+        let now = nix::unistd::getppid().as_raw();
+        let orphaned = now != master && now != parent.load(Ordering::Relaxed);
         super::process::alarm(if orphaned {
             orphan_patience.min(patience)
         } else {
