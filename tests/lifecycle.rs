@@ -336,7 +336,7 @@ fn a_queue_behind_full_workers_is_served_before_the_end(model: &str) {
     server.signal(Signal::SIGTERM);
     server.log.wait_for("stopping: no new clients", SOON);
     // Longer than handshakes that were under way are waited for.
-    std::thread::sleep(Duration::from_millis(300));
+    harness::let_time_pass(Duration::from_millis(300));
     for client in &mut clients {
         client.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
     }
