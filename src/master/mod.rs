@@ -552,6 +552,9 @@ impl Master {
         }
         if let Some(old) = old {
             lead(&generation.listeners, &old);
+            if let Err(error) = generation.listeners.adopt(&generation.config) {
+                log::warn!("a listener keeps what it had: {error}");
+            }
         }
         self.crew.promote(number);
         let news = format!("generation {number} serves: {}", generation.addresses());

@@ -153,6 +153,24 @@ impl Listener {
         Ok(())
     }
 
+    /// Takes over what a new configuration says of a listener that stays: the
+    /// length of its queue, and the mode of a unix socket's file.
+    ///
+    /// # Errors
+    /// Which of listen(2) and chmod(2) refused, and why.
+    pub fn adopt(&self, listen: &Listen, backlog: u32) -> Result<(), BindError> {
+        let step = |call| move |error| BindError::new(call, listen, error);
+        let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+        self.socket.listen(backlog).map_err(step("listen"))?;
+        match listen {
+            Listen::Tcp { .. } => Ok(()),
+            Listen::Unix { path, mode } => {
+                let mode = std::fs::Permissions::from_mode(*mode);
+                std::fs::set_permissions(path, mode).map_err(step("chmod"))
+            }
+        }
+    }
+
     /// Lets others join the address, or no more.
     ///
     /// # Errors

@@ -37,7 +37,14 @@ struct Key {
 
 impl Key {
     fn new(pool: &Pool, index: usize) -> Self {
-        let listen = pool.listen[index].clone();
+        let listen = match &pool.listen[index] {
+            tcp @ Listen::Tcp { .. } => tcp.clone(),
+            // The mode can change while the socket stays.
+            Listen::Unix { path, .. } => Listen::Unix {
+                path: path.clone(),
+                mode: 0,
+            },
+        };
         let chosen = matches!(&listen, Listen::Tcp { address, .. } if address.port() == 0);
         Self {
             listen,
@@ -86,10 +93,28 @@ impl ListenerSet {
             let key = Key::new(pool, index);
             let group = set.groups.iter_mut().find(|group| group.key == key);
             if let Some(group) = group.filter(|group| group.accept == Accept::Reuseport) {
-                group.resize(slots, pool.backlog)?;
+                group.resize(&pool.listen[index], slots, pool.backlog)?;
             }
         }
         Ok(set)
+    }
+
+    /// Has every socket take over what `config`, which this set was opened for,
+    /// says of it: those that stayed are as they were until then.
+    ///
+    /// # Errors
+    /// The first that could not; the others did.
+    pub fn adopt(&self, config: &Config) -> Result<(), BindError> {
+        let mut outcome = Ok(());
+        for pool in &config.pools {
+            for (index, listen) in pool.listen.iter().enumerate() {
+                let group = self.find(&Key::new(pool, index));
+                for socket in group.iter().flat_map(|group| &group.sockets) {
+                    outcome = outcome.and(socket.adopt(listen, pool.backlog));
+                }
+            }
+        }
+        outcome
     }
 
     /// Leads new clients past the sockets of `old` that are not in this set any
@@ -146,15 +171,15 @@ impl Group {
             Accept::Shared => 1,
             Accept::Reuseport => pool.size.max() as usize,
         };
-        group.resize(wanted, pool.backlog)?;
+        group.resize(&pool.listen[index], wanted, pool.backlog)?;
         Ok(group)
     }
 
-    fn resize(&mut self, wanted: usize, backlog: u32) -> Result<(), BindError> {
+    fn resize(&mut self, listen: &Listen, wanted: usize, backlog: u32) -> Result<(), BindError> {
         let reuseport = self.accept == Accept::Reuseport;
         self.sockets.truncate(wanted);
         match self.sockets.first() {
-            None if reuseport => Listener::probe(&self.key.listen)?,
+            None if reuseport => Listener::probe(listen)?,
             None => {}
             Some(first) => first
                 .set_reuseport(reuseport)
@@ -163,7 +188,7 @@ impl Group {
         while self.sockets.len() < wanted {
             // The second and later members join the port that the first one got.
             let first = self.sockets.first();
-            let listen = first.map_or(&self.key.listen, |first| first.local());
+            let listen = first.map_or(listen, |first| first.local());
             let listener = Listener::bind(listen, backlog, reuseport)?;
             self.sockets.push(Arc::new(listener));
         }
@@ -244,6 +269,29 @@ mod tests {
         again.steer(&after).unwrap();
         let all = again.of_pool(&wide.pools[0]);
         assert!(shares(&all, 200).iter().all(|&share| share > 0));
+    }
+
+    #[test]
+    fn a_unix_socket_stays_when_its_mode_changes() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        let mut set = ListenerSet::default();
+        let mut first = None;
+        for mode in [0o600, 0o666] {
+            let mut config = config(Accept::Shared, 1);
+            let path = path.clone();
+            config.pools[0].listen = vec![Listen::Unix { path, mode }];
+            set = ListenerSet::open(&config, &set).unwrap();
+            set.adopt(&config).unwrap();
+            let one = set.of_pool(&config.pools[0]).remove(0);
+            assert!(Arc::ptr_eq(
+                first.get_or_insert_with(|| Arc::clone(&one)),
+                &one
+            ));
+            let found = std::fs::metadata(directory.path().join("s")).unwrap();
+            assert_eq!(found.permissions().mode() & 0o777, mode);
+        }
     }
 
     #[test]
