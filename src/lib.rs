@@ -81,7 +81,8 @@ use std::sync::Arc;
 /// A server inside another program.
 ///
 /// It forks, so it must be run while the process has a single thread, and the
-/// process is the master until it ends.
+/// process is the master until it ends. The master waits for every child of the
+/// process, its own or not: the exit status of another one is lost.
 pub struct Server {
     config: config::Config,
     services: Services,

@@ -84,7 +84,15 @@ fn ask(path: &Path, query: Query) -> io::Result<String> {
     question.push(b'\n');
     stream.write_all(&question)?;
     let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line)?;
+    BufReader::new(stream)
+        .read_line(&mut line)
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => {
+                let limit = PATIENCE.as_secs();
+                io::Error::other(format!("no answer within {limit} s"))
+            }
+            _ => error,
+        })?;
     if line.is_empty() && query == (Query::Stop { wait: true }) {
         // The master is gone: done.
         return Ok(String::from("{\"answer\":\"done\"}"));
