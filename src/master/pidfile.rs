@@ -1,18 +1,23 @@
 //! The pid file: locked for as long as the master lives, so that a stale one
 //! is no obstacle and a second start is refused.
+//!
+//! The lock belongs to the open file, not to the process (flock(2)), so a
+//! master that is replaced hands over the descriptor and with it the lock:
+//! there is no moment in which a stranger could take it.
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
-use std::fs::File;
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{File, TryLockError};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// A pid file that is ours. Dropping it removes the file.
+/// A locked pid file. Dropping it removes the file, where that is ours to do.
 #[derive(Debug)]
 pub struct PidFile {
     path: PathBuf,
-    file: Flock<File>,
+    file: File,
+    /// Not that of a master which is about to be replaced, or was.
+    ours: bool,
 }
 
 /// Why there is no pid file.
@@ -25,8 +30,8 @@ pub enum PidFileError {
 }
 
 impl PidFile {
-    /// Opens and locks the file (flock(2)); what an earlier master left in it
-    /// stays until [`PidFile::write`].
+    /// Opens and locks the file; what an earlier master left in it stays until
+    /// [`PidFile::write`].
     ///
     /// # Errors
     /// Where another process holds the lock, or the file cannot be opened.
@@ -40,13 +45,11 @@ impl PidFile {
                 .truncate(false)
                 .mode(0o644);
             let file = options.open(path).map_err(PidFileError::Io)?;
-            let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(file) => file,
-                Err((file, Errno::EWOULDBLOCK)) => {
-                    return Err(PidFileError::Running(pid_in(&file)));
-                }
-                Err((_, errno)) => return Err(PidFileError::Io(errno.into())),
-            };
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(PidFileError::Running(pid_in(&file))),
+                Err(TryLockError::Error(error)) => return Err(PidFileError::Io(error)),
+            }
             // The master before us may have removed the file between our open
             // and our lock: then we hold a lock on nothing.
             let ours = file.metadata().map_err(PidFileError::Io)?;
@@ -55,19 +58,38 @@ impl PidFile {
                 return Ok(Self {
                     path: path.to_owned(),
                     file,
+                    ours: true,
                 });
             }
         }
     }
 
-    /// Writes this process's id.
+    /// The locked file of the master that this one is to replace; it stays
+    /// that one's until [`PidFile::write`].
+    pub fn inherit(path: &Path, file: OwnedFd) -> Self {
+        Self {
+            path: path.to_owned(),
+            file: File::from(file),
+            ours: false,
+        }
+    }
+
+    /// Writes this process's id, and makes the file ours to remove. Whoever
+    /// reads it meanwhile finds the id of the master before or of this one:
+    /// the new line goes over the old one before anything is cut off.
     ///
     /// # Errors
-    /// As write(2).
+    /// As pwrite(2) and ftruncate(2).
     pub fn write(&mut self) -> io::Result<()> {
-        self.file.set_len(0)?;
-        self.file.rewind()?;
-        writeln!(self.file, "{}", std::process::id())
+        self.ours = true;
+        let line = format!("{}\n", std::process::id());
+        self.file.write_all_at(line.as_bytes(), 0)?;
+        self.file.set_len(line.len() as u64)
+    }
+
+    /// Another master has taken it over: it is not ours to remove any more.
+    pub fn hand_over(&mut self) {
+        self.ours = false;
     }
 
     /// Its path.
@@ -76,10 +98,18 @@ impl PidFile {
     }
 }
 
+impl AsFd for PidFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // Still locked, so it is ours to remove.
-        let _ = std::fs::remove_file(&self.path);
+        if self.ours {
+            // Still locked, so nobody else has written into it.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -94,20 +124,43 @@ fn pid_in(mut file: &File) -> Option<u32> {
 mod tests {
     use super::*;
 
+    fn holder_of(path: &Path) -> Option<u32> {
+        match PidFile::lock(path) {
+            Err(PidFileError::Running(holder)) => holder,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn a_stale_file_is_no_obstacle_and_a_held_one_names_its_holder() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pid");
-        std::fs::write(&path, "999999\n").unwrap();
+        std::fs::write(&path, "9999999999\n").unwrap();
         let mut held = PidFile::lock(&path).unwrap();
         held.write().unwrap();
         let pid = std::process::id();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{pid}\n"));
-        match PidFile::lock(&path) {
-            Err(PidFileError::Running(Some(holder))) => assert_eq!(holder, pid),
-            other => panic!("{other:?}"),
-        }
+        assert_eq!(holder_of(&path), Some(pid));
         drop(held);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_lock_and_the_file_outlive_the_master_that_hands_them_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pid");
+        let mut first = PidFile::lock(&path).unwrap();
+        first.write().unwrap();
+        let inherited = || first.as_fd().try_clone_to_owned().unwrap();
+        // One that never takes over leaves everything as it was.
+        drop(PidFile::inherit(&path, inherited()));
+        assert!(holder_of(&path).is_some());
+        let mut second = PidFile::inherit(&path, inherited());
+        second.write().unwrap();
+        first.hand_over();
+        drop(first);
+        assert_eq!(holder_of(&path), Some(std::process::id()));
+        drop(second);
         assert!(!path.exists());
     }
 }
