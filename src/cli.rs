@@ -30,6 +30,7 @@ Signals to the master:
   TERM, QUIT, INT  stop: finish what is open, at most graceful_timeout; again: at once
   HUP              reload the configuration and replace the workers
   USR1             open the log files anew
+  USR2             start the program's file anew, on the same sockets, and leave to it
   WINCH            drain all workers and keep the master; HUP brings new ones
   TTIN, TTOU       one worker more, one less, in pools of a fixed size";
 
@@ -48,6 +49,8 @@ pub enum Command {
     Reload(Order),
     /// Have the running master finish what is open, and end
     Stop(Order),
+    /// Have the running master start the program's file anew, and leave to it
+    Upgrade(Order),
     /// Have the running master and its workers open the log files anew
     Reopen(Order),
 }

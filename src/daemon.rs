@@ -10,7 +10,8 @@ use std::os::fd::OwnedFd;
 /// The way back to the process that was started, which waits.
 #[derive(Debug)]
 pub struct Starter {
-    pipe: OwnedFd,
+    /// `None` where nobody waits.
+    pipe: Option<OwnedFd>,
 }
 
 impl Starter {
@@ -23,8 +24,10 @@ impl Starter {
     }
 
     fn report(&self, status: u8) {
-        // If it is gone, nobody waits.
-        let _ = write(&self.pipe, &[status]);
+        if let Some(pipe) = &self.pipe {
+            // If it is gone, nobody waits.
+            let _ = write(pipe, &[status]);
+        }
     }
 }
 
@@ -60,15 +63,24 @@ pub fn start(master: impl FnOnce(Starter) -> u8) -> u8 {
     }
 }
 
+/// Runs `master` as a daemon where the process is in the background already,
+/// because its parent is.
+pub fn resume(master: impl FnOnce(Starter) -> u8) -> u8 {
+    match chdir("/") {
+        Ok(()) => master(Starter { pipe: None }),
+        Err(errno) => refused("chdir /", errno.into()),
+    }
+}
+
 fn daemon(master: impl FnOnce(Starter) -> u8, writer: OwnedFd) -> u8 {
     let spare = match writer.try_clone() {
-        Ok(spare) => Starter { pipe: spare },
+        Ok(spare) => Starter { pipe: Some(spare) },
         Err(error) => return refused("dup", error),
     };
     if let Err(errno) = chdir("/") {
         return refused("chdir /", errno.into());
     }
-    let status = master(Starter { pipe: writer });
+    let status = master(Starter { pipe: Some(writer) });
     // Heard only by a starter that still waits: one that was not released.
     spare.report(status);
     status

@@ -22,7 +22,7 @@ use crate::sys::memory;
 use nix::sys::eventfd::EventFd;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -31,10 +31,17 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Debug)]
 pub struct Scoreboard {
     words: &'static [AtomicU64],
+    memory: Arc<OwnedFd>,
     epoch: Instant,
     bell: Arc<EventFd>,
 }
 
+/// Words of the header: which layout this is, and from when time is counted.
+const HEADER: usize = 64;
+/// Changes whenever a word changes its place or its meaning.
+const LAYOUT: u64 = 0x7072_6566_6f72_0001;
+/// All of them.
+const WORDS: usize = HEADER + BOARD * MAX_BOARDS + ROW * MAX_ROWS;
 /// Words of a row; a power of two of cache lines, so that rows never share one.
 const ROW: usize = 64;
 /// Words of a board: 64 of flags and settings, then the idle bits.
@@ -122,6 +129,12 @@ impl Counter {
     }
 }
 
+/// Where things stand in the header.
+mod header_field {
+    pub(super) const LAYOUT: usize = 0;
+    pub(super) const EPOCH: usize = 1;
+}
+
 /// Where things stand in a row.
 mod field {
     pub(super) const PID: usize = 0;
@@ -137,6 +150,8 @@ mod field {
     pub(super) const LAST_OWNER: usize = 10;
     pub(super) const WISH: usize = 11;
     pub(super) const REOPENED: usize = 12;
+    pub(super) const PLACE: usize = 13;
+    pub(super) const GENERATION: usize = 14;
     pub(super) const COUNTERS: usize = 16;
     pub(super) const TEXT_VERSION: usize = 32;
     pub(super) const TEXT_LENGTH: usize = 33;
@@ -151,10 +166,14 @@ impl Scoreboard {
     /// Where the kernel has no memory or descriptor for it.
     pub fn new() -> io::Result<Self> {
         use nix::sys::eventfd::EfdFlags;
-        let words = BOARD * MAX_BOARDS + ROW * MAX_ROWS;
+        let (words, memory) = memory::shared_words("preforkd-scoreboard", WORDS)?;
+        let epoch = Instant::now();
+        words[header_field::LAYOUT].store(LAYOUT, Ordering::Relaxed);
+        words[header_field::EPOCH].store(monotonic()?, Ordering::Relaxed);
         Ok(Self {
-            words: memory::shared_words("preforkd-scoreboard", words)?,
-            epoch: Instant::now(),
+            words,
+            memory: Arc::new(memory),
+            epoch,
             bell: Arc::new(EventFd::from_value_and_flags(
                 0,
                 EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK,
@@ -164,7 +183,7 @@ impl Scoreboard {
 
     /// Board number `index`, which must be below [`MAX_BOARDS`].
     pub fn board(&self, index: usize) -> Board {
-        let start = index % MAX_BOARDS * BOARD;
+        let start = HEADER + index % MAX_BOARDS * BOARD;
         Board {
             words: &self.words[start..start + BOARD],
             bell: Arc::clone(&self.bell),
@@ -173,17 +192,66 @@ impl Scoreboard {
 
     /// Row number `index`, which must be below [`MAX_ROWS`].
     pub fn row(&self, index: usize) -> Row {
-        let start = MAX_BOARDS * BOARD + index % MAX_ROWS * ROW;
-        Row {
-            words: &self.words[start..start + ROW],
-            epoch: self.epoch,
-        }
+        row(self.words, self.epoch, index)
+    }
+
+    /// The memory, to be passed on to the next master.
+    pub fn memory(&self) -> BorrowedFd<'_> {
+        self.memory.as_fd()
     }
 
     /// The bell: readable when a worker wants the master to look.
     pub fn bell(&self) -> &EventFd {
         &self.bell
     }
+}
+
+/// The table of another master, to be read.
+#[derive(Clone, Copy, Debug)]
+pub struct Inherited {
+    words: &'static [AtomicU64],
+    epoch: Instant,
+}
+
+impl Inherited {
+    /// Maps the memory of another master.
+    ///
+    /// # Errors
+    /// EINVAL for one that is laid out in another way; or as mmap(2).
+    pub fn open(memory: &OwnedFd) -> io::Result<Self> {
+        let words = memory::words_of(memory, WORDS)?;
+        if words[header_field::LAYOUT].load(Ordering::Relaxed) != LAYOUT {
+            return Err(io::Error::from_raw_os_error(nix::libc::EINVAL));
+        }
+        let then = words[header_field::EPOCH].load(Ordering::Relaxed);
+        let age = Duration::from_nanos(monotonic()?.saturating_sub(then));
+        let now = Instant::now();
+        Ok(Self {
+            words,
+            epoch: now.checked_sub(age).unwrap_or(now),
+        })
+    }
+
+    /// The first rows of its workers, as far as they are taken.
+    pub fn workers(&self) -> impl Iterator<Item = Row> {
+        let rows = (0..MAX_ROWS).map(|index| row(self.words, self.epoch, index));
+        rows.filter(|row| row.is_ready() && row.pid() != 0)
+    }
+}
+
+fn row(words: &'static [AtomicU64], epoch: Instant, index: usize) -> Row {
+    let start = HEADER + MAX_BOARDS * BOARD + index % MAX_ROWS * ROW;
+    Row {
+        words: &words[start..start + ROW],
+        epoch,
+    }
+}
+
+/// Nanoseconds on the clock that every process shares (clock_gettime(2)).
+fn monotonic() -> io::Result<u64> {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)?;
+    let now = Duration::from(now);
+    Ok(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// What a cohort's workers and the master tell each other.
@@ -282,6 +350,20 @@ impl Row {
         for word in self.words {
             word.store(0, Ordering::Relaxed);
         }
+    }
+
+    /// Notes whose row it is: the `pool`th pool of its generation, and the slot
+    /// there. For the master, before a spawn, and for whoever follows it.
+    pub fn assign(&self, generation: u32, pool: usize, slot: usize) {
+        self.store(field::PLACE, (pool as u64) << 32 | slot as u64);
+        self.store(field::GENERATION, u64::from(generation));
+    }
+
+    /// What [`Row::assign`] noted: generation, pool, slot.
+    pub fn assignment(&self) -> (u32, usize, usize) {
+        let place = self.load(field::PLACE);
+        let generation = self.load(field::GENERATION) as u32;
+        (generation, (place >> 32) as usize, place as u32 as usize)
     }
 
     /// Writes who occupies the row.

@@ -30,6 +30,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "master",
             "master::control",
             "master::generation",
+            "master::upgrade",
         ],
     ),
     ("daemon", &["sys"]),
@@ -46,6 +47,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "master::pool",
             "master::signals",
             "master::supervisor",
+            "master::upgrade",
             "net",
             "sys",
         ],
@@ -84,6 +86,17 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("master::breaker", &["master::message"]),
     ("master::message", &["config"]),
     ("master::pool", &["config"]),
+    (
+        "master::upgrade",
+        &[
+            "master::control",
+            "master::generation",
+            "master::pidfile",
+            "net",
+            "scoreboard",
+            "sys",
+        ],
+    ),
     (
         "worker",
         &[

@@ -1,4 +1,4 @@
-//! `preforkd status`, `reload`, `stop`, `reopen`: a question to the running
+//! `preforkd status`, `reload`, `upgrade`, `stop`, `reopen`: a question to the running
 //! master over its control socket.
 
 use super::{CONFIG, SOFTWARE, UNAVAILABLE, complain};
@@ -76,7 +76,10 @@ fn ask(path: &Path, query: Query) -> io::Result<String> {
     let mut stream = UnixStream::connect(path)?;
     let waits = matches!(
         query,
-        Query::Stop { wait: true } | Query::Reload { wait: true } | Query::Reopen { wait: true }
+        Query::Stop { wait: true }
+            | Query::Reload { wait: true }
+            | Query::Upgrade { wait: true }
+            | Query::Reopen { wait: true }
     );
     stream.set_read_timeout((!waits).then_some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;

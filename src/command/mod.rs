@@ -32,6 +32,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             Command::Status(arguments) => ask::run(&arguments, Query::Status),
             Command::Reload(Order { ask, wait }) => ask::run(&ask, Query::Reload { wait }),
             Command::Stop(Order { ask, wait }) => ask::run(&ask, Query::Stop { wait }),
+            Command::Upgrade(Order { ask, wait }) => ask::run(&ask, Query::Upgrade { wait }),
             Command::Reopen(Order { ask, wait }) => ask::run(&ask, Query::Reopen { wait }),
         },
         Err(error) => {

@@ -5,6 +5,7 @@ use crate::cli::Run;
 use crate::config::{Config, LogTarget};
 use crate::daemon::{self, Starter};
 use crate::master::generation::Services;
+use crate::master::upgrade::{self, Origin};
 use crate::master::{Master, Source};
 use std::path::PathBuf;
 
@@ -15,16 +16,22 @@ pub(super) fn run(arguments: &Run) -> u8 {
         Ok(config) => config,
         Err(status) => return status,
     };
+    let origin = Origin::here();
     if !arguments.daemon {
-        return be_master(config, path, None);
+        return be_master(config, path, origin, None);
     }
     if config.master.log.to == LogTarget::Stderr {
         complain("warning: the log goes to standard error, which a daemon does not have");
     }
-    daemon::start(|starter| be_master(config, path, Some(starter)))
+    let master = |starter| be_master(config, path, origin, Some(starter));
+    if upgrade::is_under_way() {
+        daemon::resume(master)
+    } else {
+        daemon::start(master)
+    }
 }
 
-fn be_master(config: Config, path: PathBuf, starter: Option<Starter>) -> u8 {
+fn be_master(config: Config, path: PathBuf, origin: Origin, starter: Option<Starter>) -> u8 {
     // Until the first generation serves, whoever started us reads along.
     let watched = config.master.log.to == LogTarget::Stderr || starter.is_some();
     let mut early = config.master.log.clone();
@@ -39,6 +46,7 @@ fn be_master(config: Config, path: PathBuf, starter: Option<Starter>) -> u8 {
             return failure.status;
         }
     };
+    master.set_origin(origin);
     if starter.is_some() {
         master.detach_workers();
     }

@@ -74,6 +74,7 @@ pub(crate) fn master(table: &MasterTable) -> Master {
             level: LogTable::default().level.value,
         },
         graceful_timeout: table.graceful_timeout.value,
+        upgrade_timeout: table.upgrade_timeout.value,
         max_generations: table.max_generations.value,
         process_titles: table.process_titles.value,
         once: false,

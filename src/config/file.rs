@@ -103,6 +103,8 @@ table! {
             "Where messages go, and which.";
         graceful_timeout: Duration = TIMEOUT, Duration::from_secs(30),
             "How long a stop, or the drain of the workers that a reload replaces, may take.";
+        upgrade_timeout: Duration = Time { min: SECOND, max: DAY }, Duration::from_secs(30),
+            "How long the new master of an upgrade may take until it serves.";
         max_generations: u32 = Count { min: 2, max: 16 }, 4,
             "How many generations of workers may live at once while reloads overtake each other.";
         process_titles: bool = Flag, true,

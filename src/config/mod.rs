@@ -24,6 +24,7 @@ mod table;
 mod units;
 mod wording;
 
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -56,6 +57,8 @@ pub struct Master {
     pub log: Log,
     /// How long a graceful stop, and the drain of an old generation, may take.
     pub graceful_timeout: Duration,
+    /// How long the new master of an upgrade may take until it serves.
+    pub upgrade_timeout: Duration,
     /// How many generations may serve or drain at once, 2..=16.
     pub max_generations: u32,
     /// Whether workers keep their process titles current.
@@ -148,7 +151,7 @@ pub struct Identity {
 }
 
 /// A place to listen.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Listen {
     /// TCP.
     Tcp {
@@ -201,7 +204,7 @@ impl Model {
 }
 
 /// Whose the listening sockets are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Accept {
     /// All workers of the pool accept on the same sockets.
     Shared,

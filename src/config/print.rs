@@ -58,6 +58,7 @@ fn master(master: &Master) -> MasterTable {
             tag: Entry::of(tag),
         }),
         graceful_timeout: Entry::of(master.graceful_timeout),
+        upgrade_timeout: Entry::of(master.upgrade_timeout),
         max_generations: Entry::of(master.max_generations),
         process_titles: Entry::of(master.process_titles),
     }

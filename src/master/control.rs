@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::{getsockopt, sockopt};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -30,6 +30,12 @@ pub enum Query {
     /// A reload.
     Reload {
         /// Answer when it is done, with what came of it.
+        #[serde(default)]
+        wait: bool,
+    },
+    /// A new master in the place of this one.
+    Upgrade {
+        /// Answer when it serves, or when it does not.
         #[serde(default)]
         wait: bool,
     },
@@ -117,7 +123,10 @@ const LONG_PATIENCE: Duration = Duration::from_secs(3600);
 /// The listening socket and its clients.
 #[derive(Debug)]
 pub struct Control {
-    listener: UnixListener,
+    /// `None` once another master listens in our place.
+    listener: Option<UnixListener>,
+    /// Another master still listens, until [`Control::open`].
+    closed: bool,
     path: PathBuf,
     clients: Vec<Client>,
     next: u64,
@@ -172,19 +181,49 @@ impl Control {
         };
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
         listener.set_nonblocking(true)?;
-        Ok(Self {
-            listener,
+        Ok(Self::new(path, listener, false))
+    }
+
+    /// The socket of the master that this one is to replace, which listens on
+    /// it until [`Control::open`].
+    pub fn inherit(path: &Path, listener: UnixListener) -> Self {
+        Self::new(path, listener, true)
+    }
+
+    fn new(path: &Path, listener: UnixListener, closed: bool) -> Self {
+        Self {
+            listener: Some(listener),
+            closed,
             path: path.to_owned(),
             clients: Vec::new(),
             next: 1,
             short: false,
-        })
+        }
+    }
+
+    /// It is ours from now on.
+    pub fn open(&mut self) {
+        self.closed = false;
+    }
+
+    /// Another master listens from now on; those who were let in are answered.
+    pub fn hand_over(&mut self) {
+        self.listener = None;
+    }
+
+    /// Where clients come, and the path that they come by.
+    pub fn listener(&self) -> Option<(&Path, BorrowedFd<'_>)> {
+        Some((self.path.as_path(), self.listener.as_ref()?.as_fd()))
     }
 
     /// Adds what to wait for.
     pub fn watch<'c>(&'c self, ready: &mut Vec<PollFd<'c>>) {
-        if self.clients.len() < CLIENTS && !self.short {
-            ready.push(PollFd::new(self.listener.as_fd(), PollFlags::POLLIN));
+        if let Some(listener) = &self.listener
+            && self.clients.len() < CLIENTS
+            && !self.short
+            && !self.closed
+        {
+            ready.push(PollFd::new(listener.as_fd(), PollFlags::POLLIN));
         }
         // Who says no more and is waiting for an outcome would wake us for ever.
         let speaking = |client: &&Client| !client.is_done();
@@ -202,18 +241,7 @@ impl Control {
     /// Takes in clients and what they say; answers the whole queries, one of
     /// each client at most.
     pub fn queries(&mut self, now: Instant) -> Vec<(u64, Query)> {
-        self.short = false;
-        while self.clients.len() < CLIENTS {
-            match self.listener.accept() {
-                Ok((stream, _)) => self.welcome(stream, now),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // Out of descriptors, most likely: later.
-                Err(_) => {
-                    self.short = true;
-                    break;
-                }
-            }
-        }
+        self.let_in(now);
         let mut queries = Vec::new();
         for client in &mut self.clients {
             client.write();
@@ -249,6 +277,22 @@ impl Control {
         self.clients.retain(|one| one.asking || !one.is_done());
     }
 
+    fn let_in(&mut self, now: Instant) {
+        self.short = false;
+        while self.clients.len() < CLIENTS && !self.closed {
+            match self.listener.as_ref().map(UnixListener::accept) {
+                None => return,
+                Some(Ok((stream, _))) => self.welcome(stream, now),
+                Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // Out of descriptors, most likely: later.
+                Some(Err(_)) => {
+                    self.short = true;
+                    return;
+                }
+            }
+        }
+    }
+
     fn welcome(&mut self, stream: UnixStream, now: Instant) {
         let peer = getsockopt(&stream, sockopt::PeerCredentials);
         let me = nix::unistd::geteuid().as_raw();
@@ -273,7 +317,9 @@ impl Control {
 
 impl Drop for Control {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        if self.listener.is_some() && !self.closed {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 

@@ -42,6 +42,8 @@ pub struct Crew {
     parked: Arc<OwnedFd>,
     title: Option<Title>,
     detached: bool,
+    /// Children that ended and were no workers.
+    strangers: Vec<WaitStatus>,
     /// How often the logs were reopened.
     reopening: u64,
 }
@@ -49,6 +51,8 @@ pub struct Crew {
 /// A pool in one generation, as the master has it.
 struct Cohort {
     generation: u32,
+    /// Which of its generation's pools it is.
+    pool_index: usize,
     opened: Opened,
     listeners: ListenerSet,
     board_index: usize,
@@ -126,6 +130,7 @@ impl Crew {
             parked: Arc::new(parked.into()),
             title: None,
             detached: false,
+            strangers: Vec::new(),
             reopening: 0,
         })
     }
@@ -133,6 +138,18 @@ impl Crew {
     /// Shows titles from now on, or not.
     pub fn set_title(&mut self, title: Option<Title>) {
         self.title = title;
+    }
+
+    /// Has the master's title say this, if there are titles.
+    pub fn show(&self, text: &str) {
+        if let Some(title) = &self.title {
+            title.set(text.as_bytes());
+        }
+    }
+
+    /// Whether nobody sees what is written to standard error.
+    pub fn is_detached(&self) -> bool {
+        self.detached
     }
 
     /// Workers take leave of the master's terminal from now on.
@@ -169,7 +186,7 @@ impl Crew {
             None => Ok(None),
         };
         let logs: io::Result<Vec<_>> = generation.pools.iter().map(log).collect();
-        for (opened, log) in generation.pools.iter().zip(logs?) {
+        for (pool_index, (opened, log)) in generation.pools.iter().zip(logs?).enumerate() {
             let Some(board_index) = self.boards.iter().position(|taken| !taken) else {
                 for (id, _) in admitted {
                     self.drop_cohort(id);
@@ -191,6 +208,7 @@ impl Crew {
             board.reset(seats, min_spare);
             let cohort = Cohort {
                 generation: generation.number,
+                pool_index,
                 opened: opened.clone(),
                 listeners: generation.listeners.clone(),
                 board_index,
@@ -218,7 +236,7 @@ impl Crew {
 
     /// A listener must not block where any living cohort waits for more than
     /// it; a plain accept4(2) is fairer where none does.
-    fn settle_blocking(&self) {
+    pub fn settle_blocking(&self) {
         for cohort in self.cohorts.values() {
             for listener in cohort.listeners.of_pool(&cohort.opened.pool) {
                 let nonblocking = self.cohorts.values().any(|other| {
@@ -272,6 +290,9 @@ impl Crew {
         let rows: Vec<Row> = (first_row..first_row + row_count)
             .map(|index| self.scoreboard.row(index))
             .collect();
+        for row in &rows {
+            row.assign(cohort.generation, cohort.pool_index, slot);
+        }
         let listeners = cohort.opened.listeners(&cohort.listeners, slot);
         let all = SigSet::all();
         // Signals wait while there are two of us with one set of handlers.
@@ -458,9 +479,12 @@ impl Crew {
         found.map(|(id, _)| *id).collect()
     }
 
-    /// Lets no new client begin anywhere.
-    pub fn refuse_handshakes(&self, set: &ListenerSet) {
-        set.all().for_each(refuse);
+    /// Lets no new client begin anywhere but at those that are `entrusted` to
+    /// another master.
+    pub fn refuse_handshakes(&self, set: &ListenerSet, entrusted: &ListenerSet) {
+        set.all()
+            .filter(|one| !entrusted.holds(one))
+            .for_each(refuse);
     }
 
     /// Ends a worker at once.
@@ -503,6 +527,11 @@ impl Crew {
         }
     }
 
+    /// The children that [`Crew::reap`] collected and that were no workers.
+    pub fn strangers(&mut self) -> Vec<WaitStatus> {
+        std::mem::take(&mut self.strangers)
+    }
+
     fn settle(&mut self, status: WaitStatus) -> Option<Death> {
         let pid = status.pid()?;
         let Some(id) = self
@@ -512,6 +541,7 @@ impl Crew {
             .map(|(id, _)| *id)
         else {
             log::debug!("reaped {pid}, which is not a worker");
+            self.strangers.push(status);
             return None;
         };
         let exit = match status {

@@ -26,6 +26,8 @@ pub struct PoolSpec {
 pub struct Settings {
     /// How long a drain may take.
     pub graceful_timeout: Duration,
+    /// How long the successor of an upgrade may take until it serves.
+    pub upgrade_timeout: Duration,
     /// How many generations may live at once.
     pub max_generations: u32,
     /// End when a worker has served its one connection.
@@ -39,6 +41,8 @@ pub enum Request {
     Stop,
     /// Read the configuration and replace the workers.
     Reload,
+    /// Start a new master from the program's file, and leave when it serves.
+    Upgrade,
     /// Open the logs anew.
     Reopen,
     /// One worker more in each pool.
@@ -80,6 +84,10 @@ pub enum Event {
         /// Whether it had served a connection to its end.
         served: bool,
     },
+    /// The new master serves.
+    SuccessorServes,
+    /// The new master could not be started, or is gone.
+    SuccessorFailed,
     /// Somebody asks for something.
     Requested(Request),
     /// Workers of a spare-driven cohort that wait for a connection.
@@ -113,6 +121,12 @@ pub enum Command {
     AskAgain(WorkerId),
     /// Read the configuration; answer with `Loaded` or `LoadFailed`.
     Load,
+    /// Start the new master; answer with `SuccessorServes` or `SuccessorFailed`.
+    StartSuccessor,
+    /// End the new master: nobody waits for it any more.
+    EndSuccessor,
+    /// Leave to the new master what it has taken over.
+    HandOver,
     /// This generation is the one that counts from now on.
     Promote(u32),
     /// This generation will not be; close what was opened for it alone.
@@ -177,8 +191,10 @@ pub enum Notice {
     ReloadQueued,
     /// A reload waits: as many generations live as may.
     TooManyGenerations,
-    /// The request has no meaning now.
-    Ignored(Request),
+    /// The new master was not ready in time.
+    SuccessorLate,
+    /// The request has no meaning now, because of what is under way.
+    Ignored(Request, &'static str),
     /// No pool has a fixed size that could be changed.
     NothingToResize,
     /// The stop begins.

@@ -24,7 +24,9 @@ mod notice;
 pub mod pidfile;
 pub mod pool;
 pub mod signals;
+mod succession;
 pub mod supervisor;
+pub mod upgrade;
 mod waiting;
 
 use crate::config::{self, Config, ThisMachine};
@@ -45,6 +47,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use supervisor::Supervisor;
+use upgrade::{Origin, Predecessor, Successor, Taken};
 use waiting::Waiting;
 
 /// Where a reload finds the configuration.
@@ -102,6 +105,16 @@ pub struct Master {
     newest: u32,
     next_cohort: u64,
     stopping: bool,
+    origin: Origin,
+    /// The new master, from its start until our end, or its own.
+    successor: Option<Successor>,
+    /// What it has taken over, when it serves.
+    taken: Option<Taken>,
+    has_handed_over: bool,
+    /// The listeners that it has taken over.
+    entrusted: ListenerSet,
+    /// The old master, until it is gone.
+    predecessor: Option<Predecessor>,
     on_serving: Option<OnServing>,
     /// When the idle may be counted again, and whether somebody waits for it.
     count_due: Instant,
@@ -130,12 +143,14 @@ impl Master {
     /// The first thing that fails, with the exit status for it.
     pub fn start(config: Config, source: Source, services: Services) -> Result<Self, StartFailure> {
         let settings = settings(&config);
-        let pid_file = config
-            .master
-            .pid_file
-            .as_deref()
-            .map(lock_pid_file)
-            .transpose()?;
+        let mut predecessor = Predecessor::find().map_err(StartFailure::system("upgrade"))?;
+        let pid_file = match &config.master.pid_file {
+            Some(path) => {
+                let inherited = predecessor.as_mut().and_then(|one| one.pid_file(path));
+                Some(inherited.map_or_else(|| lock_pid_file(path), Ok)?)
+            }
+            None => None,
+        };
         raise_descriptor_limit();
         // Handlers before the first fork: a worker's death must not be missed.
         let signals = Signals::new().map_err(StartFailure::system("signal handlers"))?;
@@ -144,20 +159,27 @@ impl Master {
             log::warn!("PR_SET_CHILD_SUBREAPER: {errno}");
         }
         let mut crew = Crew::new().map_err(StartFailure::system("scoreboard"))?;
-        let first = Generation::open(1, config, &ListenerSet::default(), &services)
+        let nothing = ListenerSet::default();
+        let old = predecessor
+            .as_ref()
+            .map_or(&nothing, Predecessor::listeners);
+        let number = predecessor.as_ref().map_or(0, Predecessor::generation) + 1;
+        let first = Generation::open(number, config, old, &services)
             .map_err(|failure| StartFailure::new(failure.exit_status(), failure.to_string()))?;
         let control = match &first.config.master.control_socket {
-            Some(path) => Some(Control::listen(path).map_err(|error| {
-                StartFailure::new(
-                    control::exit_status(&error),
-                    format!("control socket {}: {error}", path.display()),
-                )
-            })?),
+            Some(path) => {
+                let inherited = predecessor.as_mut().and_then(|one| one.control(path));
+                Some(inherited.map_or_else(|| listen_for_control(path), Ok)?)
+            }
             None => None,
         };
         match Title::new() {
             Ok(title) => {
-                title.set(b"preforkd: master");
+                let text = match &predecessor {
+                    Some(old) => format!("{}, to replace process {}", notice::TITLE, old.pid()),
+                    None => notice::TITLE.to_owned(),
+                };
+                title.set(text.as_bytes());
                 crew.set_title(first.config.master.process_titles.then_some(title));
             }
             Err(error) => log::info!("no process titles: {error}"),
@@ -173,9 +195,15 @@ impl Master {
             pid_file,
             generations: BTreeMap::new(),
             current: 0,
-            newest: 1,
+            newest: number,
             next_cohort: 1,
             stopping: false,
+            origin: Origin::here(),
+            successor: None,
+            taken: None,
+            has_handed_over: false,
+            entrusted: ListenerSet::default(),
+            predecessor,
             on_serving: None,
             count_due: Instant::now(),
             count_wanted: false,
@@ -184,7 +212,9 @@ impl Master {
             last_death: None,
             ending: None,
         };
-        if let Some(pid_file) = &mut master.pid_file {
+        if let Some(pid_file) = &mut master.pid_file
+            && master.predecessor.is_none()
+        {
             pid_file.write().map_err(StartFailure::system("pid file"))?;
         }
         let event = master
@@ -202,6 +232,12 @@ impl Master {
     /// Has every worker take leave of the terminal before it is READY.
     pub fn detach_workers(&mut self) {
         self.crew.detach();
+    }
+
+    /// How the process was started, where it has left its working directory
+    /// since; for an upgrade.
+    pub fn set_origin(&mut self, origin: Origin) {
+        self.origin = origin;
     }
 
     /// One line on where it listens.
@@ -242,6 +278,8 @@ impl Master {
         self.wait();
         self.take_signals();
         self.take_words();
+        self.hear_successor();
+        self.hear_predecessor();
         self.answer_control();
         self.count_idle();
         self.look_for_the_hung();
@@ -277,6 +315,7 @@ impl Master {
         if let Some(control) = &self.control {
             control.watch(&mut ready);
         }
+        self.watch_relatives(&mut ready);
         match poll(&mut ready, timeout.unwrap_or(PollTimeout::MAX)) {
             Ok(_) | Err(Errno::EINTR) => {}
             // Out of memory, perhaps: everything is looked at all the same.
@@ -317,6 +356,9 @@ impl Master {
                 served: death.served,
             };
             self.supervisor.handle(Instant::now(), event);
+        }
+        for status in self.crew.strangers() {
+            self.bury(status);
         }
     }
 
@@ -387,6 +429,20 @@ impl Master {
                     self.request(Request::Reload, ORIGIN);
                     held(wait && !self.stopping)
                 }
+                Query::Upgrade { wait } => {
+                    let possible = self.supervisor.is_steady();
+                    let because = self.supervisor.occupation();
+                    if possible && wait {
+                        self.waiting.for_upgrade(client);
+                    }
+                    self.request(Request::Upgrade, ORIGIN);
+                    if possible {
+                        held(wait)
+                    } else {
+                        let lines = vec![format!("upgrade: not now: {because}")];
+                        Some(control::Answer::Outcome { status: 75, lines })
+                    }
+                }
                 Query::Reopen { wait } => {
                     if wait {
                         self.waiting.for_reopening(client);
@@ -409,11 +465,15 @@ impl Master {
     }
 
     fn status(&self) -> control::Status {
+        let mut workers = self.crew.report(|worker| self.supervisor.phase_of(worker));
+        workers.extend(self.predecessor.iter().flat_map(Predecessor::workers));
         control::Status {
             pid: std::process::id(),
             generation: self.current,
             state: if self.stopping {
                 "stopping"
+            } else if self.supervisor.is_upgrading() {
+                "upgrading"
             } else if self.supervisor.is_steady() {
                 "running"
             } else {
@@ -424,7 +484,7 @@ impl Master {
                 .get(&self.current)
                 .map(Generation::addresses)
                 .unwrap_or_default(),
-            workers: self.crew.report(|worker| self.supervisor.phase_of(worker)),
+            workers,
         }
     }
 
@@ -454,11 +514,18 @@ impl Master {
                         .generations
                         .get(&self.current)
                         .map(|one| &one.listeners);
-                    self.crew.retire(worker, current.filter(|_| !self.stopping));
+                    let staying = match self.stopping {
+                        true => Some(&self.entrusted),
+                        false => current,
+                    };
+                    self.crew.retire(worker, staying);
                 }
                 Command::Kill(worker) => self.crew.kill(worker),
                 Command::AskAgain(worker) => self.crew.ask_again(worker),
                 Command::Load => self.load(),
+                Command::StartSuccessor => self.start_successor(),
+                Command::EndSuccessor => self.end_successor(),
+                Command::HandOver => self.hand_over(),
                 Command::Promote(generation) => self.promote(generation),
                 Command::Abandon(generation) => self.abandon(generation),
                 Command::Drop(cohort) => {
@@ -540,10 +607,7 @@ impl Master {
     /// The generation has proved itself: its log, its listeners.
     fn promote(&mut self, number: u32) {
         let before = std::mem::replace(&mut self.current, number);
-        let old = self
-            .generations
-            .get(&before)
-            .map(|one| one.listeners.clone());
+        let old = self.listeners_before(before);
         let Some(generation) = self.generations.get_mut(&number) else {
             return;
         };
@@ -560,6 +624,7 @@ impl Master {
         let news = format!("generation {number} serves: {}", generation.addresses());
         log::info!("{news}");
         self.waiting.reloaded(self.control.as_mut(), 0, vec![news]);
+        self.announce();
         if let Some(hook) = self.on_serving.take() {
             hook();
         }
@@ -614,9 +679,7 @@ impl Master {
 
     fn stop_listening(&mut self) {
         self.stopping = true;
-        for generation in self.generations.values() {
-            self.crew.refuse_handshakes(&generation.listeners);
-        }
+        self.refuse_handshakes();
     }
 
     fn reopen(&mut self) {
@@ -667,6 +730,7 @@ fn warn_of_fixed(old: &config::Master, new: &config::Master) {
 fn settings(config: &Config) -> Settings {
     Settings {
         graceful_timeout: config.master.graceful_timeout,
+        upgrade_timeout: config.master.upgrade_timeout,
         max_generations: config.master.max_generations,
         once: config.master.once,
     }
@@ -691,6 +755,15 @@ fn lock_pid_file(path: &std::path::Path) -> Result<PidFile, StartFailure> {
         PidFileError::Io(error) => {
             StartFailure::new(71, format!("pid file {}: {error}", path.display()))
         }
+    })
+}
+
+fn listen_for_control(path: &std::path::Path) -> Result<Control, StartFailure> {
+    Control::listen(path).map_err(|error| {
+        StartFailure::new(
+            control::exit_status(&error),
+            format!("control socket {}: {error}", path.display()),
+        )
     })
 }
 

@@ -3,6 +3,9 @@
 use super::crew::Crew;
 use super::message::{Notice, Request};
 
+/// The master's title where nothing else is to be said.
+pub(super) const TITLE: &str = "preforkd: master";
+
 /// Writes the line for `notice`; `current` is the generation that serves, 0
 /// before the first has proved itself.
 pub(super) fn tell(notice: &Notice, crew: &Crew, current: u32) {
@@ -65,7 +68,12 @@ pub(super) fn tell(notice: &Notice, crew: &Crew, current: u32) {
         Notice::NothingToResize => {
             log::warn!("no pool has a fixed size: spare-driven ones find theirs");
         }
-        Notice::Ignored(request) => log::warn!("{}: not while stopping", describe(*request)),
+        Notice::SuccessorLate => {
+            log::error!("upgrade: the new master was not ready in time: this one carries on");
+        }
+        Notice::Ignored(request, because) => {
+            log::warn!("{}: not now: {because}", describe(*request));
+        }
         Notice::Stopping => log::info!("stopping: no new clients, finishing what is open"),
         Notice::StoppingAtOnce => log::warn!("stopping at once: ending {} workers", crew.len()),
     }
@@ -76,6 +84,7 @@ pub(super) fn describe(request: Request) -> &'static str {
     match request {
         Request::Stop => "stop",
         Request::Reload => "reload",
+        Request::Upgrade => "upgrade",
         Request::Reopen => "reopening of logs",
         Request::MoreWorkers => "one worker more",
         Request::FewerWorkers => "one worker less",

@@ -28,7 +28,7 @@ const TABLE: [(i32, Meaning); 10] = [
     (SIGQUIT, Meaning::Request(Request::Stop)),
     (SIGHUP, Meaning::Request(Request::Reload)),
     (SIGUSR1, Meaning::Request(Request::Reopen)),
-    (SIGUSR2, Meaning::Unknown(SIGUSR2)),
+    (SIGUSR2, Meaning::Request(Request::Upgrade)),
     (SIGWINCH, Meaning::Request(Request::DrainWorkers)),
     (SIGTTIN, Meaning::Request(Request::MoreWorkers)),
     (SIGTTOU, Meaning::Request(Request::FewerWorkers)),

@@ -9,7 +9,9 @@
 //!    Steady ──Reload──▶ Loading ──Loaded──▶ Proving ──all READY──▶ Steady
 //!     │ ▲                ▲ └─LoadFailed─┐      └──not viable──┐
 //!     │ └────────────────│──────────────┴─────────────────────┘
-//!     └─too many────▶ Crowded ─an old generation gone─▶ Loading
+//!     ├─too many────▶ Crowded ─an old generation gone─▶ Loading
+//!     └─Upgrade─────▶ Upgrading ──successor gone, too late──▶ Steady
+//!                        └──successor serves──▶ Stopping
 //!    any of these ──Stop──▶ Stopping ──Stop again, deadline──▶ Killing
 //!                               └──────last worker reaped────────┴──▶ Ended
 //!
@@ -40,6 +42,8 @@ pub struct Supervisor {
     state: State,
     settings: Settings,
     cohorts: Vec<Cohort>,
+    /// Whether a generation has ever proved itself.
+    proved: bool,
     out: Outbox,
 }
 
@@ -53,6 +57,8 @@ enum State {
     Loading { again: bool },
     /// A generation has to prove itself; `again` likewise.
     Proving { generation: u32, again: bool },
+    /// A new master is to serve by the deadline; `again` as above.
+    Upgrading { deadline: Instant, again: bool },
     /// All workers drain, until the deadline.
     Stopping { deadline: Instant },
     /// All workers are killed; the master ends with this.
@@ -68,6 +74,7 @@ impl Supervisor {
             state: State::Steady,
             settings,
             cohorts: Vec::new(),
+            proved: false,
             out: Outbox::new(seed),
         }
     }
@@ -94,6 +101,8 @@ impl Supervisor {
                 }
             }
             Event::WantsSuccessor(worker) => self.relieve(now, worker),
+            Event::SuccessorServes => self.succeeded(now),
+            Event::SuccessorFailed => self.carry_on(),
             Event::Requested(request) => self.requested(now, request),
             Event::Counted { cohort, idle } => {
                 if let Some(cohort) = self.cohorts.iter_mut().find(|one| one.id == cohort) {
@@ -113,7 +122,7 @@ impl Supervisor {
     /// When [`Event::Woke`] is due, at the latest.
     pub fn next_deadline(&self) -> Option<Instant> {
         let stop = match self.state {
-            State::Stopping { deadline } => Some(deadline),
+            State::Stopping { deadline } | State::Upgrading { deadline, .. } => Some(deadline),
             State::Steady
             | State::Crowded
             | State::Loading { .. }
@@ -133,6 +142,25 @@ impl Supervisor {
     /// Whether no reload and no stop is under way.
     pub fn is_steady(&self) -> bool {
         self.state == State::Steady
+    }
+
+    /// What is under way, in words.
+    pub fn occupation(&self) -> &'static str {
+        match self.state {
+            State::Steady => "nothing is under way",
+            State::Crowded | State::Loading { .. } | State::Proving { .. } => {
+                "a reload is under way"
+            }
+            State::Upgrading { .. } => "an upgrade is under way",
+            State::Stopping { .. } | State::Killing { .. } | State::Ended => {
+                "the master is stopping"
+            }
+        }
+    }
+
+    /// Whether a new master has been started and has yet to serve.
+    pub fn is_upgrading(&self) -> bool {
+        matches!(self.state, State::Upgrading { .. })
     }
 
     /// Whether a new generation has been loaded and has yet to prove itself.
@@ -157,10 +185,25 @@ impl Supervisor {
             (Request::Stop, State::Stopping { .. }) => self.stop_at_once(),
             (
                 Request::Stop,
-                State::Steady | State::Crowded | State::Loading { .. } | State::Proving { .. },
-            ) => self.stop(now),
+                State::Steady
+                | State::Crowded
+                | State::Loading { .. }
+                | State::Proving { .. }
+                | State::Upgrading { .. },
+            ) => self.stop(now, Command::StopListening),
             (Request::Reopen, _) => self.out.push(Command::Reopen),
             (Request::Reload, State::Steady) => self.load(),
+            (Request::Reload, State::Upgrading { deadline, .. }) => {
+                let again = true;
+                self.state = State::Upgrading { deadline, again };
+                self.out.tell(Notice::ReloadQueued);
+            }
+            (Request::Upgrade, State::Steady) => {
+                let deadline = now + self.settings.upgrade_timeout;
+                let again = false;
+                self.state = State::Upgrading { deadline, again };
+                self.out.push(Command::StartSuccessor);
+            }
             (Request::Reload, State::Crowded) => self.out.tell(Notice::ReloadQueued),
             (Request::Reload, State::Loading { .. }) => {
                 self.state = State::Loading { again: true };
@@ -193,13 +236,30 @@ impl Supervisor {
             }
             // Those that drain would be the ones that have to prove themselves.
             (Request::DrainWorkers, State::Proving { .. })
+            // The successor has been given what there was.
+            | (
+                Request::Upgrade
+                | Request::MoreWorkers
+                | Request::FewerWorkers
+                | Request::DrainWorkers,
+                State::Upgrading { .. },
+            )
+            // One thing at a time, so that it is clear what is handed over.
+            | (
+                Request::Upgrade,
+                State::Crowded | State::Loading { .. } | State::Proving { .. },
+            )
             | (
                 Request::Reload
+                | Request::Upgrade
                 | Request::MoreWorkers
                 | Request::FewerWorkers
                 | Request::DrainWorkers,
                 State::Stopping { .. } | State::Killing { .. },
-            ) => self.out.tell(Notice::Ignored(request)),
+            ) => {
+                let notice = Notice::Ignored(request, self.occupation());
+                self.out.tell(notice);
+            }
         }
     }
 
@@ -215,9 +275,14 @@ impl Supervisor {
         self.out.push(Command::Load);
     }
 
-    fn stop(&mut self, now: Instant) {
+    /// Everybody finishes what he has; `first` says what becomes of the
+    /// listeners.
+    fn stop(&mut self, now: Instant, first: Command) {
+        if self.is_upgrading() && first != Command::HandOver {
+            self.out.push(Command::EndSuccessor);
+        }
         self.out.tell(Notice::Stopping);
-        self.out.push(Command::StopListening);
+        self.out.push(first);
         let deadline = now + self.settings.graceful_timeout;
         self.state = State::Stopping { deadline };
         for cohort in &mut self.cohorts {
@@ -234,12 +299,37 @@ impl Supervisor {
         }
     }
 
+    // The new master.
+
+    fn succeeded(&mut self, now: Instant) {
+        // One that serves after all has been ended by now.
+        if self.is_upgrading() {
+            self.stop(now, Command::HandOver);
+        }
+    }
+
+    fn carry_on(&mut self) {
+        if let State::Upgrading { again, .. } = self.state {
+            self.finish_reload(again);
+        }
+    }
+
+    fn judge_upgrade(&mut self, now: Instant) {
+        if matches!(self.state, State::Upgrading { deadline, .. } if deadline <= now) {
+            self.out.tell(Notice::SuccessorLate);
+            self.out.push(Command::EndSuccessor);
+            self.carry_on();
+        }
+    }
+
     // Generations.
 
     fn loaded(&mut self, generation: u32, settings: Settings, pools: Vec<(CohortId, PoolSpec)>) {
         let again = match self.state {
             State::Steady | State::Crowded => false,
-            State::Loading { again } | State::Proving { again, .. } => again,
+            State::Loading { again }
+            | State::Proving { again, .. }
+            | State::Upgrading { again, .. } => again,
             State::Stopping { .. } | State::Killing { .. } | State::Ended => {
                 self.out.push(Command::Abandon(generation));
                 return;
@@ -303,11 +393,11 @@ impl Supervisor {
         }
         self.out.push(Command::Abandon(generation));
         // Without a generation that ever served there is nothing to fall back on.
-        if generation == 1 {
+        if self.proved {
+            self.finish_reload(again);
+        } else {
             let verdict = Verdict::NeverServed;
             self.state = State::Killing { verdict };
-        } else {
-            self.finish_reload(again);
         }
     }
 
@@ -341,7 +431,7 @@ impl Supervisor {
         let serving = cohort.stage == Stage::Serving;
         let loss = cohort.lost(worker, served, now, &mut self.out);
         if self.settings.once && clean && serving && loss == Loss::Missing {
-            self.stop(now);
+            self.stop(now, Command::StopListening);
         }
     }
 
@@ -355,6 +445,7 @@ impl Supervisor {
             cohort.settle(now, drained, &mut self.out);
         }
         self.judge_generation(now);
+        self.judge_upgrade(now);
         self.drop_empty();
         if self.state == State::Crowded && !self.is_crowded() {
             self.load();
@@ -381,6 +472,7 @@ impl Supervisor {
             {
                 cohort.serve();
             }
+            self.proved = true;
             self.out.push(Command::Promote(generation));
             self.drain_before(now, generation);
             self.finish_reload(again);
@@ -400,6 +492,7 @@ impl Supervisor {
             | State::Crowded
             | State::Loading { .. }
             | State::Proving { .. }
+            | State::Upgrading { .. }
             | State::Ended => return,
         };
         if !anyone {

@@ -9,6 +9,7 @@ pub(super) struct Waiting {
     reload: Vec<u64>,
     /// For the reload after the one that is under way.
     next_reload: Vec<u64>,
+    upgrade: Vec<u64>,
 }
 
 impl Waiting {
@@ -25,6 +26,11 @@ impl Waiting {
         } else {
             self.reload.push(client);
         }
+    }
+
+    /// A client waits for the new master.
+    pub(super) fn for_upgrade(&mut self, client: u64) {
+        self.upgrade.push(client);
     }
 
     /// Whether somebody waits for the log files.
@@ -51,6 +57,16 @@ impl Waiting {
     ) {
         tell(control, &mut self.reload, status, lines);
         self.reload = std::mem::take(&mut self.next_reload);
+    }
+
+    /// The new master serves, or does not.
+    pub(super) fn upgraded(
+        &mut self,
+        control: Option<&mut Control>,
+        status: u8,
+        lines: Vec<String>,
+    ) {
+        tell(control, &mut self.upgrade, status, lines);
     }
 }
 

@@ -7,7 +7,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +21,9 @@ pub struct Listener {
     file: Option<SocketFile>,
     /// Its last owners are emptying the queue: it must not block any more.
     refusing: AtomicBool,
+    /// Another master has it as well, and decides about it: see
+    /// [`Listener::entrust`].
+    entrusted: AtomicBool,
 }
 
 /// The file that a unix socket left, and which one it was.
@@ -92,23 +95,55 @@ impl Listener {
         };
         let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
         socket.listen(backlog).map_err(step("listen"))?;
-        let local = match listen {
-            Listen::Tcp { address, v6only } => {
-                let bound = socket.local_addr().map_err(step("getsockname"))?;
-                Listen::Tcp {
-                    address: bound.as_socket().unwrap_or(*address),
-                    v6only: *v6only,
-                }
-            }
-            Listen::Unix { .. } => listen.clone(),
-        };
-        let refusing = AtomicBool::new(false);
+        let local = local(&socket, listen).map_err(step("getsockname"))?;
         Ok(Self {
             socket,
             local,
             file,
-            refusing,
+            refusing: AtomicBool::new(false),
+            entrusted: AtomicBool::new(false),
         })
+    }
+
+    /// A socket that another master bound for `listen` and passed on; it decides
+    /// about it until [`Listener::claim`].
+    ///
+    /// # Errors
+    /// EINVAL for a descriptor that is no listening socket; or as stat(2) says
+    /// of a unix socket's file.
+    pub fn inherit(socket: OwnedFd, listen: &Listen) -> io::Result<Self> {
+        let socket = Socket::from(socket);
+        if !socket.is_listener()? {
+            return Err(io::Error::from_raw_os_error(nix::libc::EINVAL));
+        }
+        let file = match listen {
+            Listen::Tcp { .. } => None,
+            Listen::Unix { path, .. } => Some(SocketFile::at(path)?),
+        };
+        let local = local(&socket, listen)?;
+        Ok(Self {
+            socket,
+            local,
+            file,
+            refusing: AtomicBool::new(false),
+            entrusted: AtomicBool::new(true),
+        })
+    }
+
+    /// Leaves to another master, which has the same socket, what concerns both:
+    /// it is never made blocking again, for those who wait on the other side
+    /// may not expect that, and its file is not removed.
+    pub fn entrust(&self) {
+        self.entrusted.store(true, Ordering::Relaxed);
+    }
+
+    /// It is ours alone.
+    pub fn claim(&self) {
+        self.entrusted.store(false, Ordering::Relaxed);
+    }
+
+    fn is_entrusted(&self) -> bool {
+        self.entrusted.load(Ordering::Relaxed)
     }
 
     /// Fails if the address is taken, by a SO_REUSEPORT group too: such a
@@ -147,7 +182,7 @@ impl Listener {
         let nonblocking = nonblocking || self.refusing.load(Ordering::Relaxed);
         let mut wanted = flags;
         wanted.set(OFlag::O_NONBLOCK, nonblocking);
-        if wanted != flags {
+        if wanted != flags && (nonblocking || !self.is_entrusted()) {
             fcntl(&self.socket, FcntlArg::F_SETFL(wanted))?;
         }
         Ok(())
@@ -212,13 +247,21 @@ impl AsFd for Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Some(file) = &self.file {
+        if let (Some(file), false) = (&self.file, self.is_entrusted()) {
             file.remove();
         }
     }
 }
 
 impl SocketFile {
+    fn at(path: &Path) -> io::Result<Self> {
+        let found = std::fs::symlink_metadata(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            identity: (found.dev(), found.ino()),
+        })
+    }
+
     /// Removes the file unless another process has put its own there.
     fn remove(&self) {
         let now = std::fs::symlink_metadata(&self.path);
@@ -226,6 +269,17 @@ impl SocketFile {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+/// Where a socket for `listen` is: with the port that the kernel chose.
+fn local(socket: &Socket, listen: &Listen) -> io::Result<Listen> {
+    Ok(match listen {
+        Listen::Tcp { address, v6only } => Listen::Tcp {
+            address: socket.local_addr()?.as_socket().unwrap_or(*address),
+            v6only: *v6only,
+        },
+        Listen::Unix { .. } => listen.clone(),
+    })
 }
 
 fn tcp<E>(
@@ -269,11 +323,7 @@ fn bind_unix(socket: &Socket, path: &Path, mode: u32) -> io::Result<SocketFile> 
     }
     // Nobody can connect before listen(2), so the mode is right in time.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-    let metadata = std::fs::symlink_metadata(path)?;
-    Ok(SocketFile {
-        path: path.to_owned(),
-        identity: (metadata.dev(), metadata.ino()),
-    })
+    SocketFile::at(path)
 }
 
 /// Whether `path` is a socket that refuses connections: its owner is gone.

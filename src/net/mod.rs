@@ -5,5 +5,5 @@ pub mod set;
 pub mod stream;
 
 pub use listener::{BindError, Listener};
-pub use set::ListenerSet;
+pub use set::{ListenerSet, Passed};
 pub use stream::Stream;

@@ -8,8 +8,9 @@
 use crate::config::{Accept, Config, Listen, Pool};
 use crate::net::{BindError, Listener};
 use crate::sys;
+use serde::{Deserialize, Serialize};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 /// Every listening socket of a generation.
@@ -25,6 +26,16 @@ struct Group {
     accept: Accept,
     /// One for the pool, or one for each slot.
     sockets: Vec<Arc<Listener>>,
+}
+
+/// The sockets of one entry on their way from a master to the next: the numbers
+/// are those of descriptors that stay open over execve(2).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Passed {
+    listen: Listen,
+    owner: Option<(String, usize)>,
+    accept: Accept,
+    sockets: Vec<RawFd>,
 }
 
 /// What makes an entry the same entry after a reload: its address; where the
@@ -130,6 +141,80 @@ impl ListenerSet {
             }
         }
         Ok(())
+    }
+
+    /// Everything there is, for a program that is started soon: `open` holds the
+    /// descriptors until then.
+    ///
+    /// # Errors
+    /// As dup(2).
+    pub fn pass_on(&self, open: &mut Vec<OwnedFd>) -> io::Result<Vec<Passed>> {
+        let mut passed = Vec::new();
+        for group in &self.groups {
+            let mut sockets = Vec::new();
+            for socket in &group.sockets {
+                let copy = nix::unistd::dup(socket.as_ref())?;
+                sockets.push(copy.as_raw_fd());
+                open.push(copy);
+            }
+            passed.push(Passed {
+                listen: group.key.listen.clone(),
+                owner: group.key.owner.clone(),
+                accept: group.accept,
+                sockets,
+            });
+        }
+        Ok(passed)
+    }
+
+    /// What another master passed on; the sockets are that one's to decide
+    /// about until [`ListenerSet::claim`].
+    ///
+    /// # Errors
+    /// The first descriptor that is no listening socket.
+    pub fn inherit(passed: Vec<Passed>) -> io::Result<Self> {
+        let inherit = |one: Passed| {
+            let socket = |number: &RawFd| {
+                let socket = sys::process::inherit(*number)?;
+                Listener::inherit(socket, &one.listen).map(Arc::new)
+            };
+            Ok(Group {
+                sockets: one.sockets.iter().map(socket).collect::<io::Result<_>>()?,
+                accept: one.accept,
+                key: Key {
+                    owner: one.owner,
+                    listen: one.listen,
+                },
+            })
+        };
+        let groups = passed.into_iter().map(inherit).collect::<io::Result<_>>()?;
+        Ok(Self { groups })
+    }
+
+    /// Leaves what concerns both to another master that has the same sockets.
+    pub fn entrust(&self) {
+        self.all().for_each(|one| one.entrust());
+    }
+
+    /// Nobody else has them any more.
+    pub fn claim(&self) {
+        self.all().for_each(|one| one.claim());
+    }
+
+    /// For each socket in its order whether `other` has it too.
+    pub fn in_common(&self, other: &Self) -> Vec<bool> {
+        self.all().map(|one| other.holds(one)).collect()
+    }
+
+    /// The sockets that `chosen` says, in their order.
+    #[must_use]
+    pub fn select(&self, chosen: &[bool]) -> Self {
+        let mut chosen = chosen.iter().copied();
+        let mut set = self.clone();
+        for group in &mut set.groups {
+            group.sockets.retain(|_| chosen.next().unwrap_or(false));
+        }
+        set
     }
 
     /// Every socket of `pool`.

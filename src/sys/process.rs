@@ -1,10 +1,10 @@
-//! fork(2), _exit(2), close_range(2).
+//! fork(2), _exit(2), close_range(2), and descriptors that came by execve(2).
 
 use super::check;
 use nix::unistd::Pid;
 use std::convert::Infallible;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Makes a copy of this process, which runs `child` and nothing else: it never
@@ -86,6 +86,22 @@ fn close_range(first: libc::c_uint, last: libc::c_uint) {
     // SAFETY: no pointer is passed; that nobody uses these numbers any more is
     // the contract of `close_all_but`. The call cannot fail for first <= last.
     let _ = check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } as libc::c_int);
+}
+
+/// Takes a descriptor that this process was started with, by its number, and
+/// keeps it from programs that are started later (FD_CLOEXEC, fcntl(2)).
+///
+/// The number must have come from whoever started this process, and be taken
+/// once: a second owner would close it under the first.
+///
+/// # Errors
+/// EBADF where nothing is open under this number.
+pub fn inherit(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_SETFD takes no pointer.
+    check(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: it is open, as was just seen, and nobody else in this process
+    // knows of it: that is what the caller vouches for.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Arms SIGALRM for `seconds` from now; 0 disarms (alarm(2)).

@@ -14,6 +14,7 @@ use std::time::Duration;
 const SECOND: Duration = Duration::from_secs(1);
 const SETTINGS: Settings = Settings {
     graceful_timeout: Duration::from_secs(30),
+    upgrade_timeout: Duration::from_secs(20),
     max_generations: 3,
     once: false,
 };
@@ -45,6 +46,9 @@ struct World {
     loads: usize,
     exit: Option<Verdict>,
     handshakes_refused: bool,
+    handed_over: bool,
+    /// Whether a new master lives.
+    successor: bool,
     limits: BTreeMap<CohortId, u32>,
     generation_of: BTreeMap<CohortId, u32>,
     /// How often a worker more was asked for.
@@ -65,6 +69,8 @@ impl World {
             loads: 0,
             exit: None,
             handshakes_refused: false,
+            handed_over: false,
+            successor: false,
             limits: BTreeMap::new(),
             generation_of: BTreeMap::new(),
             added: 0,
@@ -155,6 +161,12 @@ impl World {
                 | Command::Resize { .. }
                 | Command::Reopen => {}
                 Command::Load => self.loads += 1,
+                Command::StartSuccessor => {
+                    assert!(!self.successor, "one at a time");
+                    self.successor = true;
+                }
+                Command::EndSuccessor => self.successor = false,
+                Command::HandOver => self.handed_over = true,
                 Command::Promote(generation) => self.promoted.push(generation),
                 Command::Abandon(generation) => self.abandoned.push(generation),
                 Command::StopListening => self.handshakes_refused = true,
@@ -359,6 +371,73 @@ fn a_reload_waits_where_too_many_generations_live() {
     world.load(&[Size::Fixed(1)]);
     world.all_ready();
     assert_eq!(world.promoted, [1, 2, 3, 4]);
+}
+
+#[test]
+fn an_upgrade_ends_in_a_stop_without_a_refusal() {
+    let mut world = World::serving(&[Size::Fixed(2)]);
+    world.request(Request::Upgrade);
+    assert!(world.successor);
+    assert!(world.with(Told::Retire).is_empty(), "not before it serves");
+    world.send(Event::SuccessorServes);
+    assert!(world.handed_over && world.successor && !world.handshakes_refused);
+    assert_eq!(world.with(Told::Retire).len(), 2);
+    world.leave();
+    assert_eq!(world.exit, Some(Verdict::Stopped));
+}
+
+#[test]
+fn a_successor_that_is_gone_or_late_changes_nothing() {
+    for late in [false, true] {
+        let mut world = World::serving(&[Size::Fixed(2)]);
+        world.request(Request::Upgrade);
+        world.request(Request::Upgrade);
+        world.request(Request::FewerWorkers);
+        // A worker that dies meanwhile is replaced as ever.
+        world.pass(YOUNG);
+        let worker = world.with(Told::Nothing)[0];
+        world.dies(worker, false);
+        world.all_ready();
+        world.request(Request::Reload);
+        assert_eq!(world.loads, 0, "it waits");
+        if late {
+            world.pass(SETTINGS.upgrade_timeout);
+            assert!(world.notices.contains(&Notice::SuccessorLate));
+            assert!(!world.successor, "it was ended");
+        }
+        world.send(Event::SuccessorFailed);
+        // Too late to serve.
+        world.send(Event::SuccessorServes);
+        assert!(!world.handed_over);
+        assert_eq!(world.loads, 1, "now it comes");
+        world.send(Event::LoadFailed);
+        assert_eq!(world.with(Told::Nothing).len(), 2);
+        assert!(world.supervisor.is_steady());
+    }
+}
+
+#[test]
+fn a_stop_during_an_upgrade_ends_the_successor() {
+    let mut world = World::serving(&[Size::Fixed(1)]);
+    world.request(Request::Upgrade);
+    world.request(Request::Stop);
+    assert!(!world.successor && world.handshakes_refused && !world.handed_over);
+    world.send(Event::SuccessorFailed);
+    world.leave();
+    assert_eq!(world.exit, Some(Verdict::Stopped));
+}
+
+#[test]
+fn an_upgrade_is_not_begun_during_a_reload() {
+    let mut world = World::serving(&[Size::Fixed(1)]);
+    world.request(Request::Reload);
+    world.request(Request::Upgrade);
+    world.load(&[Size::Fixed(1)]);
+    world.request(Request::Upgrade);
+    assert!(!world.successor);
+    world.all_ready();
+    world.request(Request::Upgrade);
+    assert!(world.successor, "while the old generation drains it may");
 }
 
 #[test]
@@ -568,6 +647,7 @@ enum Step {
     Hang(usize),
     Obedience,
     Request(u8),
+    SuccessorFails,
     Load(u8),
     Count(usize, u32),
     Pass(u64),
@@ -580,7 +660,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<usize>().prop_map(Step::Wish),
         1 => any::<usize>().prop_map(Step::Hang),
         3 => Just(Step::Obedience),
-        2 => (0..5u8).prop_map(Step::Request),
+        2 => (0..6u8).prop_map(Step::Request),
+        1 => Just(Step::SuccessorFails),
         3 => any::<u8>().prop_map(Step::Load),
         3 => (any::<usize>(), 0..12u32).prop_map(|(which, idle)| Step::Count(which, idle)),
         6 => (0..12_000u64).prop_map(Step::Pass),
@@ -619,8 +700,14 @@ fn take(world: &mut World, step: &Step) {
             0 | 1 => Request::Reload,
             2 => Request::MoreWorkers,
             3 => Request::FewerWorkers,
+            4 => Request::Upgrade,
             _ => Request::Reopen,
         }),
+        Step::SuccessorFails => {
+            if std::mem::take(&mut world.successor) {
+                world.send(Event::SuccessorFailed);
+            }
+        }
         Step::Load(kind) if world.loads > 0 => {
             world.loads -= 1;
             if kind % 4 == 0 {

@@ -1,0 +1,217 @@
+//! The loop's part in an upgrade: what this master does as the old one, and as
+//! the new one. How the two talk is in [`super::upgrade`].
+
+use super::message::Event;
+use super::upgrade::{Successor, Taken, Word};
+use super::{Master, notice};
+use crate::net::ListenerSet;
+use nix::sys::wait::WaitStatus;
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+impl Master {
+    // As the old one.
+
+    /// Starts the program anew. What both will have is not touched any more
+    /// until it is clear who keeps it.
+    pub(super) fn start_successor(&mut self) {
+        let Some(generation) = self.generations.get(&self.current) else {
+            return;
+        };
+        let started = Successor::start(
+            &self.origin,
+            generation,
+            self.pid_file.as_ref(),
+            self.control.as_ref(),
+            self.crew.scoreboard().memory(),
+            self.crew.is_detached(),
+        );
+        match started {
+            Ok(successor) => {
+                generation.listeners.entrust();
+                self.successor = Some(successor);
+            }
+            Err(error) => self.no_successor(71, vec![error.to_string()]),
+        }
+    }
+
+    pub(super) fn end_successor(&mut self) {
+        if let Some(successor) = &mut self.successor {
+            successor.kill();
+        }
+        self.keep_listeners();
+    }
+
+    /// Nobody else has what we listen on.
+    fn keep_listeners(&self) {
+        if let Some(generation) = self.generations.get(&self.current) {
+            generation.listeners.claim();
+        }
+        self.crew.settle_blocking();
+    }
+
+    /// Whether the new master serves.
+    pub(super) fn hear_successor(&mut self) {
+        let taken = self.successor.as_mut().and_then(Successor::taken);
+        if let Some(taken) = taken
+            && self.supervisor.is_upgrading()
+        {
+            self.taken = Some(taken);
+            self.supervisor
+                .handle(Instant::now(), Event::SuccessorServes);
+        }
+    }
+
+    /// A child that is no worker has ended: the new master, perhaps.
+    pub(super) fn bury(&mut self, status: WaitStatus) {
+        let Some(successor) = self
+            .successor
+            .take_if(|successor| status.pid() == Some(successor.pid()))
+        else {
+            return;
+        };
+        if self.has_handed_over {
+            log::error!(
+                "upgrade: process {}, which had taken over, is gone: {status:?}",
+                successor.pid()
+            );
+            return;
+        }
+        let (code, lines) = successor.epitaph(status);
+        self.no_successor(code, lines);
+    }
+
+    /// There will be none: everything is ours again.
+    fn no_successor(&mut self, status: u8, lines: Vec<String>) {
+        for line in &lines {
+            log::error!("upgrade: {line}");
+        }
+        log::error!("upgrade refused: process {} carries on", std::process::id());
+        self.keep_listeners();
+        self.waiting.upgraded(self.control.as_mut(), status, lines);
+        self.supervisor
+            .handle(Instant::now(), Event::SuccessorFailed);
+    }
+
+    /// Lets go of what the new master has taken over. Its workers accept by now,
+    /// so ours have nobody in the queues of those to look after.
+    pub(super) fn hand_over(&mut self) {
+        self.stopping = true;
+        self.has_handed_over = true;
+        let Taken {
+            listeners,
+            pid_file,
+            control,
+            generation: number,
+        } = self.taken.take().unwrap_or_default();
+        if let Some(generation) = self.generations.get(&self.current) {
+            generation.listeners.claim();
+            self.entrusted = generation.listeners.select(&listeners);
+            self.entrusted.entrust();
+        }
+        if pid_file && let Some(file) = &mut self.pid_file {
+            file.hand_over();
+        }
+        if control && let Some(control) = &mut self.control {
+            control.hand_over();
+        }
+        let given = self.successor.as_ref().map(|one| (one.pid(), one.give()));
+        let Some((pid, given)) = given else { return };
+        if let Err(error) = given {
+            log::error!("upgrade: telling process {pid}: {error}");
+        }
+        let news = format!(
+            "process {pid} serves as generation {number}; process {} finishes what is open and leaves",
+            std::process::id()
+        );
+        log::info!("upgrade: {news}");
+        self.waiting.upgraded(self.control.as_mut(), 0, vec![news]);
+        self.crew
+            .show(&format!("preforkd: master, leaving to process {pid}"));
+        self.refuse_handshakes();
+    }
+
+    /// Refuses new clients wherever no other master accepts them.
+    pub(super) fn refuse_handshakes(&self) {
+        for generation in self.generations.values() {
+            self.crew
+                .refuse_handshakes(&generation.listeners, &self.entrusted);
+        }
+    }
+
+    // As the new one.
+
+    /// The listeners of the generation before the current one, wherever that
+    /// runs or ran.
+    pub(super) fn listeners_before(&self, number: u32) -> Option<ListenerSet> {
+        match self.generations.get(&number) {
+            Some(generation) => Some(generation.listeners.clone()),
+            None => self
+                .predecessor
+                .as_ref()
+                .map(|predecessor| predecessor.listeners().clone()),
+        }
+    }
+
+    /// The first generation serves: tells the old master, if there is one.
+    pub(super) fn announce(&mut self) {
+        let (Some(predecessor), Some(generation)) =
+            (&mut self.predecessor, self.generations.get(&self.current))
+        else {
+            return;
+        };
+        if let Err(error) = predecessor.announce(self.current, &generation.listeners) {
+            log::error!("upgrade: telling process {}: {error}", predecessor.pid());
+        }
+    }
+
+    /// What the old master says.
+    pub(super) fn hear_predecessor(&mut self) {
+        let Some(predecessor) = &mut self.predecessor else {
+            return;
+        };
+        let word = predecessor.word();
+        let (pid, gave) = (predecessor.pid(), predecessor.has_given());
+        match word {
+            None => {}
+            Some(Word::Yours) => {
+                log::info!("upgrade: taken over from process {pid}");
+                self.take_possession();
+            }
+            Some(Word::Gone) => {
+                log::info!("upgrade: process {pid} is gone");
+                self.predecessor = None;
+                if !gave {
+                    self.take_possession();
+                }
+                for generation in self.generations.values() {
+                    generation.listeners.claim();
+                }
+                self.crew.settle_blocking();
+            }
+        }
+    }
+
+    /// What the old master had is ours. Listeners are still its workers' too,
+    /// until it is gone.
+    fn take_possession(&mut self) {
+        if let Some(pid_file) = &mut self.pid_file
+            && let Err(error) = pid_file.write()
+        {
+            log::error!("pid file {}: {error}", pid_file.path().display());
+        }
+        if let Some(control) = &mut self.control {
+            control.open();
+        }
+        self.crew.show(notice::TITLE);
+    }
+
+    /// Adds to what the loop waits for.
+    pub(super) fn watch_relatives<'m>(&'m self, ready: &mut Vec<nix::poll::PollFd<'m>>) {
+        let successor = self.successor.as_ref().filter(|one| !one.is_silent());
+        let successor = successor.map(AsFd::as_fd);
+        let predecessor = self.predecessor.as_ref().map(AsFd::as_fd);
+        let relatives = successor.into_iter().chain(predecessor);
+        ready.extend(relatives.map(|fd| nix::poll::PollFd::new(fd, nix::poll::PollFlags::POLLIN)));
+    }
+}

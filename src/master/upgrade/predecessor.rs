@@ -1,0 +1,178 @@
+//! The new master's side: it takes over what the old one passed on.
+
+use super::{Handover, Heard, Message, Taken, VERSION, handover_number, hear, say};
+use crate::master::control::{Control, WorkerStatus};
+use crate::master::pidfile::PidFile;
+use crate::net::ListenerSet;
+use crate::scoreboard::{Counter, Inherited};
+use crate::sys::process;
+use nix::unistd::{Pid, getppid};
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// The master that this one replaces.
+#[derive(Debug)]
+pub struct Predecessor {
+    pid: Pid,
+    generation: u32,
+    pools: Vec<String>,
+    listeners: ListenerSet,
+    pid_file: Option<(PathBuf, OwnedFd)>,
+    control: Option<(PathBuf, OwnedFd)>,
+    taken: Taken,
+    /// What its workers do; `None` where it writes that down in another way.
+    scoreboard: Option<Inherited>,
+    channel: OwnedFd,
+    /// It has let go.
+    gave: bool,
+}
+
+/// What came from the predecessor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// What was taken over is ours.
+    Yours,
+    /// It is gone, and with it whatever it still had.
+    Gone,
+}
+
+impl Predecessor {
+    /// Whether this process was started to replace a master, and by which.
+    ///
+    /// # Errors
+    /// What was passed on and cannot be used.
+    pub fn find() -> io::Result<Option<Self>> {
+        let Some(number) = handover_number() else {
+            return Ok(None);
+        };
+        let mut text = File::from(process::inherit(number)?);
+        let mut bytes = Vec::new();
+        text.rewind()?;
+        text.read_to_end(&mut bytes)?;
+        let handover: Handover = serde_json::from_slice(&bytes)?;
+        if handover.version != VERSION {
+            return Err(io::Error::other(format!(
+                "the running master hands over in version {}, this one takes {VERSION}",
+                handover.version
+            )));
+        }
+        let pid = Pid::from_raw(handover.master);
+        if pid != getppid() {
+            return Err(io::Error::other(format!(
+                "handed over by process {pid}, which is not the parent"
+            )));
+        }
+        let named = |place: Option<(PathBuf, RawFd)>| match place {
+            Some((path, number)) => process::inherit(number).map(|fd| Some((path, fd))),
+            None => Ok(None),
+        };
+        let scoreboard = process::inherit(handover.scoreboard)?;
+        Ok(Some(Self {
+            pid,
+            generation: handover.generation,
+            pools: handover.pools,
+            listeners: ListenerSet::inherit(handover.listeners)?,
+            pid_file: named(handover.pid_file)?,
+            control: named(handover.control)?,
+            taken: Taken::default(),
+            scoreboard: Inherited::open(&scoreboard).ok(),
+            channel: process::inherit(handover.channel)?,
+            gave: false,
+        }))
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// The generation that serves there.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// What it listens on.
+    pub fn listeners(&self) -> &ListenerSet {
+        &self.listeners
+    }
+
+    /// Its pid file, if that is the one at `path`.
+    pub fn pid_file(&mut self, path: &Path) -> Option<PidFile> {
+        let (_, file) = self.pid_file.take_if(|(held, _)| held == path)?;
+        self.taken.pid_file = true;
+        Some(PidFile::inherit(path, file))
+    }
+
+    /// Its control socket, if that is the one at `path`; nobody is heard on it
+    /// before [`Control::open`].
+    pub fn control(&mut self, path: &Path) -> Option<Control> {
+        let (_, socket) = self.control.take_if(|(held, _)| held == path)?;
+        self.taken.control = true;
+        Some(Control::inherit(path, UnixListener::from(socket)))
+    }
+
+    /// Tells it that `generation` serves here, on `listeners`. What was passed
+    /// on and is not among them is closed.
+    ///
+    /// # Errors
+    /// As send(2): where it has died.
+    pub fn announce(&mut self, generation: u32, listeners: &ListenerSet) -> io::Result<()> {
+        self.taken.listeners = self.listeners.in_common(listeners);
+        self.taken.generation = generation;
+        (self.pid_file, self.control) = (None, None);
+        self.listeners = self.listeners.select(&self.taken.listeners);
+        let taken = std::mem::take(&mut self.taken);
+        say(&self.channel, &Message::Serving(taken))
+    }
+
+    /// What it has said since the last time.
+    pub fn word(&mut self) -> Option<Word> {
+        match hear(&self.channel) {
+            Heard::Message(Message::Yours) => {
+                self.gave = true;
+                Some(Word::Yours)
+            }
+            Heard::Message(Message::Serving(_)) | Heard::End => Some(Word::Gone),
+            Heard::Silence => None,
+        }
+    }
+
+    /// Whether it has let go of what was taken over.
+    pub fn has_given(&self) -> bool {
+        self.gave
+    }
+
+    /// A row for each of its workers.
+    pub fn workers(&self) -> Vec<WorkerStatus> {
+        let now = Instant::now();
+        let rows = self.scoreboard.iter().flat_map(Inherited::workers);
+        rows.map(|row| {
+            let (generation, pool, slot) = row.assignment();
+            let (state, since) = row.state(now);
+            WorkerStatus {
+                pool: self.pools.get(pool).map_or("?", String::as_str).to_owned(),
+                slot,
+                generation,
+                pid: i32::try_from(row.pid()).unwrap_or(0),
+                phase: if self.gave { "draining" } else { "ready" },
+                doing: format!("{} for {:.1}s", state.name(), since.as_secs_f64()),
+                age: 0,
+                connections: row.count(Counter::Connections),
+                requests: row.count(Counter::Requests),
+                received: row.count(Counter::Received),
+                sent: row.count(Counter::Sent),
+            }
+        })
+        .collect()
+    }
+}
+
+impl AsFd for Predecessor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
+    }
+}
