@@ -31,7 +31,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
 /// The environment variable that holds the number of the descriptor from which
-/// the new master reads its [`Handover`].
+/// the new master reads its handover.
 const VARIABLE: &str = "PREFORKD_UPGRADE";
 /// The name of the memory behind it (memfd_create(2)).
 const MEMORY: &str = "preforkd-handover";
@@ -46,7 +46,7 @@ pub fn is_under_way() -> bool {
     handover_number().is_some()
 }
 
-/// The number of the descriptor with the [`Handover`]. Further down in a family
+/// The number of the descriptor with the handover. Further down in a family
 /// of processes the variable means nothing, and the number is another's: the
 /// name of what is behind it tells.
 fn handover_number() -> Option<RawFd> {
