@@ -77,7 +77,8 @@ impl Origin {
 impl Successor {
     /// Starts the program anew, and passes on what `generation` listens on, the
     /// pid file, the control socket and the scoreboard. With `mute` nobody would
-    /// read its standard error, so it is kept for [`Successor::complaints`].
+    /// read its standard error, so it is kept, for the
+    /// log.
     ///
     /// # Errors
     /// What cannot be done, in words.
