@@ -133,6 +133,7 @@ impl Counter {
 mod header_field {
     pub(super) const LAYOUT: usize = 0;
     pub(super) const EPOCH: usize = 1;
+    pub(super) const ROWS: usize = 2;
 }
 
 /// Where things stand in a row.
@@ -195,6 +196,12 @@ impl Scoreboard {
         row(self.words, self.epoch, index)
     }
 
+    /// Notes that rows below `end` have been in use: to look at others would
+    /// cost memory, page by page. For the master.
+    pub fn note_rows(&self, end: usize) {
+        self.words[header_field::ROWS].fetch_max(end as u64, Ordering::Relaxed);
+    }
+
     /// The memory, to be passed on to the next master.
     pub fn memory(&self) -> BorrowedFd<'_> {
         self.memory.as_fd()
@@ -234,7 +241,8 @@ impl Inherited {
 
     /// The first rows of its workers, as far as they are taken.
     pub fn workers(&self) -> impl Iterator<Item = Row> {
-        let rows = (0..MAX_ROWS).map(|index| row(self.words, self.epoch, index));
+        let end = self.words[header_field::ROWS].load(Ordering::Relaxed) as usize;
+        let rows = (0..end.min(MAX_ROWS)).map(|index| row(self.words, self.epoch, index));
         rows.filter(|row| row.is_ready() && row.pid() != 0)
     }
 }
@@ -634,6 +642,27 @@ mod tests {
         row.add(Counter::Sent, 6);
         assert_eq!(row.count(Counter::Sent), 11);
         assert_eq!(board.row(8).pid(), 0);
+    }
+
+    #[test]
+    fn another_master_reads_whose_rows_they_are() {
+        let board = Scoreboard::new().unwrap();
+        let row = board.row(3);
+        row.assign(7, 1, 20);
+        row.occupy(4711);
+        row.set_ready();
+        row.set_state(RowState::Writing, Instant::now());
+        let memory = board.memory().try_clone_to_owned().unwrap();
+        let inherited = Inherited::open(&memory).unwrap();
+        assert_eq!(inherited.workers().count(), 0, "no row was noted");
+        board.note_rows(4);
+        let found: Vec<Row> = inherited.workers().collect();
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].pid(), found[0].assignment()), (4711, (7, 1, 20)));
+        let (state, since) = found[0].state(Instant::now());
+        assert!(state == RowState::Writing && since < Duration::from_secs(5));
+        let other = std::fs::File::from(tempfile::tempfile().unwrap());
+        assert!(Inherited::open(&other.into()).is_err());
     }
 
     #[test]

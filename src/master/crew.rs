@@ -293,6 +293,7 @@ impl Crew {
         for row in &rows {
             row.assign(cohort.generation, cohort.pool_index, slot);
         }
+        self.scoreboard.note_rows(first_row + row_count);
         let listeners = cohort.opened.listeners(&cohort.listeners, slot);
         let all = SigSet::all();
         // Signals wait while there are two of us with one set of handlers.
