@@ -76,6 +76,7 @@ pub(crate) fn master(table: &MasterTable) -> Master {
         graceful_timeout: table.graceful_timeout.value,
         upgrade_timeout: table.upgrade_timeout.value,
         max_generations: table.max_generations.value,
+        breaker_exit_after: table.breaker_exit_after.value,
         process_titles: table.process_titles.value,
         once: false,
     }

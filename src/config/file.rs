@@ -107,6 +107,8 @@ table! {
             "How long the new master of an upgrade may take until it serves.";
         max_generations: u32 = Count { min: 2, max: 16 }, 4,
             "How many generations of workers may live at once while reloads overtake each other.";
+        breaker_exit_after: Duration = Time { min: Duration::ZERO, max: DAY }, Duration::ZERO,
+            "How long a pool may find no worker that lives before the master stops what still serves and exits with status 75; 0s is never.";
         process_titles: bool = Flag, true,
             "Whether ps shows what each process is doing.";
     }

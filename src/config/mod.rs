@@ -61,6 +61,9 @@ pub struct Master {
     pub upgrade_timeout: Duration,
     /// How many generations may serve or drain at once, 2..=16.
     pub max_generations: u32,
+    /// How long worker after worker of a pool may die young, with none that
+    /// lives, before the master gives up; zero is never.
+    pub breaker_exit_after: Duration,
     /// Whether workers keep their process titles current.
     pub process_titles: bool,
     /// Serve one connection, then exit 0 (`preforkd serve … --once`).

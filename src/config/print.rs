@@ -60,6 +60,7 @@ fn master(master: &Master) -> MasterTable {
         graceful_timeout: Entry::of(master.graceful_timeout),
         upgrade_timeout: Entry::of(master.upgrade_timeout),
         max_generations: Entry::of(master.max_generations),
+        breaker_exit_after: Entry::of(master.breaker_exit_after),
         process_titles: Entry::of(master.process_titles),
     }
 }

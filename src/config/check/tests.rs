@@ -53,7 +53,7 @@ fn values_arrive_where_they_belong() {
     let text = "\
         [master]\npid_file='/run/p.pid'\ncontrol_socket='c.sock'\nuser='www'\n\
         log={to='syslog',facility='local3',level='debug',tag='x'}\n\
-        graceful_timeout='1m'\nmax_generations=2\nprocess_titles=false\n\
+        graceful_timeout='1m'\nmax_generations=2\nprocess_titles=false\nbreaker_exit_after='10m'\n\
         [pool.b]\nlisten=[{address='[::]:80',v6only=false},{address='unix:/run/s',mode='0600'}]\n\
         service='message'\nmessage=\"hi\\n\"\nmodel='threads'\nthreads_per_worker=3\n\
         workers='auto'\n\
@@ -69,6 +69,7 @@ fn values_arrive_where_they_belong() {
     assert_eq!(master.log.to, LogTarget::Syslog { facility, tag });
     assert_eq!(master.graceful_timeout, Duration::from_secs(60));
     assert_eq!((master.max_generations, master.process_titles), (2, false));
+    assert_eq!(master.breaker_exit_after, Duration::from_secs(600));
 
     let [b, a] = config.pools.try_into().unwrap();
     assert_eq!(
