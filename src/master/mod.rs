@@ -21,6 +21,7 @@ pub mod crew;
 pub mod generation;
 pub mod message;
 mod notice;
+pub mod notify;
 pub mod pidfile;
 pub mod pool;
 pub mod signals;

@@ -1,8 +1,10 @@
-//! fork(2), _exit(2), close_range(2), and descriptors that came by execve(2).
+//! fork(2), _exit(2), close_range(2), unsetenv(3), and descriptors that came by
+//! execve(2).
 
 use super::check;
 use nix::unistd::Pid;
 use std::convert::Infallible;
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -108,4 +110,18 @@ pub fn inherit(number: RawFd) -> io::Result<OwnedFd> {
 pub fn alarm(seconds: u32) {
     // SAFETY: alarm takes no pointer and cannot fail.
     unsafe { libc::alarm(seconds) };
+}
+
+/// Takes a variable out of the environment (unsetenv(3)).
+///
+/// # Errors
+/// `Other` where another thread exists, which might be reading it.
+pub fn forget_variable(name: &OsStr) -> io::Result<()> {
+    if threads()? != 1 {
+        return Err(io::Error::other("a process with several threads"));
+    }
+    // SAFETY: this is the only thread, as was just checked, so nobody else
+    // reads or writes the environment.
+    unsafe { std::env::remove_var(name) };
+    Ok(())
 }
