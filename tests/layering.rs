@@ -72,6 +72,9 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["config", "driver", "log", "net", "protocol"],
     ),
     ("master::pidfile", &[]),
+    ("master::death", &["master::cohort", "master::message"]),
+    ("master::oom", &[]),
+    ("master::repeats", &[]),
     ("master::signals", &["master::message"]),
     ("master::supervisor", &["master::cohort", "master::message"]),
     (
@@ -135,8 +138,10 @@ const PURE: &[&str] = &[
     "protocol::http",
     "master::breaker",
     "master::cohort",
+    "master::death",
     "master::message",
     "master::pool",
+    "master::repeats",
     "master::supervisor",
 ];
 

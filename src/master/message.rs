@@ -150,6 +150,19 @@ pub enum Command {
     Exit(Verdict),
 }
 
+/// What the master kills a worker for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// It was not READY in time.
+    NotReady,
+    /// It showed no sign of life.
+    Hung,
+    /// It had not finished at the end of its drain.
+    Overdue,
+    /// The master stops at once, or gives the generation up.
+    AtOnce,
+}
+
 /// What the operator is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
