@@ -86,18 +86,24 @@ impl fmt::Display for Stillborn {
     }
 }
 
-/// Exit status of a worker whose start failed (EX_OSERR of sysexits.h).
-const START_FAILED: i32 = 71;
+/// Exit status of a worker whose start failed (EX_OSERR of sysexits.h); the
+/// text of its first row says why.
+pub const START_FAILED: i32 = 71;
 /// Exit status of a worker that found itself unfit to serve on.
 const SICK: i32 = 1;
 
 /// Runs the worker; the last thing it does is _exit(2).
 pub fn enter(assignment: Assignment) -> Infallible {
     crate::log::set_role(&format!("{}[{}]", assignment.pool.name, assignment.slot));
+    let row = assignment.rows.first().copied();
     let duty = match prepare(assignment) {
         Ok(duty) => duty,
         Err(failure) => {
-            log::error!("cannot start: {failure}");
+            // The master tells it: it knows whether that is news.
+            log::debug!("cannot start: {failure}");
+            if let Some(row) = row {
+                row.set_text(failure.to_string().as_bytes());
+            }
             process::exit(START_FAILED)
         }
     };

@@ -121,19 +121,38 @@ fn table(answer: &Value) -> String {
         other => other.to_string(),
     };
     let mut lines = format!(
-        "master {} {}, generation {}\nlistening on {}\n\n{:<16} {:>8} {:>4} {:<9} {:>7} {:>11} {:>11}  DOING\n",
+        "master {} {}, generation {}\nlistening on {}\n\n{:<16} {:>4} {:<8} {:>6} {:>6} {:<8} {:>11} {:>11}  DEATHS\n",
         text(answer, "pid"),
         text(answer, "state"),
         text(answer, "generation"),
         text(answer, "listening"),
-        "WORKER",
-        "PID",
+        "POOL",
         "GEN",
-        "PHASE",
-        "AGE",
+        "MODEL",
+        "WANTED",
+        "READY",
+        "BREAKER",
         "CONNECTIONS",
         "REQUESTS",
     );
+    for pool in answer["pools"].as_array().into_iter().flatten() {
+        lines.push_str(&format!(
+            "{:<16} {:>4} {:<8} {:>6} {:>6} {:<8} {:>11} {:>11}  {}\n",
+            text(pool, "name"),
+            text(pool, "generation"),
+            text(pool, "model"),
+            text(pool, "wanted"),
+            text(pool, "ready"),
+            text(pool, "breaker"),
+            text(pool, "connections"),
+            text(pool, "requests"),
+            deaths(&pool["deaths"]),
+        ));
+    }
+    lines.push_str(&format!(
+        "\n{:<16} {:>8} {:>4} {:<9} {:>7} {:>11} {:>11}  DOING\n",
+        "WORKER", "PID", "GEN", "PHASE", "AGE", "CONNECTIONS", "REQUESTS",
+    ));
     for worker in answer["workers"].as_array().into_iter().flatten() {
         let name = format!("{}[{}]", text(worker, "pool"), text(worker, "slot"));
         lines.push_str(&format!(
@@ -148,4 +167,18 @@ fn table(answer: &Value) -> String {
         ));
     }
     lines
+}
+
+/// `early 2, signal 1`: what there was of each cause.
+fn deaths(counts: &Value) -> String {
+    let counts = counts.as_object().into_iter().flatten();
+    let counts = counts.filter(|(_, count)| count.as_u64() != Some(0));
+    let words: Vec<String> = counts
+        .map(|(cause, count)| format!("{cause} {count}"))
+        .collect();
+    if words.is_empty() {
+        String::from("none")
+    } else {
+        words.join(", ")
+    }
 }

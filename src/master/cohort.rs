@@ -1,8 +1,8 @@
 //! A pool in one generation: its slots, and the workers that are leaving them.
 //! Pure, like the supervisor whose part it is.
 
-use super::breaker::Breaker;
-use super::message::{CohortId, Command, Notice, PoolSpec, WorkerId};
+use super::breaker::{self, Breaker};
+use super::message::{CohortId, Command, Cut, Notice, Outlook, PoolSpec, WorkerId};
 use super::pool::{Census, Plan, Sizer};
 use crate::config::Size;
 use std::collections::VecDeque;
@@ -15,6 +15,9 @@ pub const YOUNG: Duration = Duration::from_secs(1);
 pub const FIRST_DELAY: Duration = Duration::from_millis(100);
 /// … up to this one.
 pub const LONGEST_DELAY: Duration = Duration::from_secs(30);
+/// So many early deaths in a row are told one by one, for the delay grows with
+/// each of them; of those that follow only every tenth is.
+const TOLD_DEATHS: u32 = 10;
 /// What a worker that seems to hang is given to prove the contrary.
 pub const HUNG_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a pool may be without a READY worker before that is worth a line.
@@ -141,8 +144,8 @@ struct Leaver {
 enum Leaving {
     /// Serving on until its successor is READY.
     Relieved,
-    /// Told to finish.
-    Draining { until: Instant },
+    /// Told to finish; cut at the deadline for this.
+    Draining { until: Instant, cut: Cut },
     /// Told nothing more: SIGKILL is on its way.
     Killed,
 }
@@ -210,6 +213,30 @@ impl Cohort {
         self.proof_deaths >= PROOF_DEATHS
     }
 
+    /// How it is getting on, for the operator.
+    pub(super) fn outlook(&self) -> Outlook {
+        let in_use = self.slots.iter().filter(|slot| slot.phase != Phase::Empty);
+        let ready = |slot: &&Slot| matches!(slot.phase, Phase::Ready { .. });
+        let relieved = |leaver: &&Leaver| leaver.phase == Leaving::Relieved;
+        Outlook {
+            wanted: match self.sizer.size() {
+                Size::Fixed(workers) => workers as usize,
+                Size::Spare { .. } => in_use.count(),
+            },
+            ready: self.slots.iter().filter(ready).count()
+                + self.leaving.iter().filter(relieved).count(),
+            breaker: self.breaker.standing(),
+        }
+    }
+
+    /// Since when its breaker has not been closed, if it serves and that is so.
+    pub(super) fn broken_since(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Serving => self.breaker.open_since(),
+            Stage::Proving | Stage::Draining => None,
+        }
+    }
+
     /// STYLE's word for the phase of one of its workers.
     pub(super) fn phase_of(&self, worker: WorkerId) -> Option<&'static str> {
         let slot = self
@@ -242,7 +269,7 @@ impl Cohort {
         });
         let leaving = self.leaving.iter().filter_map(|leaver| match leaver.phase {
             Leaving::Relieved | Leaving::Killed => None,
-            Leaving::Draining { until } => Some(until),
+            Leaving::Draining { until, .. } => Some(until),
         });
         let sizer = match self.stage {
             Stage::Serving => self.sizer.next_look(),
@@ -281,7 +308,10 @@ impl Cohort {
             .filter(|leaver| leaver.slot == index)
         {
             if leaver.phase == Leaving::Relieved {
-                leaver.phase = Leaving::Draining { until: deadline };
+                leaver.phase = Leaving::Draining {
+                    until: deadline,
+                    cut: Cut::Overdue,
+                };
                 out.push(Command::Retire(leaver.worker));
             }
         }
@@ -318,7 +348,7 @@ impl Cohort {
             |slot: &Slot| matches!(slot.phase, Phase::Ready { worker: one, .. } if one == worker);
         if let Some(index) = self.slots.iter().position(ready) {
             out.tell(Notice::Hung(worker));
-            self.retire(index, now + HUNG_PATIENCE, out);
+            self.retire(index, now + HUNG_PATIENCE, Cut::Hung, out);
             self.slots[index].phase = Phase::Waiting { until: now };
         }
     }
@@ -389,11 +419,12 @@ impl Cohort {
     pub(super) fn drain(&mut self, until: Instant, out: &mut Outbox) {
         self.stage = Stage::Draining;
         for slot in 0..self.slots.len() {
-            self.retire(slot, until, out);
+            self.retire(slot, until, Cut::Overdue, out);
         }
         for leaver in &mut self.leaving {
             if leaver.phase == Leaving::Relieved {
-                leaver.phase = Leaving::Draining { until };
+                let cut = Cut::Overdue;
+                leaver.phase = Leaving::Draining { until, cut };
                 out.push(Command::Retire(leaver.worker));
             }
         }
@@ -417,7 +448,7 @@ impl Cohort {
             .filter(|leaver| leaver.phase != Leaving::Killed)
         {
             leaver.phase = Leaving::Killed;
-            out.push(Command::Kill(leaver.worker));
+            out.push(Command::Kill(leaver.worker, Cut::AtOnce));
         }
     }
 
@@ -441,7 +472,7 @@ impl Cohort {
                 && until <= now
             {
                 out.tell(Notice::NotReady(worker));
-                out.push(Command::Kill(worker));
+                out.push(Command::Kill(worker, Cut::NotReady));
                 let phase = Leaving::Killed;
                 self.leaving.push(Leaver {
                     worker,
@@ -453,12 +484,12 @@ impl Cohort {
             }
         }
         for leaver in &mut self.leaving {
-            if let Leaving::Draining { until } = leaver.phase
+            if let Leaving::Draining { until, cut } = leaver.phase
                 && until <= now
             {
                 leaver.phase = Leaving::Killed;
                 out.tell(Notice::CutShort(leaver.worker));
-                out.push(Command::Kill(leaver.worker));
+                out.push(Command::Kill(leaver.worker, cut));
             }
         }
     }
@@ -560,18 +591,37 @@ impl Cohort {
         let deaths = one.deaths;
         let delay = out.delay(deaths);
         one.phase = Phase::Waiting { until: now + delay };
-        let opened = worker
+        let serving = |slot: &Slot| matches!(slot.phase, Phase::Ready { .. });
+        let in_a_row = if self.slots.iter().any(serving) {
+            0
+        } else {
+            deaths
+        };
+        let verdict = worker
             .filter(|_| self.stage == Stage::Serving)
-            .and_then(|worker| self.breaker.died(worker, now));
-        if let Some(pause) = opened {
-            out.tell(Notice::BreakerOpened { cohort, pause });
-        } else if self.breaker.is_closed() {
-            out.tell(Notice::BackingOff {
-                cohort,
-                slot,
-                deaths,
-                delay,
+            .map_or(breaker::Verdict::Silence, |worker| {
+                self.breaker.died(worker, now, in_a_row)
             });
+        match verdict {
+            breaker::Verdict::Opened(pause) => out.tell(Notice::BreakerOpened { cohort, pause }),
+            breaker::Verdict::StillOpen(open, probes) => out.tell(Notice::BreakerStillOpen {
+                cohort,
+                open,
+                probes,
+            }),
+            // A delay that grows no more is news no more, but now and then.
+            breaker::Verdict::Silence
+                if self.breaker.is_closed()
+                    && (deaths <= TOLD_DEATHS || deaths.is_multiple_of(TOLD_DEATHS)) =>
+            {
+                out.tell(Notice::BackingOff {
+                    cohort,
+                    slot,
+                    deaths,
+                    delay,
+                });
+            }
+            breaker::Verdict::Silence => {}
         }
     }
 
@@ -602,8 +652,12 @@ impl Cohort {
 
     /// A pool without a READY worker is not silent, unless that is over in a
     /// moment.
+    ///
+    /// A probe does not count before it has lived: each that dies young would
+    /// end the desertion and begin another.
     fn watch_desertion(&mut self, now: Instant, out: &mut Outbox) {
-        let ready = |slot: &Slot| matches!(slot.phase, Phase::Ready { .. });
+        let probe = self.breaker.probe();
+        let ready = |slot: &Slot| matches!(slot.phase, Phase::Ready { worker, .. } if probe != Some(worker));
         let relieved = |leaver: &Leaver| leaver.phase == Leaving::Relieved;
         let deserted = !self.slots.iter().any(ready) && !self.leaving.iter().any(relieved);
         self.desertion = match (self.desertion, deserted) {
@@ -623,9 +677,9 @@ impl Cohort {
         };
     }
 
-    fn retire(&mut self, slot: usize, until: Instant, out: &mut Outbox) {
+    fn retire(&mut self, slot: usize, until: Instant, cut: Cut, out: &mut Outbox) {
         if let Some(worker) = std::mem::take(&mut self.slots[slot].phase).worker() {
-            let phase = Leaving::Draining { until };
+            let phase = Leaving::Draining { until, cut };
             self.leaving.push(Leaver {
                 worker,
                 slot,
@@ -640,7 +694,7 @@ impl Cohort {
         let used = |slot: &Slot| slot.phase != Phase::Empty;
         if let Some(slot) = self.slots.iter().rposition(used) {
             self.idle = self.idle.saturating_sub(1);
-            self.retire(slot, until, out);
+            self.retire(slot, until, Cut::Overdue, out);
         }
     }
 }

@@ -8,6 +8,7 @@
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::{getsockopt, sockopt};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -80,8 +81,39 @@ pub struct Status {
     pub state: &'static str,
     /// Where it listens.
     pub listening: String,
+    /// A row a pool of that generation.
+    pub pools: Vec<PoolStatus>,
     /// A row a worker.
     pub workers: Vec<WorkerStatus>,
+}
+
+/// One pool's row. What is counted is counted over all generations that the
+/// pool was in without a break, and workers that are gone are in it.
+#[derive(Clone, Debug, Serialize)]
+pub struct PoolStatus {
+    /// Its name.
+    pub name: String,
+    /// Its generation.
+    pub generation: u32,
+    /// How its workers spend themselves.
+    pub model: &'static str,
+    /// How many workers it wants; for a spare-driven pool, has or awaits.
+    pub wanted: usize,
+    /// How many serve.
+    pub ready: usize,
+    /// `closed` where all is well; `open` while no worker is spawned, for they
+    /// keep dying; `probing` while one is being tried.
+    pub breaker: &'static str,
+    /// Connections accepted.
+    pub connections: u64,
+    /// Requests begun.
+    pub requests: u64,
+    /// Octets received.
+    pub received: u64,
+    /// Octets sent.
+    pub sent: u64,
+    /// Workers that are gone, by what became of them.
+    pub deaths: BTreeMap<&'static str, u64>,
 }
 
 /// One worker's row.

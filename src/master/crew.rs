@@ -1,10 +1,12 @@
 //! The workers as processes: their ids, rows and seats, how they are forked,
 //! told to leave, and what their deaths are put down to.
 
+mod record;
 mod report;
 
 use super::generation::{Generation, Opened};
-use super::message::{CohortId, WorkerId};
+use super::message::{CohortId, Cut, WorkerId};
+use super::oom::OomWatch;
 use crate::config::{Model, Pool};
 use crate::log::Sink;
 use crate::net::{Listener, ListenerSet};
@@ -12,7 +14,7 @@ use crate::scoreboard::{Board, Counter, MAX_BOARDS, MAX_SLOTS, Row, RowAllocator
 use crate::sys::process;
 use crate::sys::title::Title;
 use crate::worker::{self, Assignment};
-use log::LevelFilter;
+use log::{Level, LevelFilter};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::socket::{
@@ -26,6 +28,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+
+use record::Record;
 
 /// All workers and cohorts.
 pub struct Crew {
@@ -46,6 +50,9 @@ pub struct Crew {
     strangers: Vec<WaitStatus>,
     /// How often the logs were reopened.
     reopening: u64,
+    /// By the name of the pool.
+    records: BTreeMap<String, Record>,
+    oom: OomWatch,
 }
 
 /// A pool in one generation, as the master has it.
@@ -81,10 +88,11 @@ struct Worker {
     channel: OwnedFd,
     /// The reopening before its birth.
     born_after: u64,
-    ready: bool,
+    /// When it was heard to be.
+    ready: Option<Instant>,
     wished: bool,
     retired: bool,
-    killed: bool,
+    killed: Option<Cut>,
 }
 
 /// What the bell was rung for.
@@ -132,19 +140,14 @@ impl Crew {
             detached: false,
             strangers: Vec::new(),
             reopening: 0,
+            records: BTreeMap::new(),
+            oom: OomWatch::new(Instant::now()),
         })
     }
 
     /// Shows titles from now on, or not.
     pub fn set_title(&mut self, title: Option<Title>) {
         self.title = title;
-    }
-
-    /// Has the master's title say this, if there are titles.
-    pub fn show(&self, text: &str) {
-        if let Some(title) = &self.title {
-            title.set(text.as_bytes());
-        }
     }
 
     /// Whether nobody sees what is written to standard error.
@@ -230,6 +233,7 @@ impl Crew {
     pub fn drop_cohort(&mut self, id: CohortId) {
         if let Some(cohort) = self.cohorts.remove(&id) {
             self.boards[cohort.board_index] = false;
+            self.keep_record(&cohort);
         }
         self.settle_blocking();
     }
@@ -345,10 +349,10 @@ impl Crew {
             spawned,
             channel: ours,
             born_after: self.reopening,
-            ready: false,
+            ready: None,
             wished: false,
             retired: false,
-            killed: false,
+            killed: None,
         };
         self.workers.insert(id, worker);
         self.unready.push(id);
@@ -371,11 +375,12 @@ impl Crew {
             let Some(worker) = workers.get_mut(id) else {
                 return false;
             };
-            worker.ready = scoreboard.row(worker.first_row).is_ready();
-            if worker.ready {
+            let ready = scoreboard.row(worker.first_row).is_ready();
+            if ready {
+                worker.ready = Some(Instant::now());
                 words.push(Word::Ready(*id));
             }
-            !worker.ready
+            !ready
         });
         for (id, worker) in workers.iter_mut().filter(|(_, worker)| !worker.wished) {
             if scoreboard.row(worker.first_row).wants_successor() {
@@ -472,7 +477,8 @@ impl Crew {
             let overdue = |index| self.scoreboard.row(index).overdue(now);
             lanes.any(|index| overdue(index).is_some_and(|by| by > pool.worker_timeout))
         };
-        let serving = |worker: &Worker| worker.ready && !worker.retired && !worker.killed;
+        let serving =
+            |worker: &Worker| worker.ready.is_some() && !worker.retired && worker.killed.is_none();
         let found = self
             .workers
             .iter()
@@ -488,11 +494,17 @@ impl Crew {
             .for_each(refuse);
     }
 
-    /// Ends a worker at once.
-    pub fn kill(&mut self, id: WorkerId) {
+    /// Ends a worker at once, for this.
+    pub fn kill(&mut self, id: WorkerId, cut: Cut) {
         if let Some(worker) = self.workers.get_mut(&id) {
-            worker.killed = true;
-            log::warn!(
+            worker.killed = Some(cut);
+            let level = match cut {
+                // That one was told of, as far as it is news.
+                Cut::NotReady => Level::Debug,
+                Cut::Hung | Cut::Overdue | Cut::AtOnce => Level::Warn,
+            };
+            log::log!(
+                level,
                 "worker {} pid {}: SIGKILL; it was {}",
                 self.name(id),
                 self.pid(id),
@@ -512,13 +524,14 @@ impl Crew {
     }
 
     /// Collects every child that has ended. Those that are not workers (a
-    /// dead worker's children become ours) are of no interest.
-    pub fn reap(&mut self) -> Vec<Death> {
+    /// dead worker's children become ours) are of no interest. `broken` are the
+    /// cohorts whose breaker is not closed.
+    pub fn reap(&mut self, broken: impl Fn(CohortId) -> bool) -> Vec<Death> {
         let mut deaths = Vec::new();
         loop {
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return deaths,
-                Ok(status) => deaths.extend(self.settle(status)),
+                Ok(status) => deaths.extend(self.settle(status, &broken)),
                 Err(Errno::EINTR) => {}
                 Err(errno) => {
                     log::error!("waitpid: {errno}");
@@ -533,7 +546,7 @@ impl Crew {
         std::mem::take(&mut self.strangers)
     }
 
-    fn settle(&mut self, status: WaitStatus) -> Option<Death> {
+    fn settle(&mut self, status: WaitStatus, broken: impl Fn(CohortId) -> bool) -> Option<Death> {
         let pid = status.pid()?;
         let Some(id) = self
             .workers
@@ -549,12 +562,12 @@ impl Crew {
             WaitStatus::Exited(_, code) => Some(code),
             _ => None,
         };
-        self.log_death(id, status);
+        let facts = self.facts(id, status)?;
+        let worker = self.workers.get(&id)?;
+        let may_repeat = broken(worker.cohort);
+        self.tell_death(id, status, facts, may_repeat);
         let worker = self.workers.remove(&id)?;
         let rows = worker.first_row..worker.first_row + worker.row_count;
-        let lanes = rows.clone().map(|index| self.scoreboard.row(index));
-        let finished = |row: Row| row.count(Counter::Connections).saturating_sub(row.active());
-        let served = lanes.map(finished).sum::<u64>() > 0;
         if let Some(cohort) = self.cohorts.get_mut(&worker.cohort) {
             cohort.board.set_busy(worker.seat);
             cohort.seats[worker.seat] = false;
@@ -565,7 +578,7 @@ impl Crew {
                     .sum::<u64>();
             }
         }
-        if worker.killed {
+        if worker.killed.is_some() {
             rows.clone()
                 .map(|index| self.scoreboard.row(index).pid())
                 .for_each(end_if_ours);
@@ -576,9 +589,15 @@ impl Crew {
         Some(Death {
             worker: id,
             clean: exit == Some(0),
-            served,
+            served: facts.served,
             status: exit,
         })
+    }
+
+    /// Keeps what ages: the kernel's count of kills, and old complaints.
+    pub fn tick(&mut self, now: Instant) {
+        self.oom.tick(now);
+        self.tell_what_is_over(now);
     }
 
     /// The pool of a cohort.

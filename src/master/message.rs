@@ -32,6 +32,9 @@ pub struct Settings {
     pub max_generations: u32,
     /// End when a worker has served its one connection.
     pub once: bool,
+    /// How long the breaker of a pool that serves may be open before the
+    /// master ends; `None`: for ever.
+    pub breaker_exit_after: Option<Duration>,
 }
 
 /// What the operator, or somebody for him, asks for.
@@ -116,7 +119,7 @@ pub enum Command {
     /// Tell it to finish and leave.
     Retire(WorkerId),
     /// End it at once.
-    Kill(WorkerId),
+    Kill(WorkerId, Cut),
     /// Its turn for a successor has not come: let it ask again.
     AskAgain(WorkerId),
     /// Read the configuration; answer with `Loaded` or `LoadFailed`.
@@ -184,6 +187,22 @@ pub enum Notice {
         /// How long it waits before it tries with one.
         pause: Duration,
     },
+    /// The breaker is still open; every worker that was tried died, too.
+    BreakerStillOpen {
+        /// Which cohort.
+        cohort: CohortId,
+        /// For how long.
+        open: Duration,
+        /// How many were tried.
+        probes: u32,
+    },
+    /// The breaker has been open for as long as may be: the master stops.
+    GivingUp {
+        /// Which cohort.
+        cohort: CohortId,
+        /// For how long.
+        open: Duration,
+    },
     /// The one that was tried lives: the pool spawns as it wants again.
     BreakerClosed(CohortId),
     /// No worker of the pool is READY.
@@ -223,4 +242,47 @@ pub enum Verdict {
     Stopped,
     /// The first workers did not live.
     NeverServed,
+    /// The workers of a pool have died, one after the other, for too long.
+    WorkersDie,
+}
+
+/// How a pool in one generation is getting on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outlook {
+    /// How many workers it wants; for a spare-driven pool, has or awaits.
+    pub wanted: usize,
+    /// How many serve.
+    pub ready: usize,
+    /// Whether they keep dying.
+    pub breaker: Standing,
+}
+
+/// What the operator is shown of a breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Workers are spawned as the pool wants them.
+    Closed,
+    /// Nobody is spawned.
+    Open,
+    /// One is being tried.
+    Probing,
+}
+
+impl Standing {
+    /// The word for status and title.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::Probing => "probing",
+        }
+    }
+
+    /// Whether all is well.
+    pub const fn is_closed(self) -> bool {
+        match self {
+            Self::Closed => true,
+            Self::Open | Self::Probing => false,
+        }
+    }
 }

@@ -28,6 +28,7 @@ pub mod pidfile;
 pub mod pool;
 pub mod repeats;
 pub mod signals;
+mod standing;
 mod succession;
 pub mod supervisor;
 pub mod upgrade;
@@ -44,6 +45,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pidfile::{PidFile, PidFileError};
 use signals::{Meaning, Signals};
+use standing::Standing;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
@@ -127,6 +129,7 @@ pub struct Master {
     /// When the workers were last looked at for one that hangs.
     looked: Instant,
     last_death: Option<i32>,
+    standing: Standing,
     ending: Option<u8>,
 }
 
@@ -177,17 +180,14 @@ impl Master {
             }
             None => None,
         };
-        match Title::new() {
-            Ok(title) => {
-                let text = match &predecessor {
-                    Some(old) => format!("{}, to replace process {}", notice::TITLE, old.pid()),
-                    None => notice::TITLE.to_owned(),
-                };
-                title.set(text.as_bytes());
-                crew.set_title(first.config.master.process_titles.then_some(title));
-            }
-            Err(error) => log::info!("no process titles: {error}"),
+        let title = Title::new()
+            .inspect_err(|error| log::info!("no process titles: {error}"))
+            .ok();
+        if let Some(title) = title {
+            title.set(standing::TITLE.as_bytes());
         }
+        let title = title.filter(|_| first.config.master.process_titles);
+        crew.set_title(title);
         let seed = u64::from(std::process::id()) << 32 ^ Instant::now().elapsed().as_nanos() as u64;
         let mut master = Self {
             source,
@@ -214,6 +214,7 @@ impl Master {
             waiting: Waiting::default(),
             looked: Instant::now(),
             last_death: None,
+            standing: Standing::new(title),
             ending: None,
         };
         if let Some(pid_file) = &mut master.pid_file
@@ -276,6 +277,7 @@ impl Master {
     /// once there is one.
     fn turn(&mut self) -> Option<u8> {
         self.carry_out();
+        self.announce();
         if self.ending.is_some() {
             return self.ending;
         }
@@ -303,7 +305,12 @@ impl Master {
         let count = self
             .count_wanted
             .then(|| self.count_due.saturating_duration_since(now));
-        let patience = [due, count]
+        let watchdog = self
+            .standing
+            .notifier
+            .next_deadline()
+            .map(|at| at.saturating_duration_since(now));
+        let patience = [due, count, watchdog]
             .into_iter()
             .flatten()
             .fold(HEARTBEAT, Duration::min);
@@ -347,12 +354,20 @@ impl Master {
 
     fn request(&mut self, request: Request, origin: &str) {
         log::info!("{} asked for by {origin}", notice::describe(request));
+        if request == Request::Reload && self.current > 0 && !self.stopping {
+            self.standing.reload_begins();
+        }
         self.supervisor
             .handle(Instant::now(), Event::Requested(request));
     }
 
     fn reap(&mut self) {
-        for death in self.crew.reap() {
+        let supervisor = &self.supervisor;
+        let broken = |cohort| {
+            let outlook = supervisor.outlook(cohort);
+            outlook.is_some_and(|outlook| !outlook.breaker.is_closed())
+        };
+        for death in self.crew.reap(broken) {
             self.last_death = death.status;
             let event = Event::Exited {
                 worker: death.worker,
@@ -403,6 +418,7 @@ impl Master {
             return;
         }
         self.looked = now;
+        self.crew.tick(now);
         if since > 3 * HEARTBEAT {
             return;
         }
@@ -488,6 +504,7 @@ impl Master {
                 .get(&self.current)
                 .map(Generation::addresses)
                 .unwrap_or_default(),
+            pools: self.pools(),
             workers,
         }
     }
@@ -503,12 +520,14 @@ impl Master {
                     slot,
                 } => {
                     let signals = &mut self.signals;
-                    // The new process must not take the master's handlers along.
-                    let spawned = self
-                        .crew
-                        .spawn(worker, cohort, slot, || drop(signals.take()));
+                    // The new process must not take the master's handlers along,
+                    // nor its way to the service manager.
+                    let spawned = self.crew.spawn(worker, cohort, slot, || {
+                        drop(signals.take());
+                        notify::forget();
+                    });
                     if let Err(error) = spawned {
-                        log::error!("spawn {}[{slot}]: {error}", self.crew.cohort_name(cohort));
+                        self.crew.spawn_failed(cohort, slot, &error);
                         self.supervisor
                             .handle(Instant::now(), Event::SpawnFailed(worker));
                     }
@@ -524,7 +543,7 @@ impl Master {
                     };
                     self.crew.retire(worker, staying);
                 }
-                Command::Kill(worker) => self.crew.kill(worker),
+                Command::Kill(worker, cut) => self.crew.kill(worker, cut),
                 Command::AskAgain(worker) => self.crew.ask_again(worker),
                 Command::Load => self.load(),
                 Command::StartSuccessor => self.start_successor(),
@@ -539,7 +558,10 @@ impl Master {
                 Command::Resize { cohort, slots } => self.resize(cohort, slots),
                 Command::StopListening => self.stop_listening(),
                 Command::Reopen => self.reopen(),
-                Command::Tell(notice) => notice::tell(&notice, &self.crew, self.current),
+                Command::Tell(notice) => {
+                    notice::tell(&notice, &mut self.crew, self.current);
+                    self.standing.touch();
+                }
                 Command::Exit(verdict) => self.exit(verdict),
             }
         }
@@ -557,6 +579,8 @@ impl Master {
                 log::error!("reload: {reason}");
             }
             log::error!("reload refused: generation {} stays as it is", self.current);
+            let why = reasons.first().map_or("", String::as_str);
+            self.standing.reload_refused(why);
             self.waiting
                 .reloaded(self.control.as_mut(), status, reasons);
             Event::LoadFailed
@@ -628,7 +652,8 @@ impl Master {
         let news = format!("generation {number} serves: {}", generation.addresses());
         log::info!("{news}");
         self.waiting.reloaded(self.control.as_mut(), 0, vec![news]);
-        self.announce();
+        self.tell_predecessor();
+        self.standing.promoted();
         if let Some(hook) = self.on_serving.take() {
             hook();
         }
@@ -661,6 +686,9 @@ impl Master {
             "generation {number}: its workers die before they serve: generation {} stays",
             self.current
         );
+        if self.current > 0 {
+            self.standing.reload_refused(&news);
+        }
         self.waiting
             .reloaded(self.control.as_mut(), status, vec![news]);
     }
@@ -683,6 +711,7 @@ impl Master {
 
     fn stop_listening(&mut self) {
         self.stopping = true;
+        self.standing.stopping();
         self.refuse_handshakes();
     }
 
@@ -708,6 +737,10 @@ impl Master {
                 0
             }
             Verdict::NeverServed => self.failure_status(),
+            Verdict::WorkersDie => {
+                log::info!("all workers are gone: leaving with status 75");
+                75
+            }
         });
     }
 }
@@ -737,6 +770,7 @@ fn settings(config: &Config) -> Settings {
         upgrade_timeout: config.master.upgrade_timeout,
         max_generations: config.master.max_generations,
         once: config.master.once,
+        breaker_exit_after: Some(config.master.breaker_exit_after).filter(|time| !time.is_zero()),
     }
 }
 

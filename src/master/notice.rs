@@ -2,13 +2,12 @@
 
 use super::crew::Crew;
 use super::message::{Notice, Request};
-
-/// The master's title where nothing else is to be said.
-pub(super) const TITLE: &str = "preforkd: master";
+use crate::config::format_duration;
+use std::time::Duration;
 
 /// Writes the line for `notice`; `current` is the generation that serves, 0
 /// before the first has proved itself.
-pub(super) fn tell(notice: &Notice, crew: &Crew, current: u32) {
+pub(super) fn tell(notice: &Notice, crew: &mut Crew, current: u32) {
     match notice {
         Notice::BackingOff {
             cohort,
@@ -25,10 +24,30 @@ pub(super) fn tell(notice: &Notice, crew: &Crew, current: u32) {
             crew.cohort_name(*cohort),
             pause.as_secs()
         ),
-        Notice::BreakerClosed(cohort) => log::info!(
-            "pool {}: the one that was tried lives: spawning as usual",
-            crew.cohort_name(*cohort)
+        Notice::BreakerStillOpen {
+            cohort,
+            open,
+            probes,
+        } => log::error!(
+            "pool {}: workers have died young for {} now, {probes} were tried; the last: {}",
+            crew.cohort_name(*cohort),
+            whole_seconds(*open),
+            crew.last_death(*cohort)
         ),
+        // A line that a test relies on: see tests/crash.rs.
+        Notice::GivingUp { cohort, open } => log::error!(
+            "pool {}: no worker has lived for {} (breaker_exit_after): giving up; the last: {}",
+            crew.cohort_name(*cohort),
+            whole_seconds(*open),
+            crew.last_death(*cohort)
+        ),
+        Notice::BreakerClosed(cohort) => {
+            log::info!(
+                "pool {}: the one that was tried lives: spawning as usual",
+                crew.cohort_name(*cohort)
+            );
+            crew.settle_complaints(*cohort);
+        }
         Notice::NobodyServes(cohort) => log::error!(
             "pool {}: no worker is ready: clients wait in the queue",
             crew.cohort_name(*cohort)
@@ -39,9 +58,7 @@ pub(super) fn tell(notice: &Notice, crew: &Crew, current: u32) {
                 crew.cohort_name(*cohort)
             );
         }
-        Notice::NotReady(worker) => {
-            log::error!("worker {} was not READY in time", crew.name(*worker))
-        }
+        Notice::NotReady(worker) => crew.not_ready(*worker),
         Notice::Hung(worker) => log::error!(
             "worker {} shows no sign of life; it is {}",
             crew.name(*worker),
@@ -77,6 +94,11 @@ pub(super) fn tell(notice: &Notice, crew: &Crew, current: u32) {
         Notice::Stopping => log::info!("stopping: no new clients, finishing what is open"),
         Notice::StoppingAtOnce => log::warn!("stopping at once: ending {} workers", crew.len()),
     }
+}
+
+/// `1m30s`: nobody cares for milliseconds here.
+fn whole_seconds(time: Duration) -> String {
+    format_duration(Duration::from_secs(time.as_secs()))
 }
 
 /// The request in words.

@@ -32,6 +32,7 @@ pub struct Notifier {
     status: String,
     status_is_news: bool,
     watchdog: Option<Watchdog>,
+    retired: bool,
 }
 
 #[derive(Debug)]
@@ -99,9 +100,16 @@ impl Notifier {
         self.state(&[NotifyState::MainPid(pid)]);
     }
 
+    /// Says nothing new from now on: another process does.
+    pub fn retire(&mut self) {
+        self.retired = true;
+        self.status_is_news = false;
+        self.watchdog = None;
+    }
+
     /// How things are, in a line.
     pub fn status(&mut self, line: &str) {
-        if line != self.status {
+        if line != self.status && !self.retired {
             line.clone_into(&mut self.status);
             self.status_is_news = true;
             self.send_what_waits();

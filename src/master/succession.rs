@@ -1,9 +1,9 @@
 //! The loop's part in an upgrade: what this master does as the old one, and as
 //! the new one. How the two talk is in [`super::upgrade`].
 
+use super::Master;
 use super::message::Event;
 use super::upgrade::{Successor, Taken, Word};
-use super::{Master, notice};
 use crate::net::ListenerSet;
 use nix::sys::wait::WaitStatus;
 use std::os::fd::AsFd;
@@ -126,8 +126,7 @@ impl Master {
         );
         log::info!("upgrade: {news}");
         self.waiting.upgraded(self.control.as_mut(), 0, vec![news]);
-        self.crew
-            .show(&format!("preforkd: master, leaving to process {pid}"));
+        self.standing.leaves_to(pid.as_raw().unsigned_abs());
         self.refuse_handshakes();
     }
 
@@ -154,7 +153,7 @@ impl Master {
     }
 
     /// The first generation serves: tells the old master, if there is one.
-    pub(super) fn announce(&mut self) {
+    pub(super) fn tell_predecessor(&mut self) {
         let (Some(predecessor), Some(generation)) =
             (&mut self.predecessor, self.generations.get(&self.current))
         else {
@@ -203,7 +202,19 @@ impl Master {
         if let Some(control) = &mut self.control {
             control.open();
         }
-        self.crew.show(notice::TITLE);
+        self.standing.touch();
+    }
+
+    /// What this master is to another one, for its title.
+    pub(super) fn relation(&self) -> Option<String> {
+        let successor = self.successor.as_ref().filter(|_| self.has_handed_over);
+        match (successor, &self.predecessor) {
+            (Some(successor), _) => Some(format!("leaving to process {}", successor.pid())),
+            (None, Some(old)) if !old.has_given() => {
+                Some(format!("to replace process {}", old.pid()))
+            }
+            (None, _) => None,
+        }
     }
 
     /// Adds to what the loop waits for.

@@ -10,8 +10,9 @@
 //!     │ ▲                ▲ └─LoadFailed─┐      └──not viable──┐
 //!     │ └────────────────│──────────────┴─────────────────────┘
 //!     ├─too many────▶ Crowded ─an old generation gone─▶ Loading
-//!     └─Upgrade─────▶ Upgrading ──successor gone, too late──▶ Steady
-//!                        └──successor serves──▶ Stopping
+//!     ├─Upgrade─────▶ Upgrading ──successor gone, too late──▶ Steady
+//!     │                  └──successor serves──▶ Stopping
+//!     └─a breaker open for too long─▶ Stopping, to end with that
 //!    any of these ──Stop──▶ Stopping ──Stop again, deadline──▶ Killing
 //!                               └──────last worker reaped────────┴──▶ Ended
 //!
@@ -32,7 +33,7 @@
 
 use super::cohort::{Cohort, Loss, Outbox, Stage};
 use super::message::{
-    CohortId, Command, Event, Notice, PoolSpec, Request, Settings, Verdict, WorkerId,
+    CohortId, Command, Event, Notice, Outlook, PoolSpec, Request, Settings, Verdict, WorkerId,
 };
 use std::time::Instant;
 
@@ -59,8 +60,8 @@ enum State {
     Proving { generation: u32, again: bool },
     /// A new master is to serve by the deadline; `again` as above.
     Upgrading { deadline: Instant, again: bool },
-    /// All workers drain, until the deadline.
-    Stopping { deadline: Instant },
+    /// All workers drain, until the deadline; the master ends with this.
+    Stopping { deadline: Instant, verdict: Verdict },
     /// All workers are killed; the master ends with this.
     Killing { verdict: Verdict },
     /// The last command was given.
@@ -122,10 +123,9 @@ impl Supervisor {
     /// When [`Event::Woke`] is due, at the latest.
     pub fn next_deadline(&self) -> Option<Instant> {
         let stop = match self.state {
-            State::Stopping { deadline } | State::Upgrading { deadline, .. } => Some(deadline),
-            State::Steady
-            | State::Crowded
-            | State::Loading { .. }
+            State::Stopping { deadline, .. } | State::Upgrading { deadline, .. } => Some(deadline),
+            State::Steady | State::Crowded => self.gives_up_at().map(|(_, _, at)| at),
+            State::Loading { .. }
             | State::Proving { .. }
             | State::Killing { .. }
             | State::Ended => None,
@@ -168,6 +168,12 @@ impl Supervisor {
         matches!(self.state, State::Proving { .. })
     }
 
+    /// How a cohort is getting on, for status and title.
+    pub fn outlook(&self, cohort: CohortId) -> Option<Outlook> {
+        let cohort = self.cohorts.iter().find(|one| one.id == cohort);
+        cohort.map(Cohort::outlook)
+    }
+
     /// The phase of a worker, for status and logs.
     pub fn phase_of(&self, worker: WorkerId) -> &'static str {
         let phase = self
@@ -182,7 +188,18 @@ impl Supervisor {
     fn requested(&mut self, now: Instant, request: Request) {
         match (request, self.state) {
             (_, State::Ended) | (Request::Stop, State::Killing { .. }) => {}
-            (Request::Stop, State::Stopping { .. }) => self.stop_at_once(),
+            // Asked for the first time: it is a stop as asked from now on.
+            (
+                Request::Stop,
+                State::Stopping {
+                    deadline,
+                    verdict: Verdict::WorkersDie,
+                },
+            ) => {
+                let verdict = Verdict::Stopped;
+                self.state = State::Stopping { deadline, verdict };
+            }
+            (Request::Stop, State::Stopping { verdict, .. }) => self.stop_at_once(verdict),
             (
                 Request::Stop,
                 State::Steady
@@ -190,7 +207,7 @@ impl Supervisor {
                 | State::Loading { .. }
                 | State::Proving { .. }
                 | State::Upgrading { .. },
-            ) => self.stop(now, Command::StopListening),
+            ) => self.stop(now, Command::StopListening, Verdict::Stopped),
             (Request::Reopen, _) => self.out.push(Command::Reopen),
             (Request::Reload, State::Steady) => self.load(),
             (Request::Reload, State::Upgrading { deadline, .. }) => {
@@ -276,23 +293,22 @@ impl Supervisor {
     }
 
     /// Everybody finishes what he has; `first` says what becomes of the
-    /// listeners.
-    fn stop(&mut self, now: Instant, first: Command) {
+    /// listeners, and the master ends with `verdict`.
+    fn stop(&mut self, now: Instant, first: Command, verdict: Verdict) {
         if self.is_upgrading() && first != Command::HandOver {
             self.out.push(Command::EndSuccessor);
         }
         self.out.tell(Notice::Stopping);
         self.out.push(first);
         let deadline = now + self.settings.graceful_timeout;
-        self.state = State::Stopping { deadline };
+        self.state = State::Stopping { deadline, verdict };
         for cohort in &mut self.cohorts {
             cohort.drain(deadline, &mut self.out);
         }
     }
 
-    fn stop_at_once(&mut self) {
+    fn stop_at_once(&mut self, verdict: Verdict) {
         self.out.tell(Notice::StoppingAtOnce);
-        let verdict = Verdict::Stopped;
         self.state = State::Killing { verdict };
         for cohort in &mut self.cohorts {
             cohort.kill_all(&mut self.out);
@@ -304,7 +320,7 @@ impl Supervisor {
     fn succeeded(&mut self, now: Instant) {
         // One that serves after all has been ended by now.
         if self.is_upgrading() {
-            self.stop(now, Command::HandOver);
+            self.stop(now, Command::HandOver, Verdict::Stopped);
         }
     }
 
@@ -431,7 +447,7 @@ impl Supervisor {
         let serving = cohort.stage == Stage::Serving;
         let loss = cohort.lost(worker, served, now, &mut self.out);
         if self.settings.once && clean && serving && loss == Loss::Missing {
-            self.stop(now, Command::StopListening);
+            self.stop(now, Command::StopListening, Verdict::Stopped);
         }
     }
 
@@ -446,6 +462,7 @@ impl Supervisor {
         }
         self.judge_generation(now);
         self.judge_upgrade(now);
+        self.judge_breakers(now);
         self.drop_empty();
         if self.state == State::Crowded && !self.is_crowded() {
             self.load();
@@ -479,15 +496,41 @@ impl Supervisor {
         }
     }
 
+    /// Whether a pool's workers have died for too long. A reload may be the
+    /// remedy: it is not judged before that has ended, which it does.
+    fn judge_breakers(&mut self, now: Instant) {
+        let (State::Steady | State::Crowded) = self.state else {
+            return;
+        };
+        if let Some((cohort, since, at)) = self.gives_up_at()
+            && at <= now
+        {
+            let open = now.saturating_duration_since(since);
+            self.out.tell(Notice::GivingUp { cohort, open });
+            self.stop(now, Command::StopListening, Verdict::WorkersDie);
+        }
+    }
+
+    /// The pool whose breaker has been open longest, since when, and until
+    /// when it may be.
+    fn gives_up_at(&self) -> Option<(CohortId, Instant, Instant)> {
+        let patience = self.settings.breaker_exit_after?;
+        let broken = self
+            .cohorts
+            .iter()
+            .filter_map(|one| Some((one.id, one.broken_since()?)));
+        let (cohort, since) = broken.min_by_key(|(_, since)| *since)?;
+        Some((cohort, since, since + patience))
+    }
+
     /// Whether a stop is done, or has taken too long.
     fn judge_stop(&mut self, now: Instant) {
         let anyone = self.workers().next().is_some();
         let verdict = match self.state {
-            State::Stopping { deadline } if anyone && now >= deadline => {
-                return self.stop_at_once();
+            State::Stopping { deadline, verdict } if anyone && now >= deadline => {
+                return self.stop_at_once(verdict);
             }
-            State::Stopping { .. } => Verdict::Stopped,
-            State::Killing { verdict } => verdict,
+            State::Stopping { verdict, .. } | State::Killing { verdict } => verdict,
             State::Steady
             | State::Crowded
             | State::Loading { .. }

@@ -3,10 +3,13 @@
 
 use super::{Crew, Worker};
 use crate::master::control::WorkerStatus;
+use crate::master::death::{Cause, End, Facts};
 use crate::master::message::{CohortId, WorkerId};
-use crate::scoreboard::{Counter, RowState};
+use crate::scoreboard::{Counter, Row, RowState};
+use crate::worker::START_FAILED;
+use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 impl Crew {
     /// A row for each worker; `phase` is the supervisor's word on it.
@@ -58,7 +61,7 @@ impl Crew {
         let Some(worker) = self.workers.get(&id) else {
             return String::from("gone");
         };
-        if !worker.ready && !self.scoreboard.row(worker.first_row).is_ready() {
+        if worker.ready.is_none() && !self.scoreboard.row(worker.first_row).is_ready() {
             return String::from("starting");
         }
         let now = Instant::now();
@@ -108,13 +111,53 @@ impl Crew {
         )
     }
 
+    /// What is known of the death of a worker that has just been waited for.
+    pub(super) fn facts(&mut self, id: WorkerId, status: WaitStatus) -> Option<Facts> {
+        let worker = self.workers.get(&id)?;
+        let now = Instant::now();
+        let end = match status {
+            WaitStatus::Exited(_, code) => End::Exited(code),
+            WaitStatus::Signaled(_, Signal::SIGKILL, _) => End::Killed,
+            _ => End::Signalled,
+        };
+        let rows = worker.first_row..worker.first_row + worker.row_count;
+        let finished = |row: Row| row.count(Counter::Connections).saturating_sub(row.active());
+        let lanes = rows.map(|index| self.scoreboard.row(index));
+        let memory_short =
+            end == End::Killed && worker.killed.is_none() && self.oom.has_struck(now);
+        Some(Facts {
+            end,
+            ready: match worker.ready {
+                Some(since) => Some(now.saturating_duration_since(since)),
+                // It died before it was heard.
+                None => self
+                    .scoreboard
+                    .row(worker.first_row)
+                    .is_ready()
+                    .then_some(Duration::ZERO),
+            },
+            served: lanes.map(finished).sum::<u64>() > 0,
+            leaving: worker.retired || worker.wished,
+            cut: worker.killed,
+            memory_short,
+        })
+    }
+
     /// A line for each death, with how it came about and what the worker was
-    /// doing; a death that was asked for is worth a line for the curious only.
-    pub(super) fn log_death(&self, id: WorkerId, status: WaitStatus) {
+    /// doing; a death that was asked for is worth a line for the curious only,
+    /// and so is one that says nothing new of a pool whose workers keep dying.
+    pub(super) fn tell_death(
+        &mut self,
+        id: WorkerId,
+        status: WaitStatus,
+        facts: Facts,
+        broken: bool,
+    ) {
         let Some(worker) = self.workers.get(&id) else {
             return;
         };
-        let cause = match status {
+        let cause = facts.cause();
+        let mut how = match status {
             WaitStatus::Exited(_, code) => format!("exited with status {code}"),
             WaitStatus::Signaled(_, signal, dumped) => {
                 format!(
@@ -124,19 +167,50 @@ impl Crew {
             }
             other => format!("{other:?}"),
         };
-        let age = worker.spawned.elapsed();
+        // A worker that could not start has left the reason in its row.
+        let reason = match (facts.ready, facts.end) {
+            (None, End::Exited(START_FAILED)) => self.scoreboard.row(worker.first_row).text(),
+            (Some(_) | None, _) => String::new(),
+        };
+        if !reason.is_empty() {
+            how = format!("cannot start: {reason}; {how}");
+        } else if cause == Cause::OutOfMemory {
+            how.push_str(", probably for want of memory");
+        }
+        // A line that tests rely on.
         let line = format!(
-            "worker {} pid {} gen {} {cause} after {:.1}s; it was {}",
+            "worker {} pid {} gen {} [{}] {how} after {:.1}s; it was {}",
             self.name(id),
             worker.pid,
             self.cohorts
                 .get(&worker.cohort)
                 .map_or(0, |cohort| cohort.generation),
-            age.as_secs_f64(),
+            cause.name(),
+            worker.spawned.elapsed().as_secs_f64(),
             self.doing(id),
         );
-        let clean = matches!(status, WaitStatus::Exited(_, 0));
-        match (clean, worker.retired || worker.wished, worker.killed) {
+        let clean = facts.end == End::Exited(0);
+        let (leaving, killed) = (facts.leaving, facts.cut.is_some());
+        let cohort = worker.cohort;
+        self.record_death(cohort, cause, &how);
+        let known = match cause {
+            Cause::Start | Cause::Early if broken || !reason.is_empty() => {
+                !self.complain(cohort, &how)
+            }
+            // That was told when it was killed.
+            Cause::NotReady => true,
+            Cause::Start
+            | Cause::Early
+            | Cause::Finished
+            | Cause::Exit
+            | Cause::Signal
+            | Cause::OutOfMemory
+            | Cause::Hung
+            | Cause::Overdue
+            | Cause::AtOnce => false,
+        };
+        match (clean, leaving, killed) {
+            _ if known => log::debug!("{line}"),
             (true, true, _) => log::debug!("{line}"),
             (true, false, _) => log::info!("{line}"),
             (false, _, true) => log::info!("{line}"),

@@ -5,6 +5,7 @@ use super::super::breaker;
 use super::super::cohort::{
     FIRST_DELAY, HUNG_PATIENCE, LONGEST_DELAY, PROOF_DEATHS, SILENCE, YOUNG,
 };
+use super::super::message::{Cut, Standing};
 use super::*;
 use crate::config::Size;
 use proptest::prelude::*;
@@ -17,6 +18,7 @@ const SETTINGS: Settings = Settings {
     upgrade_timeout: Duration::from_secs(20),
     max_generations: 3,
     once: false,
+    breaker_exit_after: None,
 };
 const SPARE: Size = Size::Spare {
     start: 3,
@@ -53,6 +55,8 @@ struct World {
     generation_of: BTreeMap<CohortId, u32>,
     /// How often a worker more was asked for.
     added: u32,
+    /// What each that was killed was killed for.
+    cuts: BTreeMap<WorkerId, Cut>,
 }
 
 impl World {
@@ -74,6 +78,7 @@ impl World {
             limits: BTreeMap::new(),
             generation_of: BTreeMap::new(),
             added: 0,
+            cuts: BTreeMap::new(),
         }
     }
 
@@ -151,7 +156,8 @@ impl World {
                     assert_eq!(*told, Told::Nothing, "told once");
                     *told = Told::Retire;
                 }
-                Command::Kill(worker) => {
+                Command::Kill(worker, cut) => {
+                    self.cuts.insert(worker, cut);
                     let told = &mut self.workers.get_mut(&worker).expect("it lives").3;
                     assert_ne!(*told, Told::Kill, "killed once");
                     *told = Told::Kill;
@@ -507,14 +513,184 @@ fn a_pool_whose_workers_die_young_tries_with_one() {
     assert_eq!(world.workers.len(), 3, "a probe");
     let probe = *world.workers.keys().last().expect("a probe");
     world.ready(probe);
+    let outlook = |world: &World| world.supervisor.outlook(CohortId(0)).expect("it serves");
+    assert_eq!(outlook(&world).breaker, Standing::Probing);
     world.dies(probe, false);
-    assert!(world.notices.contains(&opened(2 * breaker::FIRST_PAUSE)));
+    assert_eq!(outlook(&world).breaker, Standing::Open);
+    assert_eq!((outlook(&world).wanted, outlook(&world).ready), (12, 2));
+    let told = |notice: &&Notice| matches!(notice, Notice::BreakerOpened { .. });
+    assert_eq!(world.notices.iter().filter(told).count(), 1, "once");
     world.pass(2 * breaker::FIRST_PAUSE);
     world.all_ready();
     assert_eq!(world.workers.len(), 3);
     world.pass(YOUNG);
+    assert_eq!(outlook(&world).breaker, Standing::Closed);
     assert!(world.notices.contains(&Notice::BreakerClosed(CohortId(0))));
     assert_eq!(world.workers.len(), 12);
+}
+
+/// Kills workers as soon as they are there until the breaker is open.
+fn break_pool(world: &mut World) {
+    let broken = |world: &World| {
+        let outlook = world.supervisor.outlook(CohortId(0)).expect("it serves");
+        !outlook.breaker.is_closed()
+    };
+    while !broken(world) {
+        let worker = *world.workers.keys().next().expect("one");
+        world.dies(worker, false);
+    }
+}
+
+/// Every worker that is spawned dies at once, for so long, whether it was
+/// READY or not; answers how many there were.
+fn massacre(world: &mut World, time: Duration, ready: bool) -> usize {
+    let (end, mut count) = (world.now + time, 0);
+    while world.now < end && world.exit.is_none() {
+        while let Some((&worker, _)) = world.workers.iter().next() {
+            if ready {
+                world.ready(worker);
+            }
+            world.dies(worker, false);
+            count += 1;
+        }
+        let due = world.supervisor.next_deadline().expect("another try");
+        world.pass(due.saturating_duration_since(world.now));
+    }
+    count
+}
+
+#[test]
+fn a_pool_that_cannot_live_costs_a_bounded_number_of_forks_and_lines() {
+    for (workers, ready) in [(1, false), (1, true), (8, false), (8, true), (200, false)] {
+        let mut world = World::serving(&[Size::Fixed(workers)]);
+        world.notices.clear();
+        let first = massacre(&mut world, 3600 * SECOND, ready);
+        let second = massacre(&mut world, 3600 * SECOND, ready);
+        let lines = world.notices.len();
+        println!(
+            "{workers} workers, READY {ready}: {first} deaths in the first hour, {second} in the second, {lines} lines"
+        );
+        let outlook = world.supervisor.outlook(CohortId(0));
+        assert!(outlook.is_some_and(|outlook| !outlook.breaker.is_closed()));
+        // The workers that were there, ten until it opens, one each 30 s.
+        assert!(first <= workers as usize + 10 + 130, "{first}");
+        assert!(second <= 121, "{second}");
+        assert!(first + second >= 200, "{first} and {second}");
+        // Back-offs, the breaker, one each ten minutes, desertions until it opens.
+        assert!(lines <= 60, "{lines}: {:?}", world.notices);
+    }
+}
+
+#[test]
+fn a_breaker_that_stays_open_ends_the_master_where_that_is_wanted() {
+    let patience = 60 * SECOND;
+    let settings = Settings {
+        breaker_exit_after: Some(patience),
+        ..SETTINGS
+    };
+    for stopped in [None, Some(1), Some(2), Some(3)] {
+        let mut world = World::new(settings);
+        world.load_with(&[Size::Fixed(20), Size::Fixed(1)], settings);
+        world.all_ready();
+        break_pool(&mut world);
+        let opened = world.now;
+        let due = world.supervisor.next_deadline().expect("a probe");
+        assert!(due < opened + patience);
+        if stopped == Some(1) {
+            // Asked to stop while it is open: that is a stop like any other.
+            world.request(Request::Stop);
+            world.leave();
+            assert_eq!(world.exit, Some(Verdict::Stopped));
+            continue;
+        }
+        while world.now < opened + patience {
+            let due = world
+                .supervisor
+                .next_deadline()
+                .expect("a probe, or the end");
+            world.pass(due - world.now);
+            let unready = |worker: &&(CohortId, usize, bool, Told)| !worker.2;
+            if world.workers.values().any(|worker| unready(&worker))
+                && world.now < opened + patience
+            {
+                let probe = *world.workers.keys().last().expect("a probe");
+                world.dies(probe, false);
+            }
+        }
+        let cohort = CohortId(0);
+        let notice = Notice::GivingUp {
+            cohort,
+            open: patience,
+        };
+        assert_eq!(
+            world.notices.iter().filter(|one| **one == notice).count(),
+            1
+        );
+        assert!(world.handshakes_refused);
+        assert_eq!(world.exit, None, "gracefully");
+        assert!(world.with(Told::Nothing).is_empty());
+        if let Some(times) = stopped {
+            // Asked to stop now, it does so as asked; once more, and at once.
+            world.request(Request::Stop);
+            assert!(world.with(Told::Kill).is_empty());
+            (2..times).for_each(|_| world.request(Request::Stop));
+            assert_eq!(world.with(Told::Kill).is_empty(), times == 2);
+        }
+        world.leave();
+        let verdict = match stopped {
+            None => Verdict::WorkersDie,
+            Some(_) => Verdict::Stopped,
+        };
+        assert_eq!(world.exit, Some(verdict));
+    }
+}
+
+#[test]
+fn a_reload_is_waited_for_and_begins_the_count_anew() {
+    let settings = Settings {
+        breaker_exit_after: Some(2 * SECOND),
+        ..SETTINGS
+    };
+    let mut world = World::new(settings);
+    world.load_with(&[Size::Fixed(20)], settings);
+    world.all_ready();
+    break_pool(&mut world);
+    world.pass(SECOND);
+    world.request(Request::Reload);
+    world.load_with(&[Size::Fixed(2)], settings);
+    world.pass(5 * SECOND);
+    assert!(
+        world
+            .supervisor
+            .next_deadline()
+            .is_some_and(|due| due > world.now)
+    );
+    world.all_ready();
+    assert_eq!(world.promoted, [1, 2]);
+    world.leave();
+    world.pass(5 * SECOND);
+    assert_eq!((world.exit, world.workers.len()), (None, 2));
+    assert!(world.supervisor.is_steady());
+}
+
+#[test]
+fn a_kill_says_what_it_is_for() {
+    let mut world = World::serving(&[Size::Fixed(3)]);
+    let [hung, late, last] = world.with(Told::Nothing)[..] else {
+        panic!("three")
+    };
+    world.send(Event::Hung(hung));
+    world.request(Request::FewerWorkers);
+    world.pass(HUNG_PATIENCE);
+    assert_eq!(world.cuts[&hung], Cut::Hung);
+    let successor = *world.workers.keys().last().expect("spawned");
+    world.pass(10 * SECOND);
+    assert_eq!(world.cuts[&successor], Cut::NotReady);
+    world.pass(SETTINGS.graceful_timeout);
+    assert_eq!(world.cuts[&last], Cut::Overdue);
+    world.request(Request::Stop);
+    world.request(Request::Stop);
+    assert_eq!(world.cuts[&late], Cut::AtOnce);
 }
 
 #[test]
@@ -770,9 +946,13 @@ fn holds(world: &World) {
 }
 
 /// A history of `steps`, and then: a stop that ends.
-fn history(steps: &[Step]) {
-    let mut world = World::new(SETTINGS);
-    world.load(&[Size::Fixed(2), SPARE]);
+fn history(steps: &[Step], breaker_exit_after: Option<Duration>) {
+    let settings = Settings {
+        breaker_exit_after,
+        ..SETTINGS
+    };
+    let mut world = World::new(settings);
+    world.load_with(&[Size::Fixed(2), SPARE], settings);
     for step in steps {
         if world.exit.is_some() {
             break;
@@ -798,8 +978,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_the_invariants_hold(steps in prop::collection::vec(step(), 0..300)) {
-        history(&steps);
+    fn whatever_happens_the_invariants_hold(
+        steps in prop::collection::vec(step(), 0..300),
+        patience in prop::option::of(0..20_000u64),
+    ) {
+        history(&steps, patience.map(Duration::from_millis));
     }
 }
 
@@ -809,8 +992,9 @@ proptest! {
 fn a_million_events() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let steps = prop::collection::vec(step(), 10_000);
-    for _ in 0..100 {
+    for round in 0..100 {
         let tree = steps.new_tree(&mut runner).expect("steps");
-        history(&proptest::strategy::ValueTree::current(&tree));
+        let patience = (round % 2 == 1).then_some(20 * SECOND);
+        history(&proptest::strategy::ValueTree::current(&tree), patience);
     }
 }

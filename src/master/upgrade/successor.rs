@@ -147,6 +147,8 @@ impl Successor {
             .args(origin.arguments.iter().skip(1))
             .current_dir(&origin.directory)
             .env(VARIABLE, text.as_raw_fd().to_string())
+            // The watchdog is to be fed by whoever is the master.
+            .env_remove("WATCHDOG_PID")
             .stdin(Stdio::null());
         if let Some(name) = origin.arguments.first() {
             command.arg0(name);
