@@ -242,14 +242,22 @@ fn log_lines_are_quoted_as_they_are_written() {
         " has not finished in time",
         " shows no sign of life; it is ",
         "worker after worker dies young",
+        " more of the same, and none for now: ",
+        " (breaker_exit_after): giving up; the last: ",
         "no worker is ready",
         "stopping: no new clients, finishing what is open",
         "all workers are gone: leaving",
     ];
     let page = section("Logs");
-    let code = ["mod.rs", "notice.rs", "crew.rs", "crew/report.rs"]
-        .map(|name| read(&format!("src/master/{name}")))
-        .concat();
+    let code = [
+        "mod.rs",
+        "notice.rs",
+        "crew.rs",
+        "crew/report.rs",
+        "crew/record.rs",
+    ]
+    .map(|name| read(&format!("src/master/{name}")))
+    .concat();
     for phrase in PHRASES {
         assert!(code.contains(phrase), "the master does not say {phrase:?}");
         assert!(
