@@ -661,7 +661,7 @@ mod tests {
         assert_eq!((found[0].pid(), found[0].assignment()), (4711, (7, 1, 20)));
         let (state, since) = found[0].state(Instant::now());
         assert!(state == RowState::Writing && since < Duration::from_secs(5));
-        let other = std::fs::File::from(tempfile::tempfile().unwrap());
+        let other = tempfile::tempfile().unwrap();
         assert!(Inherited::open(&other.into()).is_err());
     }
 

@@ -121,11 +121,12 @@ fn table(answer: &Value) -> String {
         other => other.to_string(),
     };
     let mut lines = format!(
-        "master {} {}, generation {}\nlistening on {}\n\n{:<16} {:>4} {:<8} {:>6} {:>6} {:<8} {:>11} {:>11}  DEATHS\n",
+        "master {} {}, generation {}\nlistening on {}\nqueue_dropped {}\n\n{:<16} {:>4} {:<8} {:>6} {:>6} {:<8} {:>11} {:>11}  DEATHS\n",
         text(answer, "pid"),
         text(answer, "state"),
         text(answer, "generation"),
         text(answer, "listening"),
+        text(answer, "queue_dropped"),
         "POOL",
         "GEN",
         "MODEL",

@@ -81,6 +81,9 @@ pub struct Status {
     pub state: &'static str,
     /// Where it listens.
     pub listening: String,
+    /// Clients that were lost in queues that were closed, since the start: there
+    /// should never be any.
+    pub queue_dropped: u64,
     /// A row a pool of that generation.
     pub pools: Vec<PoolStatus>,
     /// A row a worker.

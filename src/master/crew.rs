@@ -378,6 +378,7 @@ impl Crew {
             let ready = scoreboard.row(worker.first_row).is_ready();
             if ready {
                 worker.ready = Some(Instant::now());
+                worker.listeners.iter().for_each(|one| one.set_open());
                 words.push(Word::Ready(*id));
             }
             !ready
@@ -606,9 +607,11 @@ impl Crew {
         Some(Arc::clone(&cohort.opened.pool))
     }
 
-    /// The cohort's new workers accept on these.
-    pub fn set_listeners(&mut self, id: CohortId, listeners: &ListenerSet) {
-        if let Some(cohort) = self.cohorts.get_mut(&id) {
+    /// The generation's new workers accept on these.
+    pub fn set_listeners(&mut self, generation: u32, listeners: &ListenerSet) {
+        let cohorts = self.cohorts.values_mut();
+        // All its pools: none may keep a socket that another one gave up.
+        for cohort in cohorts.filter(|one| one.generation == generation) {
             cohort.listeners = listeners.clone();
         }
         self.settle_blocking();

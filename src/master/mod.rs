@@ -128,6 +128,8 @@ pub struct Master {
     waiting: Waiting,
     /// When the workers were last looked at for one that hangs.
     looked: Instant,
+    /// A socket was opened or closed: clients may have to be led elsewhere.
+    lead_due: bool,
     last_death: Option<i32>,
     standing: Standing,
     ending: Option<u8>,
@@ -213,6 +215,7 @@ impl Master {
             count_wanted: false,
             waiting: Waiting::default(),
             looked: Instant::now(),
+            lead_due: false,
             last_death: None,
             standing: Standing::new(title),
             ending: None,
@@ -281,6 +284,7 @@ impl Master {
         if self.ending.is_some() {
             return self.ending;
         }
+        self.lead();
         self.wait();
         self.take_signals();
         self.take_words();
@@ -368,6 +372,7 @@ impl Master {
             outlook.is_some_and(|outlook| !outlook.breaker.is_closed())
         };
         for death in self.crew.reap(broken) {
+            self.lead_due = true;
             self.last_death = death.status;
             let event = Event::Exited {
                 worker: death.worker,
@@ -385,6 +390,7 @@ impl Master {
         let (rang, words) = self.crew.listen();
         self.count_wanted |= rang;
         for word in words {
+            self.lead_due = true;
             let event = match word {
                 Word::Ready(worker) => Event::Ready(worker),
                 Word::WantsSuccessor(worker) => Event::WantsSuccessor(worker),
@@ -504,6 +510,10 @@ impl Master {
                 .get(&self.current)
                 .map(Generation::addresses)
                 .unwrap_or_default(),
+            queue_dropped: self
+                .generations
+                .get(&self.current)
+                .map_or(0, |one| one.listeners.lost()),
             pools: self.pools(),
             workers,
         }
@@ -552,6 +562,7 @@ impl Master {
                 Command::Promote(generation) => self.promote(generation),
                 Command::Abandon(generation) => self.abandon(generation),
                 Command::Drop(cohort) => {
+                    self.lead_due = true;
                     self.crew.drop_cohort(cohort);
                     self.forget_generations();
                 }
@@ -635,15 +646,14 @@ impl Master {
     /// The generation has proved itself: its log, its listeners.
     fn promote(&mut self, number: u32) {
         let before = std::mem::replace(&mut self.current, number);
-        let old = self.listeners_before(before);
         let Some(generation) = self.generations.get_mut(&number) else {
             return;
         };
         if let Some(sink) = generation.log.take() {
             crate::log::install(sink, generation.config.master.log.level);
         }
-        if let Some(old) = old {
-            lead(&generation.listeners, &old);
+        if before > 0 || self.predecessor.is_some() {
+            lead(&generation.listeners);
             if let Err(error) = generation.listeners.adopt(&generation.config) {
                 log::warn!("a listener keeps what it had: {error}");
             }
@@ -659,6 +669,23 @@ impl Master {
         }
     }
 
+    /// Leads clients to those who serve, where that may have changed: who has
+    /// become READY gets his share, and a socket that was closed has left its
+    /// number to another one.
+    fn lead(&mut self) {
+        if !std::mem::take(&mut self.lead_due) || self.stopping || self.supervisor.is_upgrading() {
+            return;
+        }
+        if let Some(current) = self.generations.get(&self.current) {
+            lead(&current.listeners);
+        } else if self.predecessor.is_some()
+            && let Some(first) = self.generations.get(&self.newest)
+            && let Err(error) = first.listeners.hold()
+        {
+            log::warn!("leading clients past sockets that are not served yet: {error}");
+        }
+    }
+
     /// Opens sockets for new slots, or leads clients past those that go. What
     /// cannot be opened is shared with another slot.
     fn resize(&mut self, cohort: CohortId, slots: usize) {
@@ -671,15 +698,16 @@ impl Master {
         log::info!("pool {} gets {slots} workers", pool.name);
         match generation.listeners.resized(&pool, slots) {
             Ok(resized) => {
-                let old = std::mem::replace(&mut generation.listeners, resized);
-                lead(&generation.listeners, &old);
-                self.crew.set_listeners(cohort, &generation.listeners);
+                generation.listeners = resized;
+                lead(&generation.listeners);
+                self.crew.set_listeners(self.current, &generation.listeners);
             }
             Err(error) => log::error!("listeners for pool {}: {error}", pool.name),
         }
     }
 
     fn abandon(&mut self, number: u32) {
+        self.lead_due = true;
         self.generations.remove(&number);
         let status = self.failure_status();
         let news = format!(
@@ -745,10 +773,11 @@ impl Master {
     }
 }
 
-/// Leads new clients past the sockets that are about to be given up.
-fn lead(listeners: &ListenerSet, old: &ListenerSet) {
-    if let Err(error) = listeners.steer(old) {
-        log::warn!("leading clients past sockets that go: {error}");
+/// Leads new clients past the sockets that are about to be given up, and past
+/// those whose workers have yet to come.
+fn lead(listeners: &ListenerSet) {
+    if let Err(error) = listeners.lead() {
+        log::warn!("leading clients to those who serve: {error}");
     }
 }
 

@@ -4,7 +4,6 @@
 use super::Master;
 use super::message::Event;
 use super::upgrade::{Successor, Taken, Word};
-use crate::net::ListenerSet;
 use nix::sys::wait::WaitStatus;
 use std::os::fd::AsFd;
 use std::time::Instant;
@@ -52,6 +51,9 @@ impl Master {
 
     /// Whether the new master serves.
     pub(super) fn hear_successor(&mut self) {
+        if let Some(successor) = &self.successor {
+            successor.tell_departed();
+        }
         let taken = self.successor.as_mut().and_then(Successor::taken);
         if let Some(taken) = taken
             && self.supervisor.is_upgrading()
@@ -140,18 +142,6 @@ impl Master {
 
     // As the new one.
 
-    /// The listeners of the generation before the current one, wherever that
-    /// runs or ran.
-    pub(super) fn listeners_before(&self, number: u32) -> Option<ListenerSet> {
-        match self.generations.get(&number) {
-            Some(generation) => Some(generation.listeners.clone()),
-            None => self
-                .predecessor
-                .as_ref()
-                .map(|predecessor| predecessor.listeners().clone()),
-        }
-    }
-
     /// The first generation serves: tells the old master, if there is one.
     pub(super) fn tell_predecessor(&mut self) {
         let (Some(predecessor), Some(generation)) =
@@ -177,6 +167,7 @@ impl Master {
                 log::info!("upgrade: taken over from process {pid}");
                 self.take_possession();
             }
+            Some(Word::Closed) => self.lead_due = true,
             Some(Word::Gone) => {
                 log::info!("upgrade: process {pid} is gone");
                 self.predecessor = None;

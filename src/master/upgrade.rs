@@ -21,7 +21,7 @@ mod successor;
 pub use predecessor::{Predecessor, Word};
 pub use successor::{Origin, Successor};
 
-use crate::net::Passed;
+use crate::net::{Departed, Passed};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv, send};
 use serde::de::DeserializeOwned;
@@ -93,6 +93,9 @@ enum Message {
     Serving(Taken),
     /// The old one: it is yours.
     Yours,
+    /// The old one: these sockets are closed. They were not taken over, but
+    /// the kernel counted them; with each goes the number of its group.
+    Departed(Vec<(usize, Departed)>),
 }
 
 /// What came over the channel.

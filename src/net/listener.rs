@@ -1,5 +1,6 @@
 //! One listening socket: made once, by the master, and inherited by workers.
 
+use super::roster::{Member, Roster};
 use crate::config::Listen;
 use crate::sys;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -10,10 +11,12 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-/// A bound socket that listens. Dropping it closes this process's share of it
-/// and removes the file of a unix socket that is still ours.
+/// A bound socket that listens. Dropping it closes this process's share of it,
+/// counts the clients that are lost with it, and removes the file of a unix
+/// socket that is still ours.
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
@@ -24,6 +27,12 @@ pub struct Listener {
     /// Another master has it as well, and decides about it: see
     /// [`Listener::entrust`].
     entrusted: AtomicBool,
+    /// A worker has been READY on it: clients may be led to it.
+    open: AtomicBool,
+    /// Its place in a SO_REUSEPORT group, once it is in one.
+    membership: OnceLock<(Arc<Roster>, Member)>,
+    /// Where clients are counted that are lost with it.
+    lost: Arc<AtomicU64>,
 }
 
 /// The file that a unix socket left, and which one it was.
@@ -102,6 +111,9 @@ impl Listener {
             file,
             refusing: AtomicBool::new(false),
             entrusted: AtomicBool::new(false),
+            open: AtomicBool::new(false),
+            membership: OnceLock::new(),
+            lost: Arc::default(),
         })
     }
 
@@ -127,12 +139,16 @@ impl Listener {
             file,
             refusing: AtomicBool::new(false),
             entrusted: AtomicBool::new(true),
+            open: AtomicBool::new(false),
+            membership: OnceLock::new(),
+            lost: Arc::default(),
         })
     }
 
     /// Leaves to another master, which has the same socket, what concerns both:
     /// it is never made blocking again, for those who wait on the other side
-    /// may not expect that, and its file is not removed.
+    /// may not expect that; and when it is dropped it stays open there, so
+    /// nobody is lost, and its file is not removed.
     pub fn entrust(&self) {
         self.entrusted.store(true, Ordering::Relaxed);
     }
@@ -144,6 +160,64 @@ impl Listener {
 
     fn is_entrusted(&self) -> bool {
         self.entrusted.load(Ordering::Relaxed)
+    }
+
+    /// Adds to `lost` the clients that wait in its queue when it is dropped.
+    #[must_use]
+    pub(super) fn counting(mut self, lost: &Arc<AtomicU64>) -> Self {
+        self.lost = Arc::clone(lost);
+        self
+    }
+
+    /// It is in the group of `roster` from now on: the last one, unless it was
+    /// in a group before.
+    pub(super) fn join(&self, roster: &Arc<Roster>) {
+        self.membership
+            .get_or_init(|| (Arc::clone(roster), roster.join()));
+    }
+
+    /// It is in the group of `roster`, as this member.
+    pub(super) fn be(&self, roster: &Arc<Roster>, member: Member) {
+        self.membership.get_or_init(|| (Arc::clone(roster), member));
+    }
+
+    /// Who it is in its group.
+    pub(super) fn member(&self) -> Option<Member> {
+        self.membership.get().map(|(_, member)| *member)
+    }
+
+    /// A worker serves on it: clients may be led to it from now on.
+    pub fn set_open(&self) {
+        self.open.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a worker has ever served on it.
+    pub fn is_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// How many clients wait in the accept queue, and how many may; `None` for
+    /// a unix socket, of which the kernel does not tell.
+    pub fn queue(&self) -> Option<(u32, u32)> {
+        match self.local {
+            Listen::Tcp { .. } => sys::socket::queue(self.socket.as_fd()).ok(),
+            Listen::Unix { .. } => None,
+        }
+    }
+
+    /// How many clients are lost if it is closed now. Those of a unix socket
+    /// can only be counted by taking them out.
+    fn abandoned(&self) -> u64 {
+        match self.local {
+            Listen::Tcp { .. } => self.queue().map_or(0, |(length, _)| u64::from(length)),
+            Listen::Unix { .. } => {
+                let accept = || sys::socket::accept(self.socket.as_fd(), false).ok();
+                match self.socket.set_nonblocking(true) {
+                    Ok(()) => std::iter::from_fn(accept).count() as u64,
+                    Err(_) => 0,
+                }
+            }
+        }
     }
 
     /// Fails if the address is taken, by a SO_REUSEPORT group too: such a
@@ -247,8 +321,20 @@ impl AsFd for Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let (Some(file), false) = (&self.file, self.is_entrusted()) {
+        if self.is_entrusted() {
+            return;
+        }
+        if let Some(file) = &self.file {
             file.remove();
+        }
+        // Nobody can serve them any more: the workers that had it are gone.
+        let abandoned = self.abandoned();
+        if abandoned > 0 {
+            self.lost.fetch_add(abandoned, Ordering::Relaxed);
+            log::warn!("{}: {abandoned} clients were lost in its queue", self.local);
+        }
+        if let Some((roster, member)) = self.membership.get() {
+            roster.leave(*member);
         }
     }
 }

@@ -5,18 +5,23 @@
 //! closed when the last generation that knew it is dropped. Everything new is
 //! bound before anything old is touched.
 
+use super::roster::{Count, Member, Newcomers, Plan, Roster};
 use crate::config::{Accept, Config, Listen, Pool};
 use crate::net::{BindError, Listener};
 use crate::sys;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Every listening socket of a generation.
 #[derive(Clone, Debug, Default)]
 pub struct ListenerSet {
     groups: Vec<Group>,
+    /// Clients that were lost in queues that were closed, in all generations.
+    lost: Arc<AtomicU64>,
 }
 
 /// The socket or sockets behind one `listen` entry.
@@ -26,6 +31,10 @@ struct Group {
     accept: Accept,
     /// One for the pool, or one for each slot.
     sockets: Vec<Arc<Listener>>,
+    /// Everybody whom the kernel has in the group, those on their way out and
+    /// those of other generations included.
+    roster: Arc<Roster>,
+    lost: Arc<AtomicU64>,
 }
 
 /// The sockets of one entry on their way from a master to the next: the numbers
@@ -35,7 +44,15 @@ pub struct Passed {
     listen: Listen,
     owner: Option<(String, usize)>,
     accept: Accept,
-    sockets: Vec<RawFd>,
+    sockets: Vec<PassedSocket>,
+    roster: Count,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct PassedSocket {
+    number: RawFd,
+    member: Option<Member>,
+    open: bool,
 }
 
 /// What makes an entry the same entry after a reload: its address; where the
@@ -70,7 +87,10 @@ impl ListenerSet {
     /// # Errors
     /// The first address that cannot be had; then nothing was changed.
     pub fn open(config: &Config, old: &Self) -> Result<Self, BindError> {
-        let mut set = Self::default();
+        let mut set = Self {
+            groups: Vec::new(),
+            lost: Arc::clone(&old.lost),
+        };
         for pool in &config.pools {
             for index in 0..pool.listen.len() {
                 set.groups.push(Group::open(pool, index, old)?);
@@ -128,19 +148,35 @@ impl ListenerSet {
         outcome
     }
 
-    /// Leads new clients past the sockets of `old` that are not in this set any
-    /// more, so that their queues can be emptied.
+    /// Leads new clients to those sockets of this set on which a worker serves,
+    /// or has, and past all others: of slots that go, so that their queues can
+    /// be emptied, and of slots that have yet to come. To be called again
+    /// whenever a socket was opened or closed; where all is well already it
+    /// costs no call.
     ///
     /// # Errors
-    /// As setsockopt(2); then some clients come to a socket that refuses them,
-    /// and come again a second later.
-    pub fn steer(&self, old: &Self) -> io::Result<()> {
-        for group in &self.groups {
-            if let Some(old) = old.find(&group.key) {
-                group.steer(old)?;
-            }
-        }
-        Ok(())
+    /// The first that setsockopt(2) refused; the others were led. Some clients
+    /// may come to a socket that refuses them, and come again a second later.
+    pub fn lead(&self) -> io::Result<()> {
+        let lead = |group: &Group| group.lead(&group.served(), Newcomers::Welcome);
+        let outcomes = self.groups.iter().map(lead);
+        outcomes.fold(Ok(()), io::Result::and)
+    }
+
+    /// Leads new clients as [`ListenerSet::lead`] does, but never to sockets
+    /// that are opened after this.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn hold(&self) -> io::Result<()> {
+        let hold = |group: &Group| group.hold(&group.served());
+        let outcomes = self.groups.iter().map(hold);
+        outcomes.fold(Ok(()), io::Result::and)
+    }
+
+    /// How many clients were lost in queues that were closed, since the start.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Everything there is, for a program that is started soon: `open` holds the
@@ -154,7 +190,11 @@ impl ListenerSet {
             let mut sockets = Vec::new();
             for socket in &group.sockets {
                 let copy = nix::unistd::dup(socket.as_ref())?;
-                sockets.push(copy.as_raw_fd());
+                sockets.push(PassedSocket {
+                    number: copy.as_raw_fd(),
+                    member: socket.member(),
+                    open: socket.is_open(),
+                });
                 open.push(copy);
             }
             passed.push(Passed {
@@ -162,6 +202,7 @@ impl ListenerSet {
                 owner: group.key.owner.clone(),
                 accept: group.accept,
                 sockets,
+                roster: group.roster.pass_on(),
             });
         }
         Ok(passed)
@@ -173,22 +214,19 @@ impl ListenerSet {
     /// # Errors
     /// The first descriptor that is no listening socket.
     pub fn inherit(passed: Vec<Passed>) -> io::Result<Self> {
-        let inherit = |one: Passed| {
-            let socket = |number: &RawFd| {
-                let socket = sys::process::inherit(*number)?;
-                Listener::inherit(socket, &one.listen).map(Arc::new)
-            };
-            Ok(Group {
-                sockets: one.sockets.iter().map(socket).collect::<io::Result<_>>()?,
-                accept: one.accept,
-                key: Key {
-                    owner: one.owner,
-                    listen: one.listen,
-                },
-            })
-        };
-        let groups = passed.into_iter().map(inherit).collect::<io::Result<_>>()?;
-        Ok(Self { groups })
+        let lost = Arc::default();
+        let groups = passed
+            .into_iter()
+            .map(|one| Group::inherit(one, &lost))
+            .collect::<io::Result<_>>()?;
+        Ok(Self { groups, lost })
+    }
+
+    /// The count of members of each group, in the order in which they were
+    /// passed on.
+    pub fn rosters(&self) -> Vec<Arc<Roster>> {
+        let rosters = self.groups.iter().map(|group| Arc::clone(&group.roster));
+        rosters.collect()
     }
 
     /// Leaves what concerns both to another master that has the same sockets.
@@ -241,16 +279,45 @@ impl ListenerSet {
 }
 
 impl Group {
+    /// What another master passed on.
+    fn inherit(passed: Passed, lost: &Arc<AtomicU64>) -> io::Result<Self> {
+        let roster = Arc::new(Roster::inherit(passed.roster));
+        let mut sockets = Vec::new();
+        for one in passed.sockets {
+            let socket = sys::process::inherit(one.number)?;
+            let listener = Listener::inherit(socket, &passed.listen)?.counting(lost);
+            if let Some(member) = one.member {
+                listener.be(&roster, member);
+            }
+            if one.open {
+                listener.set_open();
+            }
+            sockets.push(Arc::new(listener));
+        }
+        Ok(Self {
+            key: Key {
+                listen: passed.listen,
+                owner: passed.owner,
+            },
+            accept: passed.accept,
+            sockets,
+            roster,
+            lost: Arc::clone(lost),
+        })
+    }
+
     /// Opens what is missing. What `old` has for the same address is taken
     /// over, also where its kind changes: a shared socket becomes the first
     /// member of a group, or the first member becomes the shared socket.
     fn open(pool: &Pool, index: usize, old: &ListenerSet) -> Result<Self, BindError> {
         let key = Key::new(pool, index);
-        let sockets = old.find(&key).map(|group| group.sockets.clone());
+        let before = old.find(&key);
         let mut group = Self {
             key,
             accept: pool.accept,
-            sockets: sockets.unwrap_or_default(),
+            sockets: before.map_or_else(Vec::new, |group| group.sockets.clone()),
+            roster: before.map_or_else(Arc::default, |group| Arc::clone(&group.roster)),
+            lost: Arc::clone(&old.lost),
         };
         let wanted = match pool.accept {
             Accept::Shared => 1,
@@ -260,45 +327,70 @@ impl Group {
         Ok(group)
     }
 
+    /// Binds what is missing, and takes leave of what is too many. Nobody is led
+    /// to those that are new: a worker has to serve on them first.
     fn resize(&mut self, listen: &Listen, wanted: usize, backlog: u32) -> Result<(), BindError> {
         let reuseport = self.accept == Accept::Reuseport;
+        let open = self.served();
         self.sockets.truncate(wanted);
         match self.sockets.first() {
             None if reuseport => Listener::probe(listen)?,
             None => {}
-            Some(first) => first
-                .set_reuseport(reuseport)
-                .map_err(|error| BindError::new("SO_REUSEPORT", first.local(), error))?,
+            Some(first) => {
+                first
+                    .set_reuseport(reuseport)
+                    .map_err(|error| BindError::new("SO_REUSEPORT", first.local(), error))?;
+                if reuseport {
+                    first.join(&self.roster);
+                }
+            }
         }
+        // A socket that was alone so far is in no group before the second one
+        // listens: then this fails, and is made good below.
+        let mut held = self.sockets.len() >= wanted || self.hold(&open).is_ok();
         while self.sockets.len() < wanted {
             // The second and later members join the port that the first one got.
             let first = self.sockets.first();
             let listen = first.map_or(listen, |first| first.local());
-            let listener = Listener::bind(listen, backlog, reuseport)?;
+            let listener = Listener::bind(listen, backlog, reuseport)?.counting(&self.lost);
+            if reuseport {
+                listener.join(&self.roster);
+            }
             self.sockets.push(Arc::new(listener));
+            if !held {
+                held = true;
+                if let Err(error) = self.hold(&open) {
+                    let listen = self.sockets[0].local();
+                    log::warn!("{listen}: clients may come to a slot before its worker: {error}");
+                }
+            }
         }
         Ok(())
     }
 
-    /// Leads new clients past the members of `old` that are not in this group
-    /// any more. The kernel numbers the members in the order in which they
-    /// came; as long as those that stay are the first ones and nobody is new,
-    /// their numbers are known. Else nobody is led: a client that comes to a
-    /// member that refuses it comes again a second later.
-    fn steer(&self, old: &Self) -> io::Result<()> {
-        let held = |group: &Self, one: &Arc<Listener>| {
-            group.sockets.iter().any(|other| Arc::ptr_eq(one, other))
-        };
+    /// Those on whom a worker serves, or has.
+    fn served(&self) -> BTreeSet<Member> {
+        let open = self.sockets.iter().filter(|one| one.is_open());
+        open.filter_map(|one| one.member()).collect()
+    }
+
+    /// Leads new clients to `open` alone, whoever joins.
+    fn hold(&self, open: &BTreeSet<Member>) -> io::Result<()> {
+        self.lead(open, Newcomers::Excluded)
+    }
+
+    fn lead(&self, open: &BTreeSet<Member>, newcomers: Newcomers) -> io::Result<()> {
         let Some(first) = self.sockets.first() else {
             return Ok(());
         };
-        let someone_new = self.sockets.iter().any(|one| !held(old, one));
-        let someone_gone = old.sockets.iter().any(|one| !held(self, one));
-        match (someone_new, someone_gone) {
-            (false, true) => sys::socket::steer(first.as_fd(), self.sockets.len() as u32),
-            (true, _) if self.sockets.len() > 1 => sys::socket::steer_no_more(first.as_fd()),
-            (true, _) | (false, false) => Ok(()),
+        let plan = self.roster.plan(open, newcomers);
+        match &plan {
+            Plan::Keep => {}
+            Plan::Detach => sys::socket::steer_no_more(first.as_fd())?,
+            Plan::Attach(numbers) => sys::socket::steer(first.as_fd(), numbers)?,
         }
+        self.roster.note(plan);
+        Ok(())
     }
 }
 
@@ -336,24 +428,95 @@ mod tests {
         shares
     }
 
+    /// Workers are READY on all of it.
+    fn open_all(set: &ListenerSet) {
+        set.all().for_each(|one| one.set_open());
+        set.lead().unwrap();
+    }
+
+    /// Which of `sockets` got any of many clients.
+    fn served(sockets: &[Arc<Listener>]) -> Vec<bool> {
+        let shares = shares(sockets, 200);
+        assert_eq!(shares.iter().sum::<usize>(), 200, "{shares:?}");
+        shares.into_iter().map(|share| share > 0).collect()
+    }
+
     #[test]
     fn members_that_go_get_no_new_clients() {
         let wide = config(Accept::Reuseport, 4);
         let narrow = config(Accept::Reuseport, 2);
         let before = ListenerSet::open(&wide, &ListenerSet::default()).unwrap();
+        open_all(&before);
         let all = before.of_pool(&wide.pools[0]);
-        assert!(shares(&all, 200).iter().all(|&share| share > 0));
+        assert_eq!(served(&all), [true; 4]);
         let after = ListenerSet::open(&narrow, &before).unwrap();
-        after.steer(&before).unwrap();
-        let steered = shares(&all, 200);
-        assert!(steered[0] > 0 && steered[1] > 0, "{steered:?}");
-        assert_eq!(steered[2..], [0, 0]);
-        drop((before, all));
-        // Two more come: everybody has a share again.
+        after.lead().unwrap();
+        assert_eq!(served(&all), [true, true, false, false]);
+        // Two more come while two are on their way out.
         let again = ListenerSet::open(&wide, &after).unwrap();
-        again.steer(&after).unwrap();
-        let all = again.of_pool(&wide.pools[0]);
-        assert!(shares(&all, 200).iter().all(|&share| share > 0));
+        let mut six = again.of_pool(&wide.pools[0]);
+        six.extend_from_slice(&all[2..]);
+        assert_eq!(served(&six), [true, true, false, false, false, false]);
+        open_all(&again);
+        assert_eq!(served(&six), [true, true, true, true, false, false]);
+        // They close, one after the other: the kernel numbers the others anew.
+        drop((before, after, all));
+        six.remove(4);
+        again.lead().unwrap();
+        assert_eq!(served(&six), [true, true, true, true, false]);
+        six.truncate(4);
+        again.lead().unwrap();
+        assert_eq!(served(&six), [true; 4]);
+        assert_eq!(again.lost(), 0);
+    }
+
+    #[test]
+    fn a_generation_that_is_given_up_takes_no_client_along() {
+        for accept in [Accept::Shared, Accept::Reuseport] {
+            let serving = ListenerSet::open(&config(accept, 1), &ListenerSet::default()).unwrap();
+            open_all(&serving);
+            let old = serving.of_pool(&config(accept, 1).pools[0]);
+            let wide = config(Accept::Reuseport, 6);
+            let unproved = ListenerSet::open(&wide, &serving).unwrap();
+            let six = unproved.of_pool(&wide.pools[0]);
+            // One of its workers is READY: that alone proves nothing.
+            six[1].set_open();
+            serving.lead().unwrap();
+            assert_eq!(served(&six), [true, false, false, false, false, false]);
+            drop((unproved, six));
+            serving.lead().unwrap();
+            assert_eq!(served(&old), [true]);
+            assert_eq!(serving.lost(), 0);
+        }
+    }
+
+    #[test]
+    fn whoever_waits_in_a_queue_that_is_closed_is_counted() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = config(Accept::Shared, 1);
+        config.pools[0].listen.push(Listen::Unix {
+            path: directory.path().join("s"),
+            mode: 0o600,
+        });
+        let set = ListenerSet::open(&config, &ListenerSet::default()).unwrap();
+        let nothing = Config {
+            pools: Vec::new(),
+            ..config.clone()
+        };
+        let next = ListenerSet::open(&nothing, &set).unwrap();
+        let all = set.of_pool(&config.pools[0]);
+        let Listen::Tcp { address, .. } = *all[0].local() else {
+            panic!()
+        };
+        let tcp: Vec<_> = (0..3)
+            .map(|_| std::net::TcpStream::connect(address).unwrap())
+            .collect();
+        let unix = std::os::unix::net::UnixStream::connect(directory.path().join("s")).unwrap();
+        assert_eq!(all[0].queue(), Some((3, config.pools[0].backlog)));
+        assert_eq!(all[1].queue(), None);
+        drop((set, all));
+        assert_eq!(next.lost(), 4);
+        drop((tcp, unix));
     }
 
     #[test]
@@ -384,13 +547,14 @@ mod tests {
         let shared = config(Accept::Shared, 3);
         let own = config(Accept::Reuseport, 3);
         let first = ListenerSet::open(&shared, &ListenerSet::default()).unwrap();
+        open_all(&first);
         let second = ListenerSet::open(&own, &first).unwrap();
-        second.steer(&first).unwrap();
+        open_all(&second);
         let all = second.of_pool(&own.pools[0]);
         assert_eq!(all.len(), 3);
         assert!(shares(&all, 200).iter().all(|&share| share > 0));
         let third = ListenerSet::open(&shared, &second).unwrap();
-        third.steer(&second).unwrap();
+        third.lead().unwrap();
         assert_eq!(shares(&all, 100), [100, 0, 0]);
         drop((first, second, all));
         let one = third.of_pool(&shared.pools[0]);

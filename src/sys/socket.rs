@@ -5,6 +5,7 @@ use super::check;
 use socket2::{SockAddr, SockAddrStorage};
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Takes one connection off the queue (accept4(2)), close-on-exec, and
@@ -182,34 +183,52 @@ pub fn refuse_handshakes(listener: BorrowedFd<'_>) -> io::Result<()> {
     attach(listener, libc::SO_ATTACH_FILTER, &program)
 }
 
-/// Steers the new connections of a SO_REUSEPORT group to its members
-/// `0..members`, by a hash of the four-tuple where there are several
-/// (SO_ATTACH_REUSEPORT_CBPF, socket(7)). Members from `members` on get none.
+/// Steers the new connections of a SO_REUSEPORT group to the members whose
+/// numbers are in `members`, in rising order, by a hash of the four-tuple
+/// (SO_ATTACH_REUSEPORT_CBPF, socket(7)). The others get none.
 ///
 /// # Errors
-/// As setsockopt(2).
-pub fn steer(member: BorrowedFd<'_>, members: u32) -> io::Result<()> {
-    let program = [
-        libc::sock_filter {
-            code: 0x20,
-            jt: 0,
-            jf: 0,
-            k: SKF_AD_RXHASH,
-        }, // load the flow hash
-        libc::sock_filter {
-            code: 0x94,
-            jt: 0,
-            jf: 0,
-            k: members.max(1),
-        }, // modulo
-        libc::sock_filter {
-            code: 0x16,
-            jt: 0,
-            jf: 0,
-            k: 0,
-        }, // return it
-    ];
+/// As setsockopt(2): EINVAL where the socket is in no group, or for nobody.
+pub fn steer(member: BorrowedFd<'_>, members: &[Range<u32>]) -> io::Result<()> {
+    let step = |code, jt, k| libc::sock_filter { code, jt, jf: 0, k };
+    let count: u32 = members.iter().map(|run| run.end - run.start).sum();
+    // The flow hash, modulo their count: the place among those that are wanted.
+    let mut program = vec![step(0x20, 0, SKF_AD_RXHASH), step(0x94, 0, count)];
+    let mut before = 0;
+    for run in members {
+        let behind = before + (run.end - run.start);
+        program.push(step(0x35, 2, behind)); // not in this run: skip two
+        program.push(step(0x04, 0, run.start.wrapping_sub(before))); // its number …
+        program.push(step(0x16, 0, 0)); // … is the answer
+        before = behind;
+    }
+    // Never reached, but a program must end with an answer.
+    program.push(step(0x16, 0, 0));
     attach(member, libc::SO_ATTACH_REUSEPORT_CBPF, &program)
+}
+
+/// How many clients wait in the accept queue of a TCP listener, and how many
+/// it may hold (tcp(7), TCP_INFO: in a listener these two stand in the place
+/// of the segments that are under way).
+///
+/// # Errors
+/// As getsockopt(2); EOPNOTSUPP for a socket that is not TCP.
+pub fn queue(listener: BorrowedFd<'_>) -> io::Result<(u32, u32)> {
+    // SAFETY: all-zero bytes are a valid value of these plain numbers.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut size = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: `info` is live and `size` long; the kernel writes no more.
+    let result = unsafe {
+        libc::getsockopt(
+            listener.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut size,
+        )
+    };
+    check(result)?;
+    Ok((info.tcpi_unacked, info.tcpi_sacked))
 }
 
 /// Takes back what [`steer`] did: all members get their share

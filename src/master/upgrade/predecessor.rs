@@ -3,7 +3,7 @@
 use super::{Handover, Heard, Message, Taken, VERSION, handover_number, hear, say};
 use crate::master::control::{Control, WorkerStatus};
 use crate::master::pidfile::PidFile;
-use crate::net::ListenerSet;
+use crate::net::{ListenerSet, Roster};
 use crate::scoreboard::{Counter, Inherited};
 use crate::sys::process;
 use nix::unistd::{Pid, getppid};
@@ -12,6 +12,7 @@ use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The master that this one replaces.
@@ -21,6 +22,8 @@ pub struct Predecessor {
     generation: u32,
     pools: Vec<String>,
     listeners: ListenerSet,
+    /// Those of the groups that were passed on.
+    rosters: Vec<Arc<Roster>>,
     pid_file: Option<(PathBuf, OwnedFd)>,
     control: Option<(PathBuf, OwnedFd)>,
     taken: Taken,
@@ -36,6 +39,8 @@ pub struct Predecessor {
 pub enum Word {
     /// What was taken over is ours.
     Yours,
+    /// It has closed sockets that were in a group with ours.
+    Closed,
     /// It is gone, and with it whatever it still had.
     Gone,
 }
@@ -71,11 +76,13 @@ impl Predecessor {
             None => Ok(None),
         };
         let scoreboard = process::inherit(handover.scoreboard)?;
+        let listeners = ListenerSet::inherit(handover.listeners)?;
         Ok(Some(Self {
             pid,
             generation: handover.generation,
             pools: handover.pools,
-            listeners: ListenerSet::inherit(handover.listeners)?,
+            rosters: listeners.rosters(),
+            listeners,
             pid_file: named(handover.pid_file)?,
             control: named(handover.control)?,
             taken: Taken::default(),
@@ -135,6 +142,14 @@ impl Predecessor {
             Heard::Message(Message::Yours) => {
                 self.gave = true;
                 Some(Word::Yours)
+            }
+            Heard::Message(Message::Departed(departed)) => {
+                for (group, one) in departed {
+                    if let Some(roster) = self.rosters.get(group) {
+                        roster.note_departed(one);
+                    }
+                }
+                Some(Word::Closed)
             }
             Heard::Message(Message::Serving(_)) | Heard::End => Some(Word::Gone),
             Heard::Silence => None,

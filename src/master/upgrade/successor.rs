@@ -4,6 +4,7 @@ use super::{Handover, Heard, MEMORY, Message, Taken, VARIABLE, VERSION, hear, sa
 use crate::master::control::Control;
 use crate::master::generation::Generation;
 use crate::master::pidfile::PidFile;
+use crate::net::Roster;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -18,6 +19,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 /// How this process was started, to be started so again.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +39,8 @@ pub struct Successor {
     killed: bool,
     /// What it writes to standard error, where nobody would read it else.
     complaints: Option<File>,
+    /// Those of the groups that were passed on.
+    rosters: Vec<Arc<Roster>>,
 }
 
 /// The octets of complaints that are worth reading.
@@ -167,6 +171,7 @@ impl Successor {
             silent: false,
             killed: false,
             complaints,
+            rosters: generation.listeners.rosters(),
         })
     }
 
@@ -181,7 +186,7 @@ impl Successor {
             Heard::Message(Message::Serving(taken)) => Some(taken),
             Heard::Silence => None,
             // Its end comes as that of a child.
-            Heard::Message(Message::Yours) | Heard::End => {
+            Heard::Message(Message::Yours | Message::Departed(_)) | Heard::End => {
                 self.silent = true;
                 None
             }
@@ -200,6 +205,19 @@ impl Successor {
     /// As send(2): where it has died in this moment.
     pub fn give(&self) -> io::Result<()> {
         say(&self.channel, &Message::Yours)
+    }
+
+    /// Tells it which sockets were closed that it has not taken over.
+    pub fn tell_departed(&self) {
+        let of_group = |(number, roster): (usize, &Arc<Roster>)| {
+            let departed = roster.departed().into_iter();
+            departed.map(|one| (number, one)).collect::<Vec<_>>()
+        };
+        let departed: Vec<_> = self.rosters.iter().enumerate().flat_map(of_group).collect();
+        if !departed.is_empty() {
+            // If it is gone nobody counts on.
+            let _ = say(&self.channel, &Message::Departed(departed));
+        }
     }
 
     /// Ends it at once.

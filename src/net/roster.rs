@@ -1,0 +1,192 @@
+//! The members of a SO_REUSEPORT group as the kernel counts them.
+//!
+//! A steering program names members by their number, and the kernel tells
+//! nobody which number a socket has. But it counts in a way that can be
+//! followed: who begins to listen comes last, and when one closes the last one
+//! takes its number. Owes a true count as long as every socket of the group is
+//! made and closed here; never touches a socket itself.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A member, from when it begins to listen until it closes; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Member(u64);
+
+/// The members of one group.
+#[derive(Debug, Default)]
+pub struct Roster {
+    count: Mutex<Count>,
+}
+
+/// A count, also on its way to another master.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Count {
+    /// In the kernel's order.
+    members: Vec<Member>,
+    next: u64,
+    /// The numbers that the program in force leads to; `None` without one.
+    steered: Option<Vec<Range<u32>>>,
+    /// Who has left and has not been asked for yet, for another master that
+    /// counts on; `None` where there is none.
+    #[serde(skip)]
+    departed: Option<Vec<Member>>,
+}
+
+/// A member that has closed, for another master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Departed(Member);
+
+/// Who shall get new clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Newcomers {
+    /// Also those that join from now on, if the wanted are all there are.
+    Welcome,
+    /// Never those that join from now on.
+    Excluded,
+}
+
+/// What has to be done for that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// Nothing.
+    Keep,
+    /// Take the program away.
+    Detach,
+    /// Attach one that leads to these numbers.
+    Attach(Vec<Range<u32>>),
+}
+
+impl Roster {
+    /// Goes on with a count from elsewhere.
+    pub(super) fn inherit(count: Count) -> Self {
+        Self {
+            count: Mutex::new(count),
+        }
+    }
+
+    /// The count as it is, for another master, who wants to hear of
+    /// [`Roster::departed`] from now on.
+    pub(super) fn pass_on(&self) -> Count {
+        let mut count = self.lock();
+        count.departed = Some(Vec::new());
+        count.clone()
+    }
+
+    /// Who has left since the last time.
+    pub fn departed(&self) -> Vec<Departed> {
+        let mut count = self.lock();
+        let departed = count.departed.as_mut().map(std::mem::take);
+        departed.into_iter().flatten().map(Departed).collect()
+    }
+
+    /// Somebody has left whose socket only another master had.
+    pub fn note_departed(&self, departed: Departed) {
+        self.leave(departed.0);
+    }
+
+    /// Somebody has just begun to listen.
+    pub(super) fn join(&self) -> Member {
+        let mut count = self.lock();
+        let member = Member(count.next);
+        count.next += 1;
+        count.members.push(member);
+        member
+    }
+
+    /// Somebody is about to close.
+    pub(super) fn leave(&self, member: Member) {
+        let mut count = self.lock();
+        if let Some(at) = count.members.iter().position(|one| *one == member) {
+            count.members.swap_remove(at);
+            if let Some(departed) = &mut count.departed {
+                departed.push(member);
+            }
+        }
+    }
+
+    /// What leads new clients to `wanted` and past all others. With nobody
+    /// wanted everything stays as it is.
+    pub(super) fn plan(&self, wanted: &BTreeSet<Member>, newcomers: Newcomers) -> Plan {
+        let count = self.lock();
+        let numbers = count.numbers_of(wanted);
+        let everyone = numbers == [0..count.members.len() as u32];
+        if numbers.is_empty() {
+            Plan::Keep
+        } else if everyone && newcomers == Newcomers::Welcome {
+            if count.steered.is_some() {
+                Plan::Detach
+            } else {
+                Plan::Keep
+            }
+        } else if count.steered.as_ref() == Some(&numbers) {
+            Plan::Keep
+        } else {
+            Plan::Attach(numbers)
+        }
+    }
+
+    /// The plan was carried out.
+    pub(super) fn note(&self, plan: Plan) {
+        match plan {
+            Plan::Keep => {}
+            Plan::Detach => self.lock().steered = None,
+            Plan::Attach(numbers) => self.lock().steered = Some(numbers),
+        }
+    }
+
+    /// A panic elsewhere cannot leave the count half-written.
+    fn lock(&self) -> MutexGuard<'_, Count> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Count {
+    /// The numbers of `wanted`, neighbours together.
+    fn numbers_of(&self, wanted: &BTreeSet<Member>) -> Vec<Range<u32>> {
+        let mut runs: Vec<Range<u32>> = Vec::new();
+        for (number, member) in (0u32..).zip(&self.members) {
+            if !wanted.contains(member) {
+                continue;
+            }
+            match runs.last_mut() {
+                Some(run) if run.end == number => run.end += 1,
+                Some(_) | None => runs.push(number..number + 1),
+            }
+        }
+        runs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_one_takes_the_number_of_one_that_leaves() {
+        let roster = Roster::default();
+        let members: Vec<Member> = (0..5).map(|_| roster.join()).collect();
+        let staying = BTreeSet::from([members[0], members[3], members[4]]);
+        let plan = |newcomers| roster.plan(&staying, newcomers);
+        assert_eq!(plan(Newcomers::Welcome), Plan::Attach(vec![0..1, 3..5]));
+        roster.note(plan(Newcomers::Welcome));
+        assert_eq!(plan(Newcomers::Welcome), Plan::Keep);
+        roster.leave(members[1]);
+        // 4 is number 1 now.
+        assert_eq!(plan(Newcomers::Welcome), Plan::Attach(vec![0..2, 3..4]));
+        roster.note(plan(Newcomers::Welcome));
+        roster.leave(members[2]);
+        assert_eq!(plan(Newcomers::Welcome), Plan::Detach);
+        assert_eq!(plan(Newcomers::Excluded), Plan::Attach(vec![0..3; 1]));
+    }
+
+    #[test]
+    fn nobody_wanted_changes_nothing() {
+        let roster = Roster::default();
+        roster.join();
+        let plan = roster.plan(&BTreeSet::new(), Newcomers::Excluded);
+        assert_eq!(plan, Plan::Keep);
+    }
+}
