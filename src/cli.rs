@@ -53,6 +53,8 @@ pub enum Command {
     Upgrade(Order),
     /// Have the running master and its workers open the log files anew
     Reopen(Order),
+    /// Give a pool of a fixed size another number of workers, until the next reload
+    Scale(Scale),
 }
 
 /// `preforkd run`.
@@ -157,6 +159,19 @@ pub struct Order {
     /// Return when it is done, with the exit status that says how it went
     #[arg(long)]
     pub wait: bool,
+}
+
+/// `preforkd scale`.
+#[derive(Debug, Args)]
+pub struct Scale {
+    /// The pool's name
+    pub pool: String,
+    /// How many workers, 1 to 4096
+    #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub workers: u32,
+    /// Whom to ask, and whether to wait.
+    #[command(flatten)]
+    pub order: Order,
 }
 
 /// The commands that talk to a running master.

@@ -64,6 +64,10 @@ pub struct Assignment {
     pub graceful_timeout: Duration,
     /// Serve one connection and leave.
     pub once: bool,
+    /// Connections after which it asks for a successor; 0 is never.
+    pub connections: u64,
+    /// Requests after which it asks for a successor; 0 is never.
+    pub requests: u64,
     /// Where the master sends new log files.
     pub channel: OwnedFd,
     /// The signal mask to run with.
@@ -220,8 +224,8 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
         write_timeout: pool.write_timeout,
         linger_timeout: pool.linger_timeout,
         max_connections: pool.max_connections,
-        connections: pool.connections_per_worker,
-        requests: pool.requests_per_worker,
+        connections: assignment.connections,
+        requests: assignment.requests,
         once: assignment.once,
     };
     // In the model fork the worker says itself when its children are done.
@@ -229,7 +233,9 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
         (Model::Prefork | Model::Event | Model::Threads, Some(row)) => row.reopened(),
         (Model::Fork, _) | (_, None) => Box::leak(Box::new(AtomicU64::new(0))),
     };
-    let shared_with_others = pool.accept == config::Accept::Shared && pool.size.max() > 1;
+    // A pool that began with one worker may have been given more.
+    let others = pool.size.max() > 1 || slot > 0;
+    let shared_with_others = pool.accept == config::Accept::Shared && others;
     let duty = Duty {
         service,
         listeners,

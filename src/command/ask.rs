@@ -1,5 +1,5 @@
-//! `preforkd status`, `reload`, `upgrade`, `stop`, `reopen`: a question to the running
-//! master over its control socket.
+//! `preforkd status`, `reload`, `upgrade`, `stop`, `reopen`, `scale`: a question to
+//! the running master over its control socket.
 
 use super::{CONFIG, SOFTWARE, UNAVAILABLE, complain};
 use crate::cli::Ask;
@@ -13,7 +13,7 @@ use std::time::Duration;
 /// The master answers at once or not at all, unless it is asked to wait.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) fn run(arguments: &Ask, query: Query) -> u8 {
+pub(super) fn run(arguments: &Ask, query: &Query) -> u8 {
     let path = match socket_path(arguments) {
         Ok(path) => path,
         Err(status) => return status,
@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &Ask, query: Query) -> u8 {
     let status = u8::try_from(status).unwrap_or(SOFTWARE);
     if arguments.json {
         print(&format!("{line}\n"));
-    } else if query == Query::Status {
+    } else if *query == Query::Status {
         print(&table(&answer));
     }
     let lines = answer["lines"].as_array().into_iter().flatten();
@@ -72,18 +72,11 @@ fn socket_path(arguments: &Ask) -> Result<PathBuf, u8> {
     })
 }
 
-fn ask(path: &Path, query: Query) -> io::Result<String> {
+fn ask(path: &Path, query: &Query) -> io::Result<String> {
     let mut stream = UnixStream::connect(path)?;
-    let waits = matches!(
-        query,
-        Query::Stop { wait: true }
-            | Query::Reload { wait: true }
-            | Query::Upgrade { wait: true }
-            | Query::Reopen { wait: true }
-    );
-    stream.set_read_timeout((!waits).then_some(PATIENCE))?;
+    stream.set_read_timeout((!query.waits()).then_some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let mut question = serde_json::to_vec(&query)?;
+    let mut question = serde_json::to_vec(query)?;
     question.push(b'\n');
     stream.write_all(&question)?;
     let mut line = String::new();
@@ -96,7 +89,7 @@ fn ask(path: &Path, query: Query) -> io::Result<String> {
             }
             _ => error,
         })?;
-    if line.is_empty() && query == (Query::Stop { wait: true }) {
+    if line.is_empty() && *query == (Query::Stop { wait: true }) {
         // The master is gone: done.
         return Ok(String::from("{\"answer\":\"done\"}"));
     }

@@ -5,7 +5,7 @@ mod check;
 mod run;
 mod serve;
 
-use crate::cli::{Cli, Command, Order};
+use crate::cli::{Cli, Command, Order, Scale};
 use crate::config::{self, Config, Loaded, ThisMachine};
 use crate::master::control::Query;
 use clap::Parser;
@@ -29,11 +29,23 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             Command::Run(arguments) => run::run(&arguments),
             Command::Check(arguments) => check::run(&arguments),
             Command::Serve(arguments) => serve::run(&arguments),
-            Command::Status(arguments) => ask::run(&arguments, Query::Status),
-            Command::Reload(Order { ask, wait }) => ask::run(&ask, Query::Reload { wait }),
-            Command::Stop(Order { ask, wait }) => ask::run(&ask, Query::Stop { wait }),
-            Command::Upgrade(Order { ask, wait }) => ask::run(&ask, Query::Upgrade { wait }),
-            Command::Reopen(Order { ask, wait }) => ask::run(&ask, Query::Reopen { wait }),
+            Command::Status(arguments) => ask::run(&arguments, &Query::Status),
+            Command::Reload(Order { ask, wait }) => ask::run(&ask, &Query::Reload { wait }),
+            Command::Stop(Order { ask, wait }) => ask::run(&ask, &Query::Stop { wait }),
+            Command::Upgrade(Order { ask, wait }) => ask::run(&ask, &Query::Upgrade { wait }),
+            Command::Reopen(Order { ask, wait }) => ask::run(&ask, &Query::Reopen { wait }),
+            Command::Scale(Scale {
+                pool,
+                workers,
+                order: Order { ask, wait },
+            }) => ask::run(
+                &ask,
+                &Query::Scale {
+                    pool,
+                    workers,
+                    wait,
+                },
+            ),
         },
         Err(error) => {
             // If nobody can read it, the status has to do.

@@ -100,6 +100,8 @@ pub(crate) fn pool(name: &str, service: Service, table: &PoolTable) -> Pool {
         max_connections: connections.unwrap_or_else(|| max_connections(model, threads)),
         connections_per_worker: table.connections_per_worker.value,
         requests_per_worker: table.requests_per_worker.value,
+        max_worker_memory: table.max_worker_memory.value,
+        min_worker_lifetime: table.min_worker_lifetime.value,
         worker_timeout: table.worker_timeout.value,
         spawn_timeout: table.spawn_timeout.value,
         idle_timeout: table.idle_timeout.value,

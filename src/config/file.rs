@@ -163,9 +163,13 @@ table! {
         backlog: u32 = Count { min: 1, max: 1 << 20 }, 4096,
             "The accept queue of each socket; no longer than net.core.somaxconn.";
         connections_per_worker: u64 = ANY, 0,
-            "Connections after which a worker is replaced; 0 is never.";
+            "Connections after which a worker is replaced, a tenth more or less; 0 is never.";
         requests_per_worker: u64 = ANY, 0,
-            "Requests after which a worker is replaced; 0 is never.";
+            "Requests after which a worker is replaced, a tenth more or less; 0 is never.";
+        max_worker_memory: u64 = Size { min: 0, max: 1 << 40 }, 0,
+            "Memory of its own with which a worker is replaced; 0 is never.";
+        min_worker_lifetime: Duration = TIMEOUT, SECOND,
+            "How long a worker serves at least before it is replaced for any of these.";
         worker_timeout: Duration = Time { min: SECOND, max: DAY }, Duration::from_secs(60),
             "How long a worker may show no sign of life before it is killed.";
         spawn_timeout: Duration = Time { min: 100 * MS, max: DAY }, Duration::from_secs(10),

@@ -122,10 +122,16 @@ pub struct Pool {
     pub threads_per_worker: u32,
     /// Connections a worker holds at once on the models `event` and `fork`.
     pub max_connections: u32,
-    /// Connections after which a worker is replaced; 0 is never.
+    /// Connections after which a worker is replaced, a tenth more or less; 0 is
+    /// never.
     pub connections_per_worker: u64,
-    /// Requests after which a worker is replaced; 0 is never.
+    /// Requests after which a worker is replaced, a tenth more or less; 0 is
+    /// never.
     pub requests_per_worker: u64,
+    /// Octets of memory of its own with which a worker is replaced; 0 is never.
+    pub max_worker_memory: u64,
+    /// How long a worker serves at least before it is replaced for wear.
+    pub min_worker_lifetime: Duration,
     /// How long a worker may go without a sign of life before it is killed.
     pub worker_timeout: Duration,
     /// How long a worker may take to report READY.

@@ -89,6 +89,8 @@ fn pool(pool: &Pool) -> PoolTable {
         backlog: Entry::of(pool.backlog),
         connections_per_worker: Entry::of(pool.connections_per_worker),
         requests_per_worker: Entry::of(pool.requests_per_worker),
+        max_worker_memory: Entry::of(pool.max_worker_memory),
+        min_worker_lifetime: Entry::of(pool.min_worker_lifetime),
         worker_timeout: Entry::of(pool.worker_timeout),
         spawn_timeout: Entry::of(pool.spawn_timeout),
         idle_timeout: Entry::of(pool.idle_timeout),

@@ -2,7 +2,7 @@
 //! Pure, like the supervisor whose part it is.
 
 use super::breaker::{self, Breaker};
-use super::message::{CohortId, Command, Cut, Notice, Outlook, PoolSpec, WorkerId};
+use super::message::{CohortId, Command, Cut, Notice, Outlook, PoolSpec, Sizing, WorkerId};
 use super::pool::{Census, Plan, Sizer};
 use crate::config::Size;
 use std::collections::VecDeque;
@@ -31,6 +31,8 @@ pub const PROOF_DEATHS: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Outbox {
     pub(super) commands: VecDeque<Command>,
+    /// Who is cut off with the generation that he belongs to.
+    pub(super) cut: Vec<(u32, WorkerId, Cut)>,
     next_worker: u64,
     jitter: u64,
 }
@@ -39,6 +41,7 @@ impl Outbox {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             commands: VecDeque::new(),
+            cut: Vec::new(),
             next_worker: 1,
             jitter: seed | 1,
         }
@@ -84,7 +87,11 @@ pub(super) struct Cohort {
     sizer: Sizer,
     slots: Vec<Slot>,
     leaving: Vec<Leaver>,
+    /// Workers that want a successor, in the order in which they said so.
+    worn: VecDeque<WorkerId>,
     proof_deaths: u32,
+    /// Early deaths since the size was last asked for.
+    resize_deaths: u32,
     at_maximum: bool,
     breaker: Breaker,
     desertion: Desertion,
@@ -179,7 +186,9 @@ impl Cohort {
             spec,
             slots,
             leaving: Vec::new(),
+            worn: VecDeque::new(),
             proof_deaths: 0,
+            resize_deaths: 0,
             at_maximum: false,
             breaker: Breaker::default(),
             desertion: Desertion::None,
@@ -237,6 +246,31 @@ impl Cohort {
         }
     }
 
+    /// How far it is on its way to its size. Workers that are being replaced
+    /// serve meanwhile.
+    pub(super) fn sizing(&self) -> Sizing {
+        let (Size::Fixed(workers), Stage::Serving) = (self.sizer.size(), self.stage) else {
+            return Sizing::Over;
+        };
+        let (staying, going) = self.slots.split_at(self.slots.len().min(workers as usize));
+        let relieved = |index: usize| {
+            let of_slot = |one: &Leaver| one.slot == index && one.phase == Leaving::Relieved;
+            self.leaving.iter().any(of_slot)
+        };
+        let serves = |(index, slot): (usize, &Slot)| {
+            matches!(slot.phase, Phase::Ready { .. }) || relieved(index)
+        };
+        let gone = going.iter().all(|slot| slot.phase == Phase::Empty)
+            && self.leaving.iter().all(|one| one.slot < staying.len());
+        if gone && staying.iter().enumerate().all(serves) {
+            Sizing::Done { workers }
+        } else if self.resize_deaths >= PROOF_DEATHS {
+            Sizing::Dying
+        } else {
+            Sizing::UnderWay
+        }
+    }
+
     /// STYLE's word for the phase of one of its workers.
     pub(super) fn phase_of(&self, worker: WorkerId) -> Option<&'static str> {
         let slot = self
@@ -283,7 +317,11 @@ impl Cohort {
             (Stage::Serving, Desertion::Untold { until }) => Some(until),
             (Stage::Serving | Stage::Proving | Stage::Draining, _) => None,
         };
-        let own = [sizer, breaker, desertion].into_iter().flatten();
+        let worn = match self.stage {
+            Stage::Serving if self.may_relieve() => self.worn_at(),
+            Stage::Serving | Stage::Proving | Stage::Draining => None,
+        };
+        let own = [sizer, breaker, desertion, worn].into_iter().flatten();
         slots.chain(leaving).chain(own).min()
     }
 
@@ -317,28 +355,11 @@ impl Cohort {
         }
     }
 
-    /// A worker is worn: its slot gets a successor, and it serves until that
-    /// one is READY. A quarter of the pool at a time, for wear comes in waves;
-    /// answers whether its turn has come.
-    pub(super) fn relieve(&mut self, worker: WorkerId, now: Instant) -> bool {
-        let relieved = |leaver: &&Leaver| leaver.phase == Leaving::Relieved;
-        let ready =
-            |slot: &Slot| matches!(slot.phase, Phase::Ready { worker: one, .. } if one == worker);
-        let Some(index) = self.slots.iter().position(ready) else {
-            return true;
-        };
-        if self.stage != Stage::Serving
-            || self.leaving.iter().filter(relieved).count() > self.slots.len() / 4
-        {
-            return false;
+    /// A worker is worn: it gets a successor when its turn comes.
+    pub(super) fn wear(&mut self, worker: WorkerId) {
+        if !self.worn.contains(&worker) {
+            self.worn.push_back(worker);
         }
-        self.leaving.push(Leaver {
-            worker,
-            slot: index,
-            phase: Leaving::Relieved,
-        });
-        self.slots[index].phase = Phase::Waiting { until: now };
-        true
     }
 
     /// A worker that serves shows no sign of life: it is asked to leave, soon
@@ -384,19 +405,25 @@ impl Cohort {
                     Size::Spare { .. } => Phase::Empty,
                 };
             }
-            Phase::Ready { .. } => self.back_off(index, now, out),
+            Phase::Ready { .. } => {
+                self.resize_deaths += 1;
+                self.back_off(index, now, out);
+            }
             Phase::Empty | Phase::Waiting { .. } | Phase::Starting { .. } => {
                 self.proof_deaths += 1;
+                self.resize_deaths += 1;
                 self.back_off(index, now, out);
             }
         }
         Loss::Missing
     }
 
-    /// A slot more or less, where the size is a fixed one; else `None`.
-    pub(super) fn resize(&mut self, change: i32, out: &mut Outbox) -> Option<()> {
+    /// As many slots as `change` makes of their number, where the size is a
+    /// fixed one; answers whether it is.
+    pub(super) fn resize(&mut self, change: impl Fn(u32) -> u32, out: &mut Outbox) -> bool {
         if let (Size::Fixed(workers), Stage::Serving) = (self.sizer.size(), self.stage) {
-            let workers = workers.saturating_add_signed(change).clamp(1, MAX_WORKERS);
+            let workers = change(workers).clamp(1, MAX_WORKERS);
+            self.resize_deaths = 0;
             let slots = self.slots.len().max(workers as usize);
             self.slots.resize_with(slots, Slot::default);
             self.sizer.fix(workers);
@@ -404,9 +431,9 @@ impl Cohort {
                 cohort: self.id,
                 slots: workers as usize,
             });
-            return Some(());
+            return true;
         }
-        None
+        false
     }
 
     /// It has proved itself.
@@ -480,6 +507,7 @@ impl Cohort {
                     phase,
                 });
                 self.proof_deaths += 1;
+                self.resize_deaths += 1;
                 self.back_off(index, now, out);
             }
         }
@@ -488,11 +516,69 @@ impl Cohort {
                 && until <= now
             {
                 leaver.phase = Leaving::Killed;
-                out.tell(Notice::CutShort(leaver.worker));
-                out.push(Command::Kill(leaver.worker, cut));
+                match self.stage {
+                    Stage::Proving | Stage::Serving => {
+                        out.tell(Notice::CutShort(leaver.worker));
+                        out.push(Command::Kill(leaver.worker, cut));
+                    }
+                    Stage::Draining => out.cut.push((self.generation, leaver.worker, cut)),
+                }
             }
         }
     }
+
+    // Wear.
+
+    /// The worn get their successors, whoever asked first first: each serves on
+    /// until its own is READY. None before it has served its time, for else a
+    /// limit that is soon reached would have workers replaced without a pause.
+    fn relieve(&mut self, now: Instant) {
+        let mut worn = std::mem::take(&mut self.worn);
+        worn.retain(|worker| {
+            let Some((index, since)) = self.ready_slot(*worker) else {
+                return false;
+            };
+            if since + self.spec.min_worker_lifetime > now || !self.may_relieve() {
+                return true;
+            }
+            self.leaving.push(Leaver {
+                worker: *worker,
+                slot: index,
+                phase: Leaving::Relieved,
+            });
+            self.slots[index].phase = Phase::Waiting { until: now };
+            false
+        });
+        self.worn = worn;
+    }
+
+    /// Whether one more may be on its way out for wear: a quarter of the pool at
+    /// a time, for wear comes in waves.
+    fn may_relieve(&self) -> bool {
+        let relieved = |leaver: &&Leaver| leaver.phase == Leaving::Relieved;
+        let relieved = self.leaving.iter().filter(relieved).count();
+        relieved < (self.census().total as usize / 4).max(1)
+    }
+
+    /// When the first of the worn has served its time.
+    fn worn_at(&self) -> Option<Instant> {
+        let since = |worker: &WorkerId| self.ready_slot(*worker).map(|(_, since)| since);
+        let first = self.worn.iter().filter_map(since).min()?;
+        Some(first + self.spec.min_worker_lifetime)
+    }
+
+    /// The slot of a worker that serves, and since when it has.
+    fn ready_slot(&self, worker: WorkerId) -> Option<(usize, Instant)> {
+        let of_worker = |(index, slot): (usize, &Slot)| match slot.phase {
+            Phase::Ready { worker: one, since } if one == worker => Some((index, since)),
+            Phase::Ready { .. } | Phase::Empty | Phase::Waiting { .. } | Phase::Starting { .. } => {
+                None
+            }
+        };
+        self.slots.iter().enumerate().find_map(of_worker)
+    }
+
+    // Size.
 
     /// One worker goes ahead; the rest follow when it is READY.
     fn prove(&mut self, now: Instant, out: &mut Outbox) {
@@ -550,6 +636,8 @@ impl Cohort {
                 }
             }
         }
+        self.relieve(now);
+        self.refill(now, out);
     }
 
     fn census(&self) -> Census {

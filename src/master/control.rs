@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// What a client may ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "query", rename_all = "snake_case")]
 pub enum Query {
     /// Who runs and does what.
@@ -46,6 +46,30 @@ pub enum Query {
         #[serde(default)]
         wait: bool,
     },
+    /// Another number of workers for a pool of a fixed size.
+    Scale {
+        /// Its name.
+        pool: String,
+        /// How many, 1 to 4096.
+        workers: u32,
+        /// Answer when those that come are READY and those that go are gone.
+        #[serde(default)]
+        wait: bool,
+    },
+}
+
+impl Query {
+    /// Whether the answer comes when all is done, however long that takes.
+    pub const fn waits(&self) -> bool {
+        match self {
+            Self::Status => false,
+            Self::Stop { wait }
+            | Self::Reload { wait }
+            | Self::Upgrade { wait }
+            | Self::Reopen { wait }
+            | Self::Scale { wait, .. } => *wait,
+        }
+    }
 }
 
 /// What it is told.

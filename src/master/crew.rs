@@ -1,12 +1,14 @@
 //! The workers as processes: their ids, rows and seats, how they are forked,
 //! told to leave, and what their deaths are put down to.
 
+mod memory;
 mod record;
 mod report;
 
 use super::generation::{Generation, Opened};
 use super::message::{CohortId, Cut, WorkerId};
 use super::oom::OomWatch;
+use super::wear;
 use crate::config::{Model, Pool};
 use crate::log::Sink;
 use crate::net::{Listener, ListenerSet};
@@ -24,12 +26,16 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, getpid};
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use record::Record;
+
+/// Whose memory is looked at, at most, at a time.
+const LOOKS: usize = 32;
 
 /// All workers and cohorts.
 pub struct Crew {
@@ -53,6 +59,8 @@ pub struct Crew {
     /// By the name of the pool.
     records: BTreeMap<String, Record>,
     oom: OomWatch,
+    /// Whose memory was looked at last.
+    weighed: WorkerId,
 }
 
 /// A pool in one generation, as the master has it.
@@ -142,6 +150,7 @@ impl Crew {
             reopening: 0,
             records: BTreeMap::new(),
             oom: OomWatch::new(Instant::now()),
+            weighed: WorkerId(0),
         })
     }
 
@@ -299,6 +308,7 @@ impl Crew {
         }
         self.scoreboard.note_rows(first_row + row_count);
         let listeners = cohort.opened.listeners(&cohort.listeners, slot);
+        let pool = &cohort.opened.pool;
         let all = SigSet::all();
         // Signals wait while there are two of us with one set of handlers.
         let mask = all.thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
@@ -319,6 +329,8 @@ impl Crew {
             master: getpid(),
             graceful_timeout: cohort.graceful_timeout,
             once: cohort.once,
+            connections: wear::spread(pool.connections_per_worker, slot, id.0),
+            requests: wear::spread(pool.requests_per_worker, slot, id.0),
             mask,
             channel: theirs,
             log,
@@ -425,13 +437,6 @@ impl Crew {
         self.signal(id, Signal::SIGTERM);
     }
 
-    /// Hears a worker's wish for a successor once more.
-    pub fn ask_again(&mut self, id: WorkerId) {
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.wished = false;
-        }
-    }
-
     /// Sends every worker the log files that were just opened anew, to put in
     /// the place of those it has.
     pub fn reopen(&mut self) {
@@ -485,6 +490,39 @@ impl Crew {
             .iter()
             .filter(|(_, worker)| serving(worker) && hangs(worker));
         found.map(|(id, _)| *id).collect()
+    }
+
+    /// Looks at the memory of some workers, each time of others; answers who has
+    /// more than his pool allows, with how much that is, in octets.
+    pub fn weigh(&mut self) -> Option<(WorkerId, u64)> {
+        let limit = |worker: &Worker| {
+            let cohort = self.cohorts.get(&worker.cohort);
+            cohort.map_or(0, |cohort| cohort.opened.pool.max_worker_memory)
+        };
+        // Whoever has served nobody yet is as its successor would be.
+        let used = |worker: &Worker| {
+            let mut rows = worker.first_row..worker.first_row + worker.row_count;
+            rows.any(|index| self.scoreboard.row(index).count(Counter::Connections) > 0)
+        };
+        let serving = |worker: &Worker| worker.ready.is_some() && !worker.wished && !worker.retired;
+        let limited = |worker: &Worker| limit(worker) > 0 && serving(worker) && used(worker);
+        let behind = self.workers.range((Excluded(self.weighed), Unbounded));
+        let before = self.workers.range(..=self.weighed);
+        let due = behind.chain(before).filter(|(_, worker)| limited(worker));
+        let mut found = None;
+        for (id, worker) in due.take(LOOKS) {
+            self.weighed = *id;
+            let pid = worker.pid.as_raw();
+            if memory::at_most(pid).is_some_and(|most| most > limit(worker)) {
+                found = memory::own(pid).filter(|own| *own > limit(worker));
+                // One count of pages a time is enough.
+                break;
+            }
+        }
+        let own = found?;
+        let heavy = self.weighed;
+        self.workers.get_mut(&heavy)?.wished = true;
+        Some((heavy, own))
     }
 
     /// Lets no new client begin anywhere but at those that are `entrusted` to
@@ -601,6 +639,14 @@ impl Crew {
         self.tell_what_is_over(now);
     }
 
+    /// The cohort of a pool in a generation.
+    pub fn cohort_of(&self, generation: u32, pool: &str) -> Option<CohortId> {
+        let of_name = |(_, cohort): &(&CohortId, &Cohort)| {
+            cohort.generation == generation && cohort.opened.pool.name == pool
+        };
+        self.cohorts.iter().find(of_name).map(|(id, _)| *id)
+    }
+
     /// The pool of a cohort.
     pub fn pool_of(&self, id: CohortId) -> Option<Arc<Pool>> {
         let cohort = self.cohorts.get(&id)?;
@@ -628,6 +674,11 @@ impl Crew {
     /// The bell's descriptor, to wait for.
     pub fn bell(&self) -> impl AsFd + '_ {
         self.scoreboard.bell()
+    }
+
+    /// Every worker process.
+    pub fn ids(&self) -> Vec<WorkerId> {
+        self.workers.keys().copied().collect()
     }
 
     /// How many worker processes there are.

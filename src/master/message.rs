@@ -19,6 +19,24 @@ pub struct PoolSpec {
     pub size: Size,
     /// How long a worker may take to its READY.
     pub spawn_timeout: Duration,
+    /// How long a worker serves at least before it is replaced for wear.
+    pub min_worker_lifetime: Duration,
+}
+
+/// How far a pool is on its way to the size that was asked for last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sizing {
+    /// Some are not READY yet, or not gone yet.
+    UnderWay,
+    /// There are so many, and each serves.
+    Done {
+        /// How many.
+        workers: u32,
+    },
+    /// Those that come die young.
+    Dying,
+    /// The cohort serves no more.
+    Over,
 }
 
 /// What does not depend on a pool.
@@ -52,6 +70,13 @@ pub enum Request {
     MoreWorkers,
     /// One worker less in each pool.
     FewerWorkers,
+    /// So many workers in one pool.
+    Resize {
+        /// Which.
+        cohort: CohortId,
+        /// How many.
+        workers: u32,
+    },
     /// Drain all workers and keep the master; a reload brings new ones.
     DrainWorkers,
 }
@@ -120,8 +145,6 @@ pub enum Command {
     Retire(WorkerId),
     /// End it at once.
     Kill(WorkerId, Cut),
-    /// Its turn for a successor has not come: let it ask again.
-    AskAgain(WorkerId),
     /// Read the configuration; answer with `Loaded` or `LoadFailed`.
     Load,
     /// Start the new master; answer with `SuccessorServes` or `SuccessorFailed`.
@@ -215,6 +238,13 @@ pub enum Notice {
     Hung(WorkerId),
     /// A worker had not finished at the end of its drain.
     CutShort(WorkerId),
+    /// Workers of a generation had not, that was to be gone by then.
+    GenerationCut {
+        /// Which generation.
+        generation: u32,
+        /// Who.
+        workers: Vec<WorkerId>,
+    },
     /// More workers are wanted than the pool may have.
     AtMaximum(CohortId),
     /// The new generation's workers do not live.

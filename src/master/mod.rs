@@ -27,12 +27,14 @@ pub mod oom;
 pub mod pidfile;
 pub mod pool;
 pub mod repeats;
+mod scale;
 pub mod signals;
 mod standing;
 mod succession;
 pub mod supervisor;
 pub mod upgrade;
 mod waiting;
+pub mod wear;
 
 use crate::config::{self, Config, ThisMachine};
 use crate::net::ListenerSet;
@@ -44,6 +46,7 @@ use message::{CohortId, Command, Event, PoolSpec, Request, Settings, Verdict};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pidfile::{PidFile, PidFileError};
+use scale::Scaling;
 use signals::{Meaning, Signals};
 use standing::Standing;
 use std::collections::BTreeMap;
@@ -126,6 +129,7 @@ pub struct Master {
     count_due: Instant,
     count_wanted: bool,
     waiting: Waiting,
+    scaling: Scaling,
     /// When the workers were last looked at for one that hangs.
     looked: Instant,
     /// A socket was opened or closed: clients may have to be led elsewhere.
@@ -214,6 +218,7 @@ impl Master {
             count_due: Instant::now(),
             count_wanted: false,
             waiting: Waiting::default(),
+            scaling: Scaling::default(),
             looked: Instant::now(),
             lead_due: false,
             last_death: None,
@@ -285,6 +290,7 @@ impl Master {
             return self.ending;
         }
         self.lead();
+        self.answer_scaling();
         self.wait();
         self.take_signals();
         self.take_words();
@@ -292,7 +298,7 @@ impl Master {
         self.hear_predecessor();
         self.answer_control();
         self.count_idle();
-        self.look_for_the_hung();
+        self.look_after_workers();
         self.supervisor.handle(Instant::now(), Event::Woke);
         None
     }
@@ -414,10 +420,10 @@ impl Master {
         }
     }
 
-    /// Looks for workers that should have moved on long ago. After a stop of
+    /// Looks for workers that are too large, or should have moved on long ago. After a stop of
     /// our own (SIGSTOP, a suspended machine) theirs may have been the same:
     /// then they get a round to catch up.
-    fn look_for_the_hung(&mut self) {
+    fn look_after_workers(&mut self) {
         let now = Instant::now();
         let since = now.saturating_duration_since(self.looked);
         if since < HEARTBEAT {
@@ -430,6 +436,20 @@ impl Master {
         }
         for worker in self.crew.hung(now) {
             self.supervisor.handle(now, Event::Hung(worker));
+        }
+        self.look_at_memory(now);
+    }
+
+    /// A worker that has grown too large is worn, as one that has served enough.
+    fn look_at_memory(&mut self, now: Instant) {
+        if let Some((worker, own)) = self.crew.weigh() {
+            // The line on which tests rely.
+            log::info!(
+                "worker {} has {} KiB of its own, more than max_worker_memory: it is replaced",
+                self.crew.name(worker),
+                own / 1024
+            );
+            self.supervisor.handle(now, Event::WantsSuccessor(worker));
         }
     }
 
@@ -476,6 +496,7 @@ impl Master {
                     self.request(Request::Reopen, ORIGIN);
                     held(wait)
                 }
+                query @ Query::Scale { .. } => self.scale(client, query),
             };
             match answer {
                 Some(answer) => control.answer(client, &answer),
@@ -554,7 +575,6 @@ impl Master {
                     self.crew.retire(worker, staying);
                 }
                 Command::Kill(worker, cut) => self.crew.kill(worker, cut),
-                Command::AskAgain(worker) => self.crew.ask_again(worker),
                 Command::Load => self.load(),
                 Command::StartSuccessor => self.start_successor(),
                 Command::EndSuccessor => self.end_successor(),
@@ -597,6 +617,7 @@ impl Master {
             Event::LoadFailed
         });
         self.supervisor.handle(Instant::now(), event);
+        self.scale_no_more();
     }
 
     fn open_next(&mut self) -> Result<Generation, (u8, Vec<String>)> {
@@ -629,6 +650,7 @@ impl Master {
         let spec = |opened: &Opened| PoolSpec {
             size: opened.pool.size,
             spawn_timeout: opened.pool.spawn_timeout,
+            min_worker_lifetime: opened.pool.min_worker_lifetime,
         };
         let event = Event::Loaded {
             generation: generation.number,
@@ -664,6 +686,7 @@ impl Master {
         self.waiting.reloaded(self.control.as_mut(), 0, vec![news]);
         self.tell_predecessor();
         self.standing.promoted();
+        self.scale_on(number);
         if let Some(hook) = self.on_serving.take() {
             hook();
         }
@@ -719,6 +742,7 @@ impl Master {
         }
         self.waiting
             .reloaded(self.control.as_mut(), status, vec![news]);
+        self.scale_no_more();
     }
 
     /// What the worker that died last said of itself, where it said something.

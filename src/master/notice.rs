@@ -1,7 +1,7 @@
 //! The operator's lines: what each decision of the supervisor is in words.
 
 use super::crew::Crew;
-use super::message::{Notice, Request};
+use super::message::{Notice, Request, WorkerId};
 use crate::config::format_duration;
 use std::time::Duration;
 
@@ -64,9 +64,22 @@ pub(super) fn tell(notice: &Notice, crew: &mut Crew, current: u32) {
             crew.name(*worker),
             crew.whereabouts(*worker)
         ),
-        Notice::CutShort(worker) => {
-            log::warn!("worker {} has not finished in time", crew.name(*worker));
-        }
+        // The lines on which tests rely.
+        Notice::CutShort(worker) => log::warn!(
+            "worker {} has not finished in time: {} cut: {}",
+            crew.name(*worker),
+            connections(crew.open_connections(*worker)),
+            crew.doing(*worker)
+        ),
+        Notice::GenerationCut {
+            generation,
+            workers,
+        } => log::warn!(
+            "generation {generation} has not finished in time: {} workers with {} cut: {}",
+            workers.len(),
+            connections(open(crew, workers)),
+            roll(crew, workers)
+        ),
         Notice::AtMaximum(cohort) => log::warn!(
             "pool {} is at its maximum and all workers are busy: clients wait; consider raising max_workers",
             crew.cohort_name(*cohort)
@@ -92,13 +105,39 @@ pub(super) fn tell(notice: &Notice, crew: &mut Crew, current: u32) {
             log::warn!("{}: not now: {because}", describe(*request));
         }
         Notice::Stopping => log::info!("stopping: no new clients, finishing what is open"),
-        Notice::StoppingAtOnce => log::warn!("stopping at once: ending {} workers", crew.len()),
+        Notice::StoppingAtOnce => log::warn!(
+            "stopping at once: ending {} workers with {}",
+            crew.len(),
+            connections(open(crew, &crew.ids()))
+        ),
     }
 }
 
 /// `1m30s`: nobody cares for milliseconds here.
 fn whole_seconds(time: Duration) -> String {
     format_duration(Duration::from_secs(time.as_secs()))
+}
+
+fn connections(count: u64) -> String {
+    match count {
+        1 => String::from("1 connection"),
+        _ => format!("{count} connections"),
+    }
+}
+
+fn open(crew: &Crew, workers: &[WorkerId]) -> u64 {
+    workers.iter().map(|one| crew.open_connections(*one)).sum()
+}
+
+/// The first few of `workers` with what they do.
+fn roll(crew: &Crew, workers: &[WorkerId]) -> String {
+    const FEW: usize = 8;
+    let line = |worker: &WorkerId| format!("{} {}", crew.name(*worker), crew.doing(*worker));
+    let mut lines: Vec<String> = workers.iter().take(FEW).map(line).collect();
+    if workers.len() > FEW {
+        lines.push(format!("and {} more", workers.len() - FEW));
+    }
+    lines.join("; ")
 }
 
 /// The request in words.
@@ -110,6 +149,7 @@ pub(super) fn describe(request: Request) -> &'static str {
         Request::Reopen => "reopening of logs",
         Request::MoreWorkers => "one worker more",
         Request::FewerWorkers => "one worker less",
+        Request::Resize { .. } => "another number of workers",
         Request::DrainWorkers => "drain of all workers",
     }
 }

@@ -33,8 +33,10 @@
 
 use super::cohort::{Cohort, Loss, Outbox, Stage};
 use super::message::{
-    CohortId, Command, Event, Notice, Outlook, PoolSpec, Request, Settings, Verdict, WorkerId,
+    CohortId, Command, Cut, Event, Notice, Outlook, PoolSpec, Request, Settings, Sizing, Verdict,
+    WorkerId,
 };
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// The state machine. See the module's diagram.
@@ -101,7 +103,7 @@ impl Supervisor {
                     cohort.hung(worker, now, &mut self.out);
                 }
             }
-            Event::WantsSuccessor(worker) => self.relieve(now, worker),
+            Event::WantsSuccessor(worker) => self.wear(worker),
             Event::SuccessorServes => self.succeeded(now),
             Event::SuccessorFailed => self.carry_on(),
             Event::Requested(request) => self.requested(now, request),
@@ -183,6 +185,12 @@ impl Supervisor {
         phase.unwrap_or("gone")
     }
 
+    /// How far a pool is on its way to the size that was asked for.
+    pub fn sizing(&self, cohort: CohortId) -> Sizing {
+        let cohort = self.cohorts.iter().find(|one| one.id == cohort);
+        cohort.map_or(Sizing::Over, Cohort::sizing)
+    }
+
     // Requests.
 
     fn requested(&mut self, now: Instant, request: Request) {
@@ -232,22 +240,17 @@ impl Supervisor {
                 self.out.tell(Notice::ReloadQueued);
             }
             (
-                Request::MoreWorkers | Request::FewerWorkers,
+                Request::MoreWorkers,
                 State::Steady | State::Crowded | State::Loading { .. } | State::Proving { .. },
-            ) => {
-                let change = if request == Request::MoreWorkers {
-                    1
-                } else {
-                    -1
-                };
-                let mut resized = 0;
-                for cohort in &mut self.cohorts {
-                    resized += usize::from(cohort.resize(change, &mut self.out).is_some());
-                }
-                if resized == 0 {
-                    self.out.tell(Notice::NothingToResize);
-                }
-            }
+            ) => self.resize(|_| true, |workers| workers + 1),
+            (
+                Request::FewerWorkers,
+                State::Steady | State::Crowded | State::Loading { .. } | State::Proving { .. },
+            ) => self.resize(|_| true, |workers| workers - 1),
+            (
+                Request::Resize { cohort, workers },
+                State::Steady | State::Crowded | State::Loading { .. } | State::Proving { .. },
+            ) => self.resize(|one| one == cohort, |_| workers),
             (Request::DrainWorkers, State::Steady | State::Crowded | State::Loading { .. }) => {
                 self.drain_before(now, u32::MAX);
             }
@@ -258,6 +261,7 @@ impl Supervisor {
                 Request::Upgrade
                 | Request::MoreWorkers
                 | Request::FewerWorkers
+                | Request::Resize { .. }
                 | Request::DrainWorkers,
                 State::Upgrading { .. },
             )
@@ -271,12 +275,25 @@ impl Supervisor {
                 | Request::Upgrade
                 | Request::MoreWorkers
                 | Request::FewerWorkers
+                | Request::Resize { .. }
                 | Request::DrainWorkers,
                 State::Stopping { .. } | State::Killing { .. },
             ) => {
                 let notice = Notice::Ignored(request, self.occupation());
                 self.out.tell(notice);
             }
+        }
+    }
+
+    /// Another size for those cohorts of `which` that serve and have a fixed
+    /// one. What has to prove itself keeps the size that it was loaded with.
+    fn resize(&mut self, which: impl Fn(CohortId) -> bool, change: impl Fn(u32) -> u32) {
+        let mut resized = false;
+        for cohort in self.cohorts.iter_mut().filter(|one| which(one.id)) {
+            resized |= cohort.resize(&change, &mut self.out);
+        }
+        if !resized {
+            self.out.tell(Notice::NothingToResize);
         }
     }
 
@@ -428,14 +445,12 @@ impl Supervisor {
 
     /// A worker has served as much as it may. With `once` that is the end of
     /// the service, which its exit will tell.
-    fn relieve(&mut self, now: Instant, worker: WorkerId) {
+    fn wear(&mut self, worker: WorkerId) {
         if self.settings.once {
             return;
         }
         for cohort in self.cohorts.iter_mut().filter(|cohort| cohort.has(worker)) {
-            if !cohort.relieve(worker, now) {
-                self.out.push(Command::AskAgain(worker));
-            }
+            cohort.wear(worker);
         }
     }
 
@@ -460,6 +475,7 @@ impl Supervisor {
         for cohort in &mut self.cohorts {
             cohort.settle(now, drained, &mut self.out);
         }
+        self.cut_generations();
         self.judge_generation(now);
         self.judge_upgrade(now);
         self.judge_breakers(now);
@@ -468,6 +484,24 @@ impl Supervisor {
             self.load();
         }
         self.judge_stop(now);
+    }
+
+    /// Ends whoever has not finished in time with all his generation, and says
+    /// once for each what that costs.
+    fn cut_generations(&mut self) {
+        let mut late: BTreeMap<u32, Vec<(WorkerId, Cut)>> = BTreeMap::new();
+        for (generation, worker, cut) in std::mem::take(&mut self.out.cut) {
+            late.entry(generation).or_default().push((worker, cut));
+        }
+        for (generation, late) in late {
+            self.out.tell(Notice::GenerationCut {
+                generation,
+                workers: late.iter().map(|(worker, _)| *worker).collect(),
+            });
+            for (worker, cut) in late {
+                self.out.push(Command::Kill(worker, cut));
+            }
+        }
     }
 
     /// Whether the generation that has to prove itself has, or never will.
@@ -492,6 +526,15 @@ impl Supervisor {
             self.proved = true;
             self.out.push(Command::Promote(generation));
             self.drain_before(now, generation);
+            // What had to wait until it serves, waits no longer.
+            let drained = now + self.settings.graceful_timeout;
+            for cohort in self
+                .cohorts
+                .iter_mut()
+                .filter(|one| one.generation == generation)
+            {
+                cohort.settle(now, drained, &mut self.out);
+            }
             self.finish_reload(again);
         }
     }

@@ -2,6 +2,7 @@
 //! how they ended.
 
 use super::{Crew, Worker};
+use crate::config::Model;
 use crate::master::control::WorkerStatus;
 use crate::master::death::{Cause, End, Facts};
 use crate::master::message::{CohortId, WorkerId};
@@ -56,8 +57,26 @@ impl Crew {
             .map_or("?", |cohort| cohort.opened.pool.name.as_str())
     }
 
+    /// How many connections a worker has open.
+    pub fn open_connections(&self, id: WorkerId) -> u64 {
+        let Some(worker) = self.workers.get(&id) else {
+            return 0;
+        };
+        let model = self
+            .cohorts
+            .get(&worker.cohort)
+            .map(|one| one.opened.pool.model);
+        let rows = match model {
+            // The worker's own row has the number of its children.
+            Some(Model::Fork) => 1,
+            Some(Model::Prefork | Model::Event | Model::Threads) | None => worker.row_count,
+        };
+        let rows = worker.first_row..worker.first_row + rows;
+        rows.map(|index| self.scoreboard.row(index).active()).sum()
+    }
+
     /// What the rows of a worker say it does, or last did.
-    pub(super) fn doing(&self, id: WorkerId) -> String {
+    pub fn doing(&self, id: WorkerId) -> String {
         let Some(worker) = self.workers.get(&id) else {
             return String::from("gone");
         };
@@ -159,6 +178,10 @@ impl Crew {
         let cause = facts.cause();
         let mut how = match status {
             WaitStatus::Exited(_, code) => format!("exited with status {code}"),
+            // Set by whoever retires: the master should have cut it before.
+            WaitStatus::Signaled(_, Signal::SIGALRM, _) => {
+                String::from("killed by SIGALRM, its own deadline for leaving,")
+            }
             WaitStatus::Signaled(_, signal, dumped) => {
                 format!(
                     "killed by {signal}{}",

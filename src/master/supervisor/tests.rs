@@ -119,6 +119,7 @@ impl World {
                 PoolSpec {
                     size,
                     spawn_timeout,
+                    min_worker_lifetime: SECOND,
                 },
             ));
         }
@@ -162,10 +163,7 @@ impl World {
                     assert_ne!(*told, Told::Kill, "killed once");
                     *told = Told::Kill;
                 }
-                Command::AskAgain(_)
-                | Command::Drop(_)
-                | Command::Resize { .. }
-                | Command::Reopen => {}
+                Command::Drop(_) | Command::Resize { .. } | Command::Reopen => {}
                 Command::Load => self.loads += 1,
                 Command::StartSuccessor => {
                     assert!(!self.successor, "one at a time");
@@ -721,6 +719,10 @@ fn a_worn_worker_serves_until_its_successor_is_ready() {
     let mut world = World::serving(&[Size::Fixed(2)]);
     let worn = world.with(Told::Nothing)[1];
     world.send(Event::WantsSuccessor(worn));
+    assert_eq!(world.workers.len(), 2, "not before it has lived a while");
+    let due = world.supervisor.next_deadline();
+    assert_eq!(due, Some(world.now + SECOND));
+    world.pass(SECOND);
     assert_eq!(world.workers.len(), 3);
     assert_eq!(world.workers[&worn].3, Told::Nothing);
     let successor = *world.workers.keys().last().expect("spawned");
@@ -729,6 +731,51 @@ fn a_worn_worker_serves_until_its_successor_is_ready() {
     assert_eq!(world.workers[&worn].3, Told::Retire);
     world.leave();
     assert_eq!(world.workers.len(), 2);
+}
+
+#[test]
+fn a_quarter_of_a_pool_is_replaced_for_wear_at_a_time() {
+    let mut world = World::serving(&[Size::Fixed(8)]);
+    for worker in world.with(Told::Nothing) {
+        world.send(Event::WantsSuccessor(worker));
+    }
+    world.pass(SECOND);
+    let mut replaced = 0;
+    while replaced < 8 {
+        assert_eq!(world.workers.len(), 10, "after {replaced}");
+        let coming = world.workers.iter().filter(|(_, worker)| !worker.2);
+        let coming: Vec<WorkerId> = coming.map(|(id, _)| *id).collect();
+        for worker in coming {
+            world.ready(worker);
+        }
+        assert_eq!(world.with(Told::Retire).len(), 2);
+        world.leave();
+        replaced += 2;
+    }
+    assert_eq!(world.workers.len(), 8);
+    assert!(world.supervisor.next_deadline().is_none());
+}
+
+#[test]
+fn whoever_is_worn_and_goes_for_another_reason_gets_one_successor() {
+    let mut world = World::serving(&[Size::Fixed(2)]);
+    let worn = world.with(Told::Nothing);
+    for worker in &worn {
+        world.send(Event::WantsSuccessor(*worker));
+    }
+    world.pass(SECOND / 2);
+    world.send(Event::Hung(worn[0]));
+    world.send(Event::Exited {
+        worker: worn[1],
+        clean: true,
+        served: true,
+    });
+    world.workers.remove(&worn[1]);
+    world.all_ready();
+    world.leave();
+    world.pass(2 * SECOND);
+    assert_eq!(world.workers.len(), 2);
+    assert!(world.supervisor.next_deadline().is_none());
 }
 
 #[test]
@@ -785,6 +832,98 @@ fn workers_can_be_added_and_taken_away() {
     assert_eq!(world.with(Told::Nothing).len(), 1, "never the last");
 }
 
+/// What is said of the way of cohort 0 to `workers`.
+fn resized(world: &mut World, workers: u32) -> Sizing {
+    let cohort = CohortId(0);
+    let limit = world.limits.entry(cohort).or_default();
+    *limit = workers.max(*limit);
+    world.request(Request::Resize { cohort, workers });
+    world.supervisor.sizing(cohort)
+}
+
+#[test]
+fn a_pool_is_resized_when_the_new_are_ready_and_the_old_are_gone() {
+    let cohort = CohortId(0);
+    let mut world = World::serving(&[Size::Fixed(2), Size::Fixed(3)]);
+    assert_eq!(resized(&mut world, 6), Sizing::UnderWay);
+    assert_eq!(world.workers.len(), 6 + 3, "only the one that was meant");
+    world.all_ready();
+    assert_eq!(world.supervisor.sizing(cohort), Sizing::Done { workers: 6 });
+    assert_eq!(resized(&mut world, 1), Sizing::UnderWay);
+    assert_eq!(world.with(Told::Retire).len(), 5);
+    world.leave();
+    assert_eq!(world.supervisor.sizing(cohort), Sizing::Done { workers: 1 });
+    // A worker that is being replaced is there.
+    let worn = *world.workers.keys().next().expect("one");
+    world.pass(SECOND);
+    world.send(Event::WantsSuccessor(worn));
+    assert_eq!(world.supervisor.sizing(cohort), Sizing::Done { workers: 1 });
+    world.request(Request::Stop);
+    assert_eq!(world.supervisor.sizing(cohort), Sizing::Over);
+    assert_eq!(resized(&mut world, 3), Sizing::Over, "not while stopping");
+    assert!(matches!(world.notices.last(), Some(Notice::Ignored(..))));
+}
+
+#[test]
+fn a_pool_that_grows_with_workers_that_die_young_says_so() {
+    let mut world = World::serving(&[Size::Fixed(1)]);
+    resized(&mut world, 2);
+    for _ in 0..PROOF_DEATHS {
+        assert_eq!(world.supervisor.sizing(CohortId(0)), Sizing::UnderWay);
+        let new = *world.workers.keys().last().expect("spawned");
+        world.dies(new, false);
+        world.pass(SECOND);
+    }
+    assert_eq!(world.supervisor.sizing(CohortId(0)), Sizing::Dying);
+    world.all_ready();
+    let done = Sizing::Done { workers: 2 };
+    assert_eq!(world.supervisor.sizing(CohortId(0)), done, "after all");
+}
+
+#[test]
+fn what_has_to_prove_itself_keeps_the_size_it_was_loaded_with() {
+    let mut world = World::serving(&[Size::Fixed(2)]);
+    world.request(Request::Reload);
+    world.load(&[Size::Fixed(2)]);
+    assert_eq!(resized(&mut world, 4), Sizing::UnderWay);
+    world.all_ready();
+    assert_eq!(world.supervisor.sizing(CohortId(0)), Sizing::Over);
+    world.leave();
+    assert_eq!(world.workers.len(), 2);
+}
+
+#[test]
+fn a_spare_pool_and_one_that_is_not_there_cannot_be_resized() {
+    let mut world = World::serving(&[SPARE]);
+    let before = world.workers.len();
+    for cohort in [CohortId(0), CohortId(77)] {
+        world.request(Request::Resize { cohort, workers: 9 });
+        assert_eq!(world.supervisor.sizing(cohort), Sizing::Over);
+        assert_eq!(world.notices.pop(), Some(Notice::NothingToResize));
+    }
+    assert_eq!(world.workers.len(), before);
+}
+
+#[test]
+fn a_generation_that_is_cut_is_told_of_once() {
+    let mut world = World::serving(&[Size::Fixed(2), Size::Fixed(3)]);
+    let workers = world.with(Told::Nothing);
+    world.request(Request::Reload);
+    world.load(&[Size::Fixed(1)]);
+    world.all_ready();
+    world.pass(SETTINGS.graceful_timeout);
+    let cut = |notice: &Notice| match notice {
+        Notice::GenerationCut {
+            generation: 1,
+            workers,
+        } => Some(workers.len()),
+        _ => None,
+    };
+    let told: Vec<usize> = world.notices.iter().filter_map(cut).collect();
+    assert_eq!(told, [5]);
+    assert_eq!(world.with(Told::Kill), workers);
+}
+
 #[test]
 fn drained_workers_come_back_with_a_reload() {
     let mut world = World::serving(&[Size::Fixed(2)]);
@@ -824,6 +963,7 @@ enum Step {
     Obedience,
     Request(u8),
     SuccessorFails,
+    Resize(usize, u32),
     Load(u8),
     Count(usize, u32),
     Pass(u64),
@@ -838,6 +978,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Obedience),
         2 => (0..6u8).prop_map(Step::Request),
         1 => Just(Step::SuccessorFails),
+        2 => (any::<usize>(), 1..7u32).prop_map(|(which, workers)| Step::Resize(which, workers)),
         3 => any::<u8>().prop_map(Step::Load),
         3 => (any::<usize>(), 0..12u32).prop_map(|(which, idle)| Step::Count(which, idle)),
         6 => (0..12_000u64).prop_map(Step::Pass),
@@ -883,6 +1024,12 @@ fn take(world: &mut World, step: &Step) {
             if std::mem::take(&mut world.successor) {
                 world.send(Event::SuccessorFailed);
             }
+        }
+        Step::Resize(which, workers) => {
+            let cohort = CohortId(which as u64 % world.next_cohort.max(1));
+            let limit = world.limits.entry(cohort).or_default();
+            *limit = workers.max(*limit);
+            world.request(Request::Resize { cohort, workers });
         }
         Step::Load(kind) if world.loads > 0 => {
             world.loads -= 1;
