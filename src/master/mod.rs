@@ -454,6 +454,8 @@ impl Master {
     }
 
     fn answer_control(&mut self) {
+        // What is asked for now is asked of what has been decided so far.
+        self.carry_out();
         let Some(mut control) = self.control.take() else {
             return;
         };

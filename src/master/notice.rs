@@ -68,16 +68,16 @@ pub(super) fn tell(notice: &Notice, crew: &mut Crew, current: u32) {
         Notice::CutShort(worker) => log::warn!(
             "worker {} has not finished in time: {} cut: {}",
             crew.name(*worker),
-            connections(crew.open_connections(*worker)),
+            counted(crew.open_connections(*worker), "connection"),
             crew.doing(*worker)
         ),
         Notice::GenerationCut {
             generation,
             workers,
         } => log::warn!(
-            "generation {generation} has not finished in time: {} workers with {} cut: {}",
-            workers.len(),
-            connections(open(crew, workers)),
+            "generation {generation} has not finished in time: {} with {} cut: {}",
+            counted(workers.len() as u64, "worker"),
+            counted(open(crew, workers), "connection"),
             roll(crew, workers)
         ),
         Notice::AtMaximum(cohort) => log::warn!(
@@ -106,9 +106,9 @@ pub(super) fn tell(notice: &Notice, crew: &mut Crew, current: u32) {
         }
         Notice::Stopping => log::info!("stopping: no new clients, finishing what is open"),
         Notice::StoppingAtOnce => log::warn!(
-            "stopping at once: ending {} workers with {}",
-            crew.len(),
-            connections(open(crew, &crew.ids()))
+            "stopping at once: ending {} with {}",
+            counted(crew.len() as u64, "worker"),
+            counted(open(crew, &crew.ids()), "connection")
         ),
     }
 }
@@ -118,11 +118,9 @@ fn whole_seconds(time: Duration) -> String {
     format_duration(Duration::from_secs(time.as_secs()))
 }
 
-fn connections(count: u64) -> String {
-    match count {
-        1 => String::from("1 connection"),
-        _ => format!("{count} connections"),
-    }
+fn counted(count: u64, noun: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{ending}")
 }
 
 fn open(crew: &Crew, workers: &[WorkerId]) -> u64 {

@@ -415,14 +415,22 @@ impl Supervisor {
     }
 
     /// The new generation's workers do not live: it goes, the old one stays.
-    fn give_up(&mut self, generation: u32, again: bool) {
+    fn give_up(&mut self, now: Instant, generation: u32, again: bool) {
         self.out.tell(Notice::NotViable(generation));
+        let until = now + self.settings.graceful_timeout;
         for cohort in self
             .cohorts
             .iter_mut()
             .filter(|one| one.generation == generation)
         {
-            cohort.kill_all(&mut self.out);
+            // A start that fails, fails at once. Else whoever is READY has taken
+            // clients of the generation that stays, and finishes with them; so
+            // may one be of whom that is not known yet.
+            if generation == 1 {
+                cohort.kill_all(&mut self.out);
+            } else {
+                cohort.drain(until, &mut self.out);
+            }
         }
         self.out.push(Command::Abandon(generation));
         // Without a generation that ever served there is nothing to fall back on.
@@ -514,7 +522,7 @@ impl Supervisor {
             .iter()
             .filter(|one| one.generation == generation);
         if cohorts.clone().any(Cohort::is_hopeless) {
-            self.give_up(generation, again);
+            self.give_up(now, generation, again);
         } else if cohorts.all(Cohort::is_proved) {
             for cohort in self
                 .cohorts

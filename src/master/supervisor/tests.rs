@@ -338,6 +338,25 @@ fn a_new_generation_that_does_not_live_leaves_the_old_one_serving() {
 }
 
 #[test]
+fn who_was_ready_in_a_generation_that_is_given_up_finishes() {
+    let mut world = World::serving(&[Size::Fixed(2)]);
+    world.request(Request::Reload);
+    world.load(&[Size::Fixed(3)]);
+    let first = *world.workers.keys().last().expect("one goes ahead");
+    world.ready(first);
+    while world.abandoned.is_empty() {
+        let dying = *world.workers.keys().last().expect("a try");
+        world.dies(dying, false);
+        world.pass(LONGEST_DELAY / 8);
+    }
+    assert!(world.with(Told::Retire).contains(&first));
+    assert!(world.with(Told::Kill).is_empty());
+    assert_eq!(world.with(Told::Nothing).len(), 2);
+    world.leave();
+    assert_eq!(world.workers.len(), 2);
+}
+
+#[test]
 fn reloads_asked_for_during_a_reload_become_one_more() {
     let mut world = World::serving(&[Size::Fixed(1)]);
     for _ in 0..3 {
