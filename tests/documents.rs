@@ -240,6 +240,8 @@ fn log_lines_are_quoted_as_they_are_written() {
         " died young, ",
         " in a row: next try in ",
         " has not finished in time",
+        " cut: ",
+        " of its own, more than max_worker_memory: it is replaced",
         " shows no sign of life; it is ",
         "worker after worker dies young",
         " more of the same, and none for now: ",

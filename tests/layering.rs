@@ -64,6 +64,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "master::message",
             "master::oom",
             "master::repeats",
+            "master::wear",
             "net",
             "scoreboard",
             "sys",
@@ -92,6 +93,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("master::breaker", &["master::message"]),
     ("master::message", &["config"]),
     ("master::pool", &["config"]),
+    ("master::wear", &[]),
     (
         "master::upgrade",
         &[
@@ -146,6 +148,7 @@ const PURE: &[&str] = &[
     "master::pool",
     "master::repeats",
     "master::supervisor",
+    "master::wear",
 ];
 
 /// Files in pure rooms that are the way to what the room needs of the machine.

@@ -1,8 +1,10 @@
 //! A pool in one generation: its slots, and the workers that are leaving them.
 //! Pure, like the supervisor whose part it is.
 
+mod change;
+
 use super::breaker::{self, Breaker};
-use super::message::{CohortId, Command, Cut, Notice, Outlook, PoolSpec, Sizing, WorkerId};
+use super::message::{CohortId, Command, Cut, Notice, Outlook, PoolSpec, WorkerId};
 use super::pool::{Census, Plan, Sizer};
 use crate::config::Size;
 use std::collections::VecDeque;
@@ -22,8 +24,6 @@ const TOLD_DEATHS: u32 = 10;
 pub const HUNG_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a pool may be without a READY worker before that is worth a line.
 pub const SILENCE: Duration = Duration::from_secs(1);
-/// The most workers a pool can be given.
-pub const MAX_WORKERS: u32 = 4096;
 /// Early deaths after which a generation that has not served is given up.
 pub const PROOF_DEATHS: u32 = 3;
 
@@ -246,31 +246,6 @@ impl Cohort {
         }
     }
 
-    /// How far it is on its way to its size. Workers that are being replaced
-    /// serve meanwhile.
-    pub(super) fn sizing(&self) -> Sizing {
-        let (Size::Fixed(workers), Stage::Serving) = (self.sizer.size(), self.stage) else {
-            return Sizing::Over;
-        };
-        let (staying, going) = self.slots.split_at(self.slots.len().min(workers as usize));
-        let relieved = |index: usize| {
-            let of_slot = |one: &Leaver| one.slot == index && one.phase == Leaving::Relieved;
-            self.leaving.iter().any(of_slot)
-        };
-        let serves = |(index, slot): (usize, &Slot)| {
-            matches!(slot.phase, Phase::Ready { .. }) || relieved(index)
-        };
-        let gone = going.iter().all(|slot| slot.phase == Phase::Empty)
-            && self.leaving.iter().all(|one| one.slot < staying.len());
-        if gone && staying.iter().enumerate().all(serves) {
-            Sizing::Done { workers }
-        } else if self.resize_deaths >= PROOF_DEATHS {
-            Sizing::Dying
-        } else {
-            Sizing::UnderWay
-        }
-    }
-
     /// STYLE's word for the phase of one of its workers.
     pub(super) fn phase_of(&self, worker: WorkerId) -> Option<&'static str> {
         let slot = self
@@ -355,13 +330,6 @@ impl Cohort {
         }
     }
 
-    /// A worker is worn: it gets a successor when its turn comes.
-    pub(super) fn wear(&mut self, worker: WorkerId) {
-        if !self.worn.contains(&worker) {
-            self.worn.push_back(worker);
-        }
-    }
-
     /// A worker that serves shows no sign of life: it is asked to leave, soon
     /// killed, and its slot is filled at once.
     pub(super) fn hung(&mut self, worker: WorkerId, now: Instant, out: &mut Outbox) {
@@ -416,24 +384,6 @@ impl Cohort {
             }
         }
         Loss::Missing
-    }
-
-    /// As many slots as `change` makes of their number, where the size is a
-    /// fixed one; answers whether it is.
-    pub(super) fn resize(&mut self, change: impl Fn(u32) -> u32, out: &mut Outbox) -> bool {
-        if let (Size::Fixed(workers), Stage::Serving) = (self.sizer.size(), self.stage) {
-            let workers = change(workers).clamp(1, MAX_WORKERS);
-            self.resize_deaths = 0;
-            let slots = self.slots.len().max(workers as usize);
-            self.slots.resize_with(slots, Slot::default);
-            self.sizer.fix(workers);
-            out.push(Command::Resize {
-                cohort: self.id,
-                slots: workers as usize,
-            });
-            return true;
-        }
-        false
     }
 
     /// It has proved itself.
@@ -526,59 +476,6 @@ impl Cohort {
             }
         }
     }
-
-    // Wear.
-
-    /// The worn get their successors, whoever asked first first: each serves on
-    /// until its own is READY. None before it has served its time, for else a
-    /// limit that is soon reached would have workers replaced without a pause.
-    fn relieve(&mut self, now: Instant) {
-        let mut worn = std::mem::take(&mut self.worn);
-        worn.retain(|worker| {
-            let Some((index, since)) = self.ready_slot(*worker) else {
-                return false;
-            };
-            if since + self.spec.min_worker_lifetime > now || !self.may_relieve() {
-                return true;
-            }
-            self.leaving.push(Leaver {
-                worker: *worker,
-                slot: index,
-                phase: Leaving::Relieved,
-            });
-            self.slots[index].phase = Phase::Waiting { until: now };
-            false
-        });
-        self.worn = worn;
-    }
-
-    /// Whether one more may be on its way out for wear: a quarter of the pool at
-    /// a time, for wear comes in waves.
-    fn may_relieve(&self) -> bool {
-        let relieved = |leaver: &&Leaver| leaver.phase == Leaving::Relieved;
-        let relieved = self.leaving.iter().filter(relieved).count();
-        relieved < (self.census().total as usize / 4).max(1)
-    }
-
-    /// When the first of the worn has served its time.
-    fn worn_at(&self) -> Option<Instant> {
-        let since = |worker: &WorkerId| self.ready_slot(*worker).map(|(_, since)| since);
-        let first = self.worn.iter().filter_map(since).min()?;
-        Some(first + self.spec.min_worker_lifetime)
-    }
-
-    /// The slot of a worker that serves, and since when it has.
-    fn ready_slot(&self, worker: WorkerId) -> Option<(usize, Instant)> {
-        let of_worker = |(index, slot): (usize, &Slot)| match slot.phase {
-            Phase::Ready { worker: one, since } if one == worker => Some((index, since)),
-            Phase::Ready { .. } | Phase::Empty | Phase::Waiting { .. } | Phase::Starting { .. } => {
-                None
-            }
-        };
-        self.slots.iter().enumerate().find_map(of_worker)
-    }
-
-    // Size.
 
     /// One worker goes ahead; the rest follow when it is READY.
     fn prove(&mut self, now: Instant, out: &mut Outbox) {

@@ -26,16 +26,12 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, getpid};
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
-use std::ops::Bound::{Excluded, Unbounded};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use record::Record;
-
-/// Whose memory is looked at, at most, at a time.
-const LOOKS: usize = 32;
 
 /// All workers and cohorts.
 pub struct Crew {
@@ -490,39 +486,6 @@ impl Crew {
             .iter()
             .filter(|(_, worker)| serving(worker) && hangs(worker));
         found.map(|(id, _)| *id).collect()
-    }
-
-    /// Looks at the memory of some workers, each time of others; answers who has
-    /// more than his pool allows, with how much that is, in octets.
-    pub fn weigh(&mut self) -> Option<(WorkerId, u64)> {
-        let limit = |worker: &Worker| {
-            let cohort = self.cohorts.get(&worker.cohort);
-            cohort.map_or(0, |cohort| cohort.opened.pool.max_worker_memory)
-        };
-        // Whoever has served nobody yet is as its successor would be.
-        let used = |worker: &Worker| {
-            let mut rows = worker.first_row..worker.first_row + worker.row_count;
-            rows.any(|index| self.scoreboard.row(index).count(Counter::Connections) > 0)
-        };
-        let serving = |worker: &Worker| worker.ready.is_some() && !worker.wished && !worker.retired;
-        let limited = |worker: &Worker| limit(worker) > 0 && serving(worker) && used(worker);
-        let behind = self.workers.range((Excluded(self.weighed), Unbounded));
-        let before = self.workers.range(..=self.weighed);
-        let due = behind.chain(before).filter(|(_, worker)| limited(worker));
-        let mut found = None;
-        for (id, worker) in due.take(LOOKS) {
-            self.weighed = *id;
-            let pid = worker.pid.as_raw();
-            if memory::at_most(pid).is_some_and(|most| most > limit(worker)) {
-                found = memory::own(pid).filter(|own| *own > limit(worker));
-                // One count of pages a time is enough.
-                break;
-            }
-        }
-        let own = found?;
-        let heavy = self.weighed;
-        self.workers.get_mut(&heavy)?.wished = true;
-        Some((heavy, own))
     }
 
     /// Lets no new client begin anywhere but at those that are `entrusted` to

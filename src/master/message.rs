@@ -4,6 +4,9 @@
 use crate::config::Size;
 use std::time::Duration;
 
+/// The most workers a pool can be given.
+pub const MAX_WORKERS: u32 = 4096;
+
 /// A worker, from its spawn to its reaping; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkerId(pub u64);

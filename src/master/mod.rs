@@ -42,11 +42,11 @@ use crate::sys::title::Title;
 use control::{Control, Query};
 use crew::{Crew, Word};
 use generation::{Generation, Opened, Services};
-use message::{CohortId, Command, Event, PoolSpec, Request, Settings, Verdict};
+use message::{Command, Event, PoolSpec, Request, Settings, Verdict};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pidfile::{PidFile, PidFileError};
-use scale::Scaling;
+use scale::{Scaling, lead};
 use signals::{Meaning, Signals};
 use standing::Standing;
 use std::collections::BTreeMap;
@@ -694,43 +694,6 @@ impl Master {
         }
     }
 
-    /// Leads clients to those who serve, where that may have changed: who has
-    /// become READY gets his share, and a socket that was closed has left its
-    /// number to another one.
-    fn lead(&mut self) {
-        if !std::mem::take(&mut self.lead_due) || self.stopping || self.supervisor.is_upgrading() {
-            return;
-        }
-        if let Some(current) = self.generations.get(&self.current) {
-            lead(&current.listeners);
-        } else if self.predecessor.is_some()
-            && let Some(first) = self.generations.get(&self.newest)
-            && let Err(error) = first.listeners.hold()
-        {
-            log::warn!("leading clients past sockets that are not served yet: {error}");
-        }
-    }
-
-    /// Opens sockets for new slots, or leads clients past those that go. What
-    /// cannot be opened is shared with another slot.
-    fn resize(&mut self, cohort: CohortId, slots: usize) {
-        let Some(generation) = self.generations.get_mut(&self.current) else {
-            return;
-        };
-        let Some(pool) = self.crew.pool_of(cohort) else {
-            return;
-        };
-        log::info!("pool {} gets {slots} workers", pool.name);
-        match generation.listeners.resized(&pool, slots) {
-            Ok(resized) => {
-                generation.listeners = resized;
-                lead(&generation.listeners);
-                self.crew.set_listeners(self.current, &generation.listeners);
-            }
-            Err(error) => log::error!("listeners for pool {}: {error}", pool.name),
-        }
-    }
-
     fn abandon(&mut self, number: u32) {
         self.lead_due = true;
         self.generations.remove(&number);
@@ -796,14 +759,6 @@ impl Master {
                 75
             }
         });
-    }
-}
-
-/// Leads new clients past the sockets that are about to be given up, and past
-/// those whose workers have yet to come.
-fn lead(listeners: &ListenerSet) {
-    if let Err(error) = listeners.lead() {
-        log::warn!("leading clients to those who serve: {error}");
     }
 }
 

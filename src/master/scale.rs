@@ -4,12 +4,16 @@
 //! It holds until the next reload, which goes back to what the file says. One
 //! that comes while a reload is under way was said after it: it is for the
 //! generation that serves now and, once that has proved itself, for the next.
+//!
+//! Where slots have sockets of their own, here is also what leads clients to
+//! those that have a worker and past those that go.
 
 use super::control::{Answer, Query};
-use super::message::{CohortId, Event, Request, Sizing};
+use super::message::{CohortId, Event, MAX_WORKERS, Request, Sizing};
 use super::supervisor::Supervisor;
-use super::{Generation, Master, cohort};
+use super::{Generation, Master};
 use crate::config::Size;
+use crate::net::ListenerSet;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Instant;
@@ -30,7 +34,7 @@ struct Waiting {
     cohort: CohortId,
 }
 
-const WORKERS: RangeInclusive<u32> = 1..=cohort::MAX_WORKERS;
+const WORKERS: RangeInclusive<u32> = 1..=MAX_WORKERS;
 
 /// Exit statuses (sysexits.h).
 const USAGE: u8 = 64;
@@ -134,6 +138,47 @@ impl Master {
         }
     }
 
+    // Sockets of slots.
+
+    /// Leads clients to those who serve, where that may have changed: who has
+    /// become READY gets his share, and a socket that was closed has left its
+    /// number to another one.
+    pub(super) fn lead(&mut self) {
+        let due = std::mem::take(&mut self.lead_due);
+        // While a new master starts it counts on, with what it opens itself.
+        if !due || self.stopping || self.supervisor.is_upgrading() {
+            return;
+        }
+        if let Some(current) = self.generations.get(&self.current) {
+            lead(&current.listeners);
+        } else if self.predecessor.is_some()
+            && let Some(first) = self.generations.get(&self.newest)
+            && let Err(error) = first.listeners.hold()
+        {
+            log::warn!("leading clients past slots that are not served yet: {error}");
+        }
+    }
+
+    /// Opens sockets for new slots, or leads clients past those that go. What
+    /// cannot be opened is shared with another slot.
+    pub(super) fn resize(&mut self, cohort: CohortId, slots: usize) {
+        let Some(generation) = self.generations.get_mut(&self.current) else {
+            return;
+        };
+        let Some(pool) = self.crew.pool_of(cohort) else {
+            return;
+        };
+        log::info!("pool {} gets {slots} workers", pool.name);
+        match generation.listeners.resized(&pool, slots) {
+            Ok(resized) => {
+                generation.listeners = resized;
+                lead(&generation.listeners);
+                self.crew.set_listeners(self.current, &generation.listeners);
+            }
+            Err(error) => log::error!("listeners for pool {}: {error}", pool.name),
+        }
+    }
+
     /// Tells those who wait what has come of it.
     pub(super) fn answer_scaling(&mut self) {
         let mut waiting = std::mem::take(&mut self.scaling.waiting);
@@ -148,6 +193,14 @@ impl Master {
             false
         });
         self.scaling.waiting = waiting;
+    }
+}
+
+/// Leads new clients past the sockets that are about to be given up, and past
+/// those whose workers have yet to come.
+pub(super) fn lead(listeners: &ListenerSet) {
+    if let Err(error) = listeners.lead() {
+        log::warn!("leading clients to those who serve: {error}");
     }
 }
 

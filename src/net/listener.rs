@@ -331,7 +331,7 @@ impl Drop for Listener {
         let abandoned = self.abandoned();
         if abandoned > 0 {
             self.lost.fetch_add(abandoned, Ordering::Relaxed);
-            log::warn!("{}: {abandoned} clients were lost in its queue", self.local);
+            log::warn!("{}: clients lost in its queue: {abandoned}", self.local);
         }
         if let Some((roster, member)) = self.membership.get() {
             roster.leave(*member);

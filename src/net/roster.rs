@@ -112,7 +112,8 @@ impl Roster {
     pub(super) fn plan(&self, wanted: &BTreeSet<Member>, newcomers: Newcomers) -> Plan {
         let count = self.lock();
         let numbers = count.numbers_of(wanted);
-        let everyone = numbers == [0..count.members.len() as u32];
+        let all = 0..count.members.len() as u32;
+        let everyone = matches!(numbers.as_slice(), [run] if *run == all);
         if numbers.is_empty() {
             Plan::Keep
         } else if everyone && newcomers == Newcomers::Welcome {

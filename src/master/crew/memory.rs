@@ -11,20 +11,62 @@
 //! never less, and has the pages counted only of a worker that may be over its
 //! limit: of one at a time.
 
+use super::{Crew, Worker};
+use crate::master::message::WorkerId;
+use crate::scoreboard::Counter;
 use std::fs::read_to_string;
+use std::ops::Bound::{Excluded, Unbounded};
+
+/// Whose memory is looked at, at most, at a time.
+const LOOKS: usize = 32;
+
+impl Crew {
+    /// Looks at the memory of some workers, each time of others; answers who has
+    /// more than his pool allows, with how much that is, in octets.
+    pub fn weigh(&mut self) -> Option<(WorkerId, u64)> {
+        let limit = |worker: &Worker| {
+            let cohort = self.cohorts.get(&worker.cohort);
+            cohort.map_or(0, |cohort| cohort.opened.pool.max_worker_memory)
+        };
+        // Whoever has served nobody yet is as its successor would be.
+        let used = |worker: &Worker| {
+            let mut rows = worker.first_row..worker.first_row + worker.row_count;
+            rows.any(|index| self.scoreboard.row(index).count(Counter::Connections) > 0)
+        };
+        let serving = |worker: &Worker| worker.ready.is_some() && !worker.wished && !worker.retired;
+        let limited = |worker: &Worker| limit(worker) > 0 && serving(worker) && used(worker);
+        let behind = self.workers.range((Excluded(self.weighed), Unbounded));
+        let before = self.workers.range(..=self.weighed);
+        let due = behind.chain(before).filter(|(_, worker)| limited(worker));
+        let mut found = None;
+        for (id, worker) in due.take(LOOKS) {
+            self.weighed = *id;
+            let pid = worker.pid.as_raw();
+            if at_most(pid).is_some_and(|most| most > limit(worker)) {
+                found = own(pid).filter(|own| *own > limit(worker));
+                // One count of pages a time is enough.
+                break;
+            }
+        }
+        let own = found?;
+        let heavy = self.weighed;
+        self.workers.get_mut(&heavy)?.wished = true;
+        Some((heavy, own))
+    }
+}
 
 /// What can be said without the page tables (proc_pid_status(5)): anonymous
 /// pages and swapped-out ones, in octets. Those that are shared with the master
 /// are among them, so it is never less than [`own`]; `None` where the process
 /// is gone.
-pub(super) fn at_most(pid: i32) -> Option<u64> {
+fn at_most(pid: i32) -> Option<u64> {
     let text = read_to_string(format!("/proc/{pid}/status")).ok()?;
     Some(sum(&text, |name| matches!(name, "RssAnon" | "VmSwap")))
 }
 
 /// What nobody else has (proc_pid_smaps(5), smaps_rollup), in octets; `None`
 /// where the process is gone.
-pub(super) fn own(pid: i32) -> Option<u64> {
+fn own(pid: i32) -> Option<u64> {
     let text = read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let counts = |name: &str| name.starts_with("Private_") || name == "SwapPss";
     Some(sum(&text, counts))
