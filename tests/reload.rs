@@ -314,6 +314,8 @@ fn sockets_come_and_go_without_a_lost_request(model: &str) {
             .replace("workers = 2", &format!("workers = {workers}"))
     };
     let mut server = Server::run_with(site(), "", &pools("reuseport", 4));
+    // Each drain waits for stragglers, and no reload waits for a drain.
+    server.expect("as many generations live as may");
     let load = Load::start(server.address("web"), "/", b"index\n", 4, Habit::Fresh);
     let mut generation = 1;
     for (accept, workers) in [

@@ -55,13 +55,13 @@ impl Crew {
     }
 }
 
-/// What can be said without the page tables (proc_pid_status(5)): anonymous
-/// pages and swapped-out ones, in octets. Those that are shared with the master
-/// are among them, so it is never less than [`own`]; `None` where the process
-/// is gone.
+/// What can be said without the page tables (proc_pid_status(5)): all pages, the
+/// swapped-out ones included, in octets. Those that are shared with others are
+/// among them, so it is never less than [`own`]; `None` where the process is
+/// gone.
 fn at_most(pid: i32) -> Option<u64> {
     let text = read_to_string(format!("/proc/{pid}/status")).ok()?;
-    Some(sum(&text, |name| matches!(name, "RssAnon" | "VmSwap")))
+    Some(sum(&text, |name| matches!(name, "VmRSS" | "VmSwap")))
 }
 
 /// What nobody else has (proc_pid_smaps(5), smaps_rollup), in octets; `None`
