@@ -32,7 +32,7 @@ pub const PROOF_DEATHS: u32 = 3;
 pub(super) struct Outbox {
     pub(super) commands: VecDeque<Command>,
     /// Who is cut off with the generation that he belongs to.
-    pub(super) cut: Vec<(u32, WorkerId, Cut)>,
+    pub(super) cut: Vec<(u32, WorkerId)>,
     next_worker: u64,
     jitter: u64,
 }
@@ -466,12 +466,14 @@ impl Cohort {
                 && until <= now
             {
                 leaver.phase = Leaving::Killed;
-                match self.stage {
-                    Stage::Proving | Stage::Serving => {
+                match (self.stage, cut) {
+                    (Stage::Draining, Cut::Overdue) => {
+                        out.cut.push((self.generation, leaver.worker));
+                    }
+                    (Stage::Proving | Stage::Serving | Stage::Draining, _) => {
                         out.tell(Notice::CutShort(leaver.worker));
                         out.push(Command::Kill(leaver.worker, cut));
                     }
-                    Stage::Draining => out.cut.push((self.generation, leaver.worker, cut)),
                 }
             }
         }

@@ -144,9 +144,8 @@ impl Master {
     /// become READY gets his share, and a socket that was closed has left its
     /// number to another one.
     pub(super) fn lead(&mut self) {
-        let due = std::mem::take(&mut self.lead_due);
-        // While a new master starts it counts on, with what it opens itself.
-        if !due || self.stopping || self.supervisor.is_upgrading() {
+        // A new master has a say in it until it serves or is gone.
+        if self.stopping || self.supervisor.is_upgrading() || !std::mem::take(&mut self.lead_due) {
             return;
         }
         if let Some(current) = self.generations.get(&self.current) {

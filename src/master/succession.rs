@@ -42,7 +42,8 @@ impl Master {
     }
 
     /// Nobody else has what we listen on.
-    fn keep_listeners(&self) {
+    fn keep_listeners(&mut self) {
+        self.lead_due = true;
         if let Some(generation) = self.generations.get(&self.current) {
             generation.listeners.claim();
         }
@@ -107,9 +108,7 @@ impl Master {
             generation: number,
         } = self.taken.take().unwrap_or_default();
         if let Some(generation) = self.generations.get(&self.current) {
-            generation.listeners.claim();
-            self.entrusted = generation.listeners.select(&listeners);
-            self.entrusted.entrust();
+            self.entrusted = generation.listeners.hand_over(&listeners);
         }
         if pid_file && let Some(file) = &mut self.pid_file {
             file.hand_over();
@@ -171,6 +170,7 @@ impl Master {
             Some(Word::Gone) => {
                 log::info!("upgrade: process {pid} is gone");
                 self.predecessor = None;
+                self.lead_due = true;
                 if !gave {
                     self.take_possession();
                 }

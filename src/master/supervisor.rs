@@ -497,17 +497,17 @@ impl Supervisor {
     /// Ends whoever has not finished in time with all his generation, and says
     /// once for each what that costs.
     fn cut_generations(&mut self) {
-        let mut late: BTreeMap<u32, Vec<(WorkerId, Cut)>> = BTreeMap::new();
-        for (generation, worker, cut) in std::mem::take(&mut self.out.cut) {
-            late.entry(generation).or_default().push((worker, cut));
+        let mut late: BTreeMap<u32, Vec<WorkerId>> = BTreeMap::new();
+        for (generation, worker) in std::mem::take(&mut self.out.cut) {
+            late.entry(generation).or_default().push(worker);
         }
-        for (generation, late) in late {
+        for (generation, workers) in late {
             self.out.tell(Notice::GenerationCut {
                 generation,
-                workers: late.iter().map(|(worker, _)| *worker).collect(),
+                workers: workers.clone(),
             });
-            for (worker, cut) in late {
-                self.out.push(Command::Kill(worker, cut));
+            for worker in workers {
+                self.out.push(Command::Kill(worker, Cut::Overdue));
             }
         }
     }

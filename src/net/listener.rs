@@ -178,6 +178,7 @@ impl Listener {
 
     /// It is in the group of `roster`, as this member.
     pub(super) fn be(&self, roster: &Arc<Roster>, member: Member) {
+        roster.take(member);
         self.membership.get_or_init(|| (Arc::clone(roster), member));
     }
 
@@ -322,6 +323,9 @@ impl AsFd for Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         if self.is_entrusted() {
+            if let Some((roster, member)) = self.membership.get() {
+                roster.give(*member);
+            }
             return;
         }
         if let Some(file) = &self.file {

@@ -27,6 +27,9 @@ pub(super) struct Count {
     /// In the kernel's order.
     members: Vec<Member>,
     next: u64,
+    /// Those of them that only another master has.
+    #[serde(skip)]
+    foreign: BTreeSet<Member>,
     /// The numbers that the program in force leads to; `None` without one.
     steered: Option<Vec<Range<u32>>>,
     /// Who has left and has not been asked for yet, for another master that
@@ -60,8 +63,9 @@ pub(super) enum Plan {
 }
 
 impl Roster {
-    /// Goes on with a count from elsewhere.
-    pub(super) fn inherit(count: Count) -> Self {
+    /// Goes on with a count from elsewhere; nobody in it is ours yet.
+    pub(super) fn inherit(mut count: Count) -> Self {
+        count.foreign = count.members.iter().copied().collect();
         Self {
             count: Mutex::new(count),
         }
@@ -73,6 +77,31 @@ impl Roster {
         let mut count = self.lock();
         count.departed = Some(Vec::new());
         count.clone()
+    }
+
+    /// This one is ours from now on.
+    pub(super) fn take(&self, member: Member) {
+        self.lock().foreign.remove(&member);
+    }
+
+    /// This one is not ours any more, and still another master's.
+    pub(super) fn give(&self, member: Member) {
+        self.lock().foreign.insert(member);
+    }
+
+    /// The other master is gone, and its members with it. What program it left
+    /// is not known. In which order they closed is not known either, where it
+    /// could not tell any more: mostly they were the last ones.
+    pub(super) fn forget_foreign(&self) {
+        let mut count = self.lock();
+        let foreign = std::mem::take(&mut count.foreign);
+        for at in (0..count.members.len()).rev() {
+            if foreign.contains(&count.members[at]) {
+                count.members.swap_remove(at);
+            }
+        }
+        count.steered = Some(Vec::new());
+        count.departed = None;
     }
 
     /// Who has left since the last time.
@@ -101,6 +130,7 @@ impl Roster {
         let mut count = self.lock();
         if let Some(at) = count.members.iter().position(|one| *one == member) {
             count.members.swap_remove(at);
+            count.foreign.remove(&member);
             if let Some(departed) = &mut count.departed {
                 departed.push(member);
             }
@@ -181,6 +211,31 @@ mod tests {
         roster.leave(members[2]);
         assert_eq!(plan(Newcomers::Welcome), Plan::Detach);
         assert_eq!(plan(Newcomers::Excluded), Plan::Attach(vec![0..3; 1]));
+    }
+
+    #[test]
+    fn another_master_counts_on() {
+        let old = Roster::default();
+        let members: Vec<Member> = (0..4).map(|_| old.join()).collect();
+        let new = Roster::inherit(old.pass_on());
+        // The new one takes two of them over, and opens one more.
+        new.take(members[0]);
+        new.take(members[2]);
+        let own = new.join();
+        let ours = BTreeSet::from([members[0], members[2], own]);
+        let plan = new.plan(&ours, Newcomers::Welcome);
+        assert_eq!(plan, Plan::Attach(vec![0..1, 2..3, 4..5]));
+        // The others close, and the numbers move.
+        old.leave(members[1]);
+        old.departed()
+            .into_iter()
+            .for_each(|one| new.note_departed(one));
+        let plan = new.plan(&ours, Newcomers::Welcome);
+        assert_eq!(plan, Plan::Attach(vec![0..3; 1]));
+        // The last one closes without a word.
+        new.forget_foreign();
+        assert_eq!(new.plan(&ours, Newcomers::Welcome), Plan::Detach);
+        assert!(old.departed().is_empty());
     }
 
     #[test]

@@ -234,9 +234,12 @@ impl ListenerSet {
         self.all().for_each(|one| one.entrust());
     }
 
-    /// Nobody else has them any more.
+    /// Nobody else has them any more, nor others at the same addresses.
     pub fn claim(&self) {
         self.all().for_each(|one| one.claim());
+        for group in &self.groups {
+            group.roster.forget_foreign();
+        }
     }
 
     /// For each socket in its order whether `other` has it too.
@@ -253,6 +256,17 @@ impl ListenerSet {
             group.sockets.retain(|_| chosen.next().unwrap_or(false));
         }
         set
+    }
+
+    /// Leaves those sockets for good to another master that `chosen` says, and
+    /// keeps the others; answers the former.
+    #[must_use]
+    pub fn hand_over(&self, chosen: &[bool]) -> Self {
+        let given = self.select(chosen);
+        for kept in self.all().filter(|one| !given.holds(one)) {
+            kept.claim();
+        }
+        given
     }
 
     /// Every socket of `pool`.
