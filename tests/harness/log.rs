@@ -1,6 +1,7 @@
 //! The lines that a program writes, kept, and waited for.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,8 +13,11 @@ pub(crate) struct Log {
 
 impl Log {
     /// Collects what comes from `pipe`, until its end, in a thread of its own.
-    pub(crate) fn follow(&self, pipe: impl Read + Send + 'static) {
+    pub(crate) fn follow(&self, pipe: impl Read + AsFd + Send + 'static) {
         let log = self.clone();
+        // The server waits for no reader: on a busy machine this one must not
+        // lose the line that somebody waits for.
+        let _ = nix::fcntl::fcntl(&pipe, nix::fcntl::FcntlArg::F_SETPIPE_SZ(1 << 20));
         std::thread::spawn(move || {
             let mut pipe = BufReader::new(pipe);
             let mut line = Vec::new();
