@@ -40,10 +40,13 @@ fn site() -> TempDir {
     directory
 }
 
+/// A client that gets no processor for as long as `keepalive_timeout` finds its
+/// connection closed with its request on the way, and by no fault of a resize:
+/// so that is long here.
 fn web(model: &str, workers: u32, keys: &str) -> String {
     format!(
         "[pool.web]\nlisten = \"127.0.0.1:0\"\nservice = \"http\"\nmodel = \"{model}\"\n\
-         workers = {workers}\nhttp.root = \"www\"\nhttp.keepalive_timeout = \"300ms\"\n\
+         workers = {workers}\nhttp.root = \"www\"\nhttp.keepalive_timeout = \"5s\"\n\
          linger_timeout = \"100ms\"\n{keys}\n"
     )
 }
