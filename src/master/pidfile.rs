@@ -82,14 +82,23 @@ impl PidFile {
     /// As pwrite(2) and ftruncate(2).
     pub fn write(&mut self) -> io::Result<()> {
         self.ours = true;
-        let line = format!("{}\n", std::process::id());
-        self.file.write_all_at(line.as_bytes(), 0)?;
-        self.file.set_len(line.len() as u64)
+        self.write_id(std::process::id())
     }
 
-    /// Another master has taken it over: it is not ours to remove any more.
-    pub fn hand_over(&mut self) {
+    /// Another master has taken it over: writes its id, for this process may
+    /// leave before that one gets to it, and is not ours to remove any more.
+    ///
+    /// # Errors
+    /// As [`PidFile::write`].
+    pub fn hand_over(&mut self, to: u32) -> io::Result<()> {
         self.ours = false;
+        self.write_id(to)
+    }
+
+    fn write_id(&self, id: u32) -> io::Result<()> {
+        let line = format!("{id}\n");
+        self.file.write_all_at(line.as_bytes(), 0)?;
+        self.file.set_len(line.len() as u64)
     }
 
     /// Its path.
@@ -156,8 +165,9 @@ mod tests {
         drop(PidFile::inherit(&path, inherited()));
         assert!(holder_of(&path).is_some());
         let mut second = PidFile::inherit(&path, inherited());
+        first.hand_over(4711).unwrap();
+        assert_eq!(holder_of(&path), Some(4711));
         second.write().unwrap();
-        first.hand_over();
         drop(first);
         assert_eq!(holder_of(&path), Some(std::process::id()));
         drop(second);

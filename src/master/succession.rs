@@ -3,7 +3,7 @@
 
 use super::Master;
 use super::message::Event;
-use super::upgrade::{Successor, Taken, Word};
+use super::upgrade::{Successor, Word};
 use nix::sys::wait::WaitStatus;
 use std::os::fd::AsFd;
 use std::time::Instant;
@@ -101,33 +101,33 @@ impl Master {
     pub(super) fn hand_over(&mut self) {
         self.stopping = true;
         self.has_handed_over = true;
-        let Taken {
-            listeners,
-            pid_file,
-            control,
-            generation: number,
-        } = self.taken.take().unwrap_or_default();
+        let (Some(successor), Some(taken)) = (&self.successor, self.taken.take()) else {
+            return;
+        };
         if let Some(generation) = self.generations.get(&self.current) {
-            self.entrusted = generation.listeners.hand_over(&listeners);
+            self.entrusted = generation.listeners.hand_over(&taken.listeners);
         }
-        if pid_file && let Some(file) = &mut self.pid_file {
-            file.hand_over();
+        let (pid, own) = (successor.pid().as_raw().unsigned_abs(), std::process::id());
+        // Whoever looks for the master finds one that lives, at each moment: so
+        // first the places where he looks, and then the word to the new one.
+        if let Some(file) = self.pid_file.as_mut().filter(|_| taken.pid_file)
+            && let Err(error) = file.hand_over(pid)
+        {
+            log::error!("pid file {}: {error}", file.path().display());
         }
-        if control && let Some(control) = &mut self.control {
+        if let Some(control) = self.control.as_mut().filter(|_| taken.control) {
             control.hand_over();
         }
-        let given = self.successor.as_ref().map(|one| (one.pid(), one.give()));
-        let Some((pid, given)) = given else { return };
-        if let Err(error) = given {
+        self.standing.leaves_to(pid);
+        if let Err(error) = successor.give() {
             log::error!("upgrade: telling process {pid}: {error}");
         }
         let news = format!(
-            "process {pid} serves as generation {number}; process {} finishes what is open and leaves",
-            std::process::id()
+            "process {pid} serves as generation {}; process {own} finishes what is open and leaves",
+            taken.generation
         );
         log::info!("upgrade: {news}");
         self.waiting.upgraded(self.control.as_mut(), 0, vec![news]);
-        self.standing.leaves_to(pid.as_raw().unsigned_abs());
         self.refuse_handshakes();
     }
 
