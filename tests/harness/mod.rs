@@ -7,7 +7,8 @@
 //! end was a good one, and a drop, also by a panic, leaves no process behind.
 //!
 //! `server` has the running program, `log` its lines, `process` what /proc
-//! tells, `client` one client, `load` many.
+//! tells, `client` one client, `crowd` many, `ledger` what became of their
+//! requests, `load` a crowd that never pauses.
 
 #![allow(
     dead_code,
@@ -15,6 +16,8 @@
 )]
 
 pub(crate) mod client;
+pub(crate) mod crowd;
+pub(crate) mod ledger;
 pub(crate) mod load;
 pub(crate) mod log;
 pub(crate) mod process;
