@@ -42,14 +42,18 @@ impl Client {
 
     /// Connects, if somebody listens.
     pub(crate) fn try_connect(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        stream.set_nodelay(true)?;
-        Ok(Self {
+        TcpStream::connect_timeout(&address, PATIENCE).map(Self::of)
+    }
+
+    /// On a connection that there is.
+    pub(crate) fn of(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
             stream,
             held: Vec::new(),
-        })
+        }
     }
 
     /// Our end of the connection, as the server sees its peer.

@@ -4,6 +4,7 @@ use super::{SOON, eventually};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The fields of /proc/PID/stat that follow the name: the first is number 3.
@@ -27,6 +28,11 @@ pub(crate) fn state(pid: u32) -> Option<char> {
 /// Whether it exists and has not ended.
 pub(crate) fn is_alive(pid: u32) -> bool {
     state(pid).is_some_and(|state| state != 'Z' && state != 'X')
+}
+
+/// Whose child it is.
+pub(crate) fn parent(pid: u32) -> Option<u32> {
+    field(pid, 4)?.try_into().ok()
 }
 
 /// Processor time used so far, by the process itself.
@@ -136,6 +142,27 @@ pub(crate) fn private_memory(pid: u32) -> u64 {
         .filter_map(|line| line.strip_prefix("Private_"))
         .filter_map(|rest| rest.split_whitespace().nth(1)?.parse::<u64>().ok())
         .sum()
+}
+
+/// How many clients wait in the queue of each socket that listens at an IPv4
+/// address (/proc/net/tcp, where a listener's queue stands as its `rx_queue`).
+pub(crate) fn queues(address: SocketAddr) -> Vec<u64> {
+    let SocketAddr::V4(address) = address else {
+        panic!("{address}: an IPv4 address was expected");
+    };
+    let local = format!(
+        "{:08X}:{:04X}",
+        u32::from_ne_bytes(address.ip().octets()),
+        address.port()
+    );
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let queue = |line: &str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let listens = fields.get(1) == Some(&local.as_str()) && fields.get(3) == Some(&"0A");
+        let (_, waiting) = fields.get(4).filter(|_| listens)?.split_once(':')?;
+        u64::from_str_radix(waiting, 16).ok()
+    };
+    table.lines().filter_map(queue).collect()
 }
 
 /// Sends a signal to a process that is known to be ours.
