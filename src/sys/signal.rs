@@ -50,7 +50,12 @@ pub fn retire_on(signal: i32, retirement: &Retirement<'_>) -> io::Result<SigId> 
     let parent = Arc::clone(&retirement.parent);
     let master = retirement.master;
     let handler = move || {
-        if asked.swap(true, Ordering::SeqCst) {
+        let now = nix::unistd::getppid().as_raw();
+        let orphaned = now != master && now != parent.load(Ordering::Relaxed);
+        let again = asked.swap(true, Ordering::SeqCst);
+        // Who was told already by a master that lives has its time; without
+        // one there is less of it.
+        if again && !orphaned {
             return;
         }
         for &listener in &listeners {
@@ -58,8 +63,6 @@ pub fn retire_on(signal: i32, retirement: &Retirement<'_>) -> io::Result<SigId> 
             unsafe { libc::dup3(parked, listener, libc::O_CLOEXEC) };
         }
         ring(wake);
-        let now = nix::unistd::getppid().as_raw();
-        let orphaned = now != master && now != parent.load(Ordering::Relaxed);
         super::process::alarm(if orphaned {
             orphan_patience.min(patience)
         } else {
