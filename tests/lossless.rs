@@ -12,6 +12,10 @@ mod harness;
 mod cell;
 #[path = "lossless/haul.rs"]
 mod haul;
+#[path = "lossless/namespace.rs"]
+mod namespace;
+#[path = "lossless/orphans.rs"]
+mod orphans;
 #[path = "lossless/table.rs"]
 mod table;
 
@@ -104,12 +108,93 @@ fn every_cell_has_a_promise_or_a_reason() {
     }
 }
 
+macro_rules! killed_masters {
+    ($($phase:ident $name:ident $first:literal)+) => {
+        $(
+            #[test]
+            fn $name() {
+                for (number, model) in Model::ALL.into_iter().enumerate() {
+                    let phase = orphans::Phase::$phase;
+                    orphans::killed_while(phase, model.name(), $first + number as u8);
+                }
+            }
+        )+
+    };
+}
+
+killed_masters! {
+    Loading a_master_is_killed_while_it_loads 10
+    Proving a_master_is_killed_while_a_generation_proves_itself 20
+    Draining a_master_is_killed_while_workers_drain 30
+    Stopping a_master_is_killed_while_it_stops 40
+}
+
+#[test]
+fn a_worker_that_drains_goes_when_the_master_is_killed() {
+    std::thread::scope(|scope| {
+        for (number, model) in Model::ALL.into_iter().enumerate() {
+            scope.spawn(move || orphans::drains_without_a_master(model.name(), 50 + number as u8));
+        }
+    });
+}
+
+#[test]
+fn masters_are_killed_at_birth() {
+    orphans::killed_at_birth(20, 60);
+}
+
+#[test]
+#[ignore = "long"]
+fn hundreds_of_masters_are_killed_at_birth() {
+    let _alone = alone();
+    orphans::killed_at_birth(600, 61);
+}
+
+#[test]
+fn process_one_reaps_strangers_and_is_not_confused_by_them() {
+    if namespace::is_possible() {
+        Model::ALL
+            .into_iter()
+            .for_each(|model| namespace::process_one(model.name()));
+    }
+}
+
+/// Waits until no other long test runs.
+fn alone() -> MutexGuard<'static, ()> {
+    // Whoever failed meanwhile has no word in it.
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+macro_rules! hauls {
+    ($($name:ident $model:ident $accept:ident)+) => {
+        mod two_hundred_reloads_and_a_hundred_kills {
+            $(
+                #[test]
+                #[ignore = "long"]
+                fn $name() {
+                    let _alone = super::alone();
+                    super::haul::run(super::Model::$model, super::Accept::$accept);
+                }
+            )+
+        }
+    };
+}
+
+hauls! {
+    prefork_shared Prefork Shared
+    prefork_reuseport Prefork Reuseport
+    event_shared Event Shared
+    event_reuseport Event Reuseport
+    threads_shared Threads Shared
+    threads_reuseport Threads Reuseport
+    fork_shared Fork Shared
+    fork_reuseport Fork Reuseport
+}
+
 #[test]
 #[ignore = "long"]
 fn the_whole_matrix() {
-    let _alone = ALONE
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _alone = alone();
     let (lines, failed) = run(&table::cells());
     println!("{}", lines.join("\n"));
     assert_eq!(failed, 0);

@@ -142,11 +142,11 @@ impl Latencies {
         self.all.len()
     }
 
-    /// The latency that this share of requests did not exceed; 0 where there
-    /// were none.
+    /// The latency that this share of requests did not exceed (nearest rank);
+    /// 0 where there were none.
     pub(crate) fn percentile(&self, percent: usize) -> Duration {
-        let last = self.all.len().saturating_sub(1);
-        let at = (self.all.len() * percent / 100).min(last);
+        let rank = (self.all.len() * percent).div_ceil(100);
+        let at = rank.saturating_sub(1);
         self.all.get(at).copied().unwrap_or_default()
     }
 }

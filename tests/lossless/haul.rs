@@ -8,6 +8,7 @@ use crate::harness::ledger::{Fate, Latencies, Ledger};
 use crate::harness::server::outcome;
 use crate::harness::{SOON, Server, eventually, let_time_pass, preforkd, process};
 use nix::sys::signal::Signal;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,8 @@ const RELOADS: u32 = 200;
 const KILLS: usize = 100;
 /// How long the server is watched without anything done to it.
 const CALM: Duration = Duration::from_secs(5);
+/// A worker that is older has not died young.
+const OLD: Duration = Duration::from_millis(1100);
 /// By how much the master's memory may have grown, in KiB.
 const GROWTH: u64 = 256;
 
@@ -232,12 +235,20 @@ impl Haul {
         crowds.iter().for_each(|crowd| crowd.wait_for(500));
         let begun = Instant::now();
         let mut times = Ledger::default();
-        for kill in 0..KILLS {
+        let mut born: BTreeMap<u32, Instant> = BTreeMap::new();
+        for _ in 0..KILLS {
             let workers = eventually("a full crew", SOON, || {
                 let found = self.ready_workers();
                 (found.len() == self.dose.workers).then_some(found)
             });
-            let victim = workers[kill % workers.len()];
+            let now = Instant::now();
+            born.retain(|pid, _| workers.contains(pid));
+            workers.iter().for_each(|&pid| {
+                born.entry(pid).or_insert(now);
+            });
+            // The oldest, so that none dies young and its slot has to wait.
+            let (&victim, &since) = born.iter().min_by_key(|(_, since)| **since).unwrap();
+            let_time_pass((since + OLD).saturating_duration_since(now));
             let killed = Instant::now();
             process::signal(victim, Signal::SIGKILL);
             // A title that is not "starting" comes with READY, or after it.

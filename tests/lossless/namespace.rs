@@ -1,0 +1,104 @@
+//! The master as process 1 of a PID namespace, as in a container: whoever
+//! loses its parent in there becomes its child (pid_namespaces(7)).
+
+use super::cell::site;
+use crate::harness::server::{program, write_configuration};
+use crate::harness::{Client, SOON, Server, eventually, get, process};
+use nix::sys::signal::Signal;
+use std::process::{Command, Output};
+
+/// Whether this test may make namespaces here; says so where it may not.
+pub(crate) fn is_possible() -> bool {
+    let trial = unshare().arg("true").output();
+    let possible = trial.as_ref().is_ok_and(|output| output.status.success());
+    if !possible {
+        println!("skipped: no PID namespace can be made here: {trial:?}");
+    }
+    possible
+}
+
+/// unshare(1) of util-linux; for anybody but root in a user namespace.
+fn unshare() -> Command {
+    let mut command = Command::new("unshare");
+    if !nix::unistd::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
+    command
+}
+
+/// Runs `script` within the namespace of `master`.
+fn within(master: u32, script: &str) -> Output {
+    let mut command = Command::new("nsenter");
+    command.args(["--target", &master.to_string(), "--pid", "--mount"]);
+    if !nix::unistd::geteuid().is_root() {
+        command.args(["--user", "--preserve-credentials"]);
+    }
+    command.args(["sh", "-c", script]).output().unwrap()
+}
+
+/// A master that is process 1, from its start to its end.
+pub(crate) fn process_one(model: &str) {
+    let directory = site();
+    let pools = format!(
+        "[pool.web]\nlisten = \"127.0.0.1:0\"\nservice = \"http\"\nmodel = \"{model}\"\n\
+         workers = 3\nhttp.root = \"www\"\nlinger_timeout = \"100ms\"\n"
+    );
+    let path = write_configuration(directory.path(), "graceful_timeout = \"10s\"", &pools);
+    let mut command = unshare();
+    command.arg(program()).arg("run").arg("-c").arg(path);
+    let mut server = Server::launch(command, directory);
+    let address = server.address("web");
+    let [master] = process::children(server.pid())[..] else {
+        panic!("unshare has one child");
+    };
+    assert!(
+        process::status(master, "NSpid").ends_with("\t1"),
+        "it is process 1"
+    );
+    // Its number in there is 1, and that is how its workers know it.
+    assert_eq!(get(address, "/").status, 200);
+    let workers = process::children(master);
+    assert_eq!(workers.len(), 3);
+
+    // Strangers that lose their parent, and end in every way that a worker may.
+    for end in [
+        "exit 0",
+        "exit 71",
+        "exit 75",
+        "kill -9 $$",
+        "kill -TERM $$",
+    ] {
+        let script = format!("sh -c 'sleep 0.1; {end}' >/dev/null 2>&1 & echo $!");
+        let mark = server.log.mark();
+        let output = within(master, &script);
+        assert!(output.status.success(), "{output:?}");
+        let stranger = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        // The line on which this relies: `settle` in src/master/crew.rs.
+        let line = format!("reaped {stranger}, which is not a worker");
+        server.log.wait_for_after(mark, &line, SOON);
+    }
+    let zombies = || process::zombies(master).is_empty().then_some(());
+    eventually("no zombie", SOON, zombies);
+    assert_eq!(process::children(master), workers, "no worker was touched");
+
+    // A worker's death is still told from a stranger's.
+    server.expect("killed by SIGKILL");
+    server.expect("died young");
+    process::signal(workers[0], Signal::SIGKILL);
+    server.log.wait_for("gen 1 killed by SIGKILL", SOON);
+    eventually("a new worker", SOON, || {
+        let now = process::children(master);
+        (now.len() == 3 && !now.contains(&workers[0])).then_some(())
+    });
+
+    // A stop, with a client.
+    let mut client = Client::connect(address);
+    client.send("GET / HTTP/1.1\r\nHo");
+    process::signal(master, Signal::SIGTERM);
+    server.log.wait_for("stopping: no new clients", SOON);
+    client.send("st: test\r\n\r\n");
+    assert_eq!(client.answer().status, 200);
+    drop(client);
+    server.assert_good_end();
+}
