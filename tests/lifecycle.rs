@@ -233,7 +233,7 @@ fn a_worker_that_dies_young_again_and_again_is_backed_off() {
     for deaths in 1..=4 {
         let worker = server.wait_for_workers(1, "idle")[0];
         process::signal(worker, Signal::SIGKILL);
-        // The line on which this relies: `Notice::BackingOff` in src/master/mod.rs.
+        // The line on which this relies: `Notice::BackingOff` in src/master/notice.rs.
         let pattern = format!("echo[0] died young, {deaths} in a row: next try in ");
         let line = server.log.wait_for_after(mark, &pattern, SOON);
         mark = server.log.mark();

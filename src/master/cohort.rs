@@ -2,8 +2,12 @@
 //! Pure, like the supervisor whose part it is.
 
 mod change;
+mod health;
+mod outbox;
 
-use super::breaker::{self, Breaker};
+pub(crate) use outbox::Outbox;
+
+use super::breaker::Breaker;
 use super::message::{CohortId, Command, Cut, Notice, Outlook, PoolSpec, WorkerId};
 use super::pool::{Census, Plan, Sizer};
 use crate::config::Size;
@@ -26,55 +30,6 @@ pub const HUNG_PATIENCE: Duration = Duration::from_secs(2);
 pub const SILENCE: Duration = Duration::from_secs(1);
 /// Early deaths after which a generation that has not served is given up.
 pub const PROOF_DEATHS: u32 = 3;
-
-/// Where commands are put, and what they are made with.
-#[derive(Debug)]
-pub(super) struct Outbox {
-    pub(super) commands: VecDeque<Command>,
-    /// Who is cut off with the generation that he belongs to.
-    pub(super) cut: Vec<(u32, WorkerId)>,
-    next_worker: u64,
-    jitter: u64,
-}
-
-impl Outbox {
-    pub(super) fn new(seed: u64) -> Self {
-        Self {
-            commands: VecDeque::new(),
-            cut: Vec::new(),
-            next_worker: 1,
-            jitter: seed | 1,
-        }
-    }
-
-    pub(super) fn push(&mut self, command: Command) {
-        self.commands.push_back(command);
-    }
-
-    pub(super) fn tell(&mut self, notice: Notice) {
-        self.push(Command::Tell(notice));
-    }
-
-    fn name_worker(&mut self) -> WorkerId {
-        let worker = WorkerId(self.next_worker);
-        self.next_worker += 1;
-        worker
-    }
-
-    /// How long to wait after the `deaths`th early death in a row: doubling,
-    /// capped, and spread by a quarter either way so that slots do not march
-    /// in step.
-    fn delay(&mut self, deaths: u32) -> Duration {
-        let factor = 2u32.saturating_pow(deaths.saturating_sub(1));
-        let delay = FIRST_DELAY.saturating_mul(factor).min(LONGEST_DELAY);
-        // xorshift64: good enough to keep slots apart.
-        self.jitter ^= self.jitter << 13;
-        self.jitter ^= self.jitter >> 7;
-        self.jitter ^= self.jitter << 17;
-        let permille = 750 + (self.jitter % 501) as u32;
-        delay * permille / 1000
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Cohort {
@@ -567,101 +522,6 @@ impl Cohort {
             cohort: self.id,
             slot,
         });
-    }
-
-    /// The worker of the slot died young: the next one comes later.
-    fn back_off(&mut self, slot: usize, now: Instant, out: &mut Outbox) {
-        let cohort = self.id;
-        let one = &mut self.slots[slot];
-        let worker = one.phase.worker();
-        one.deaths = one.deaths.saturating_add(1);
-        let deaths = one.deaths;
-        let delay = out.delay(deaths);
-        one.phase = Phase::Waiting { until: now + delay };
-        let serving = |slot: &Slot| matches!(slot.phase, Phase::Ready { .. });
-        let in_a_row = if self.slots.iter().any(serving) {
-            0
-        } else {
-            deaths
-        };
-        let verdict = worker
-            .filter(|_| self.stage == Stage::Serving)
-            .map_or(breaker::Verdict::Silence, |worker| {
-                self.breaker.died(worker, now, in_a_row)
-            });
-        match verdict {
-            breaker::Verdict::Opened(pause) => out.tell(Notice::BreakerOpened { cohort, pause }),
-            breaker::Verdict::StillOpen(open, probes) => out.tell(Notice::BreakerStillOpen {
-                cohort,
-                open,
-                probes,
-            }),
-            // A delay that grows no more is news no more, but now and then.
-            breaker::Verdict::Silence
-                if self.breaker.is_closed()
-                    && (deaths <= TOLD_DEATHS || deaths.is_multiple_of(TOLD_DEATHS)) =>
-            {
-                out.tell(Notice::BackingOff {
-                    cohort,
-                    slot,
-                    deaths,
-                    delay,
-                });
-            }
-            breaker::Verdict::Silence => {}
-        }
-    }
-
-    /// When the probe will have lived long enough, if it is READY.
-    fn probe_lives_at(&self) -> Option<Instant> {
-        let probe = self.breaker.probe()?;
-        self.slots.iter().find_map(|slot| match slot.phase {
-            Phase::Ready { worker, since } if worker == probe => Some(since + YOUNG),
-            Phase::Ready { .. } | Phase::Empty | Phase::Waiting { .. } | Phase::Starting { .. } => {
-                None
-            }
-        })
-    }
-
-    fn close_breaker(&mut self, now: Instant, out: &mut Outbox) {
-        let probe = self.breaker.probe();
-        // A probe that left its slot without having died young has served.
-        let settled = probe.is_some_and(|probe| {
-            self.slots
-                .iter()
-                .all(|slot| slot.phase.worker() != Some(probe))
-        });
-        if settled || self.probe_lives_at().is_some_and(|at| at <= now) {
-            self.breaker.close();
-            out.tell(Notice::BreakerClosed(self.id));
-        }
-    }
-
-    /// A pool without a READY worker is not silent, unless that is over in a
-    /// moment.
-    ///
-    /// A probe does not count before it has lived: each that dies young would
-    /// end the desertion and begin another.
-    fn watch_desertion(&mut self, now: Instant, out: &mut Outbox) {
-        let probe = self.breaker.probe();
-        let ready = |slot: &Slot| matches!(slot.phase, Phase::Ready { worker, .. } if probe != Some(worker));
-        let relieved = |leaver: &Leaver| leaver.phase == Leaving::Relieved;
-        let deserted = !self.slots.iter().any(ready) && !self.leaving.iter().any(relieved);
-        self.desertion = match (self.desertion, deserted) {
-            (Desertion::None, true) => Desertion::Untold {
-                until: now + SILENCE,
-            },
-            (Desertion::Untold { until }, true) if until <= now => {
-                out.tell(Notice::NobodyServes(self.id));
-                Desertion::Told
-            }
-            (Desertion::Told, false) => {
-                out.tell(Notice::SomebodyServes(self.id));
-                Desertion::None
-            }
-            (_, false) => Desertion::None,
-            (unchanged, true) => unchanged,
-        };
     }
 
     fn retire(&mut self, slot: usize, until: Instant, cut: Cut, out: &mut Outbox) {

@@ -1,6 +1,8 @@
 //! The workers as processes: their ids, rows and seats, how they are forked,
 //! told to leave, and what their deaths are put down to.
 
+mod leave;
+mod logs;
 mod memory;
 mod record;
 mod report;
@@ -16,20 +18,18 @@ use crate::scoreboard::{Board, Counter, MAX_BOARDS, MAX_SLOTS, Row, RowAllocator
 use crate::sys::process;
 use crate::sys::title::Title;
 use crate::worker::{self, Assignment};
-use log::{Level, LevelFilter};
-use nix::errno::Errno;
+use log::LevelFilter;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair,
-};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::sys::wait::WaitStatus;
 use nix::unistd::{Pid, getpid};
 use std::collections::BTreeMap;
-use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::io::{self};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+
+pub use leave::Death;
 
 use record::Record;
 
@@ -106,19 +106,6 @@ pub enum Word {
     Ready(WorkerId),
     /// A worker is worn.
     WantsSuccessor(WorkerId),
-}
-
-/// A worker that was reaped.
-#[derive(Debug)]
-pub struct Death {
-    /// Which.
-    pub worker: WorkerId,
-    /// Whether it exited with status 0.
-    pub clean: bool,
-    /// Whether it had served a connection to its end.
-    pub served: bool,
-    /// Its exit status, if it exited.
-    pub status: Option<i32>,
 }
 
 impl Crew {
@@ -415,54 +402,6 @@ impl Crew {
             .collect()
     }
 
-    /// Tells a worker to finish and leave. `staying` are the listeners that
-    /// somebody will go on accepting on: of the others it is a last owner.
-    pub fn retire(&mut self, id: WorkerId, staying: Option<&ListenerSet>) {
-        let Some(worker) = self.workers.get_mut(&id) else {
-            return;
-        };
-        worker.retired = true;
-        let mut mask = 0;
-        for (index, listener) in worker.listeners.iter().enumerate().take(64) {
-            if !staying.is_some_and(|set| set.holds(listener)) {
-                mask |= 1 << index;
-                refuse(listener);
-            }
-        }
-        self.scoreboard.row(worker.first_row).make_last_owner(mask);
-        self.signal(id, Signal::SIGTERM);
-    }
-
-    /// Sends every worker the log files that were just opened anew, to put in
-    /// the place of those it has.
-    pub fn reopen(&mut self) {
-        self.reopening += 1;
-        for (id, worker) in &self.workers {
-            let Some(cohort) = self.cohorts.get(&worker.cohort) else {
-                continue;
-            };
-            // A generation that is not in force yet has opened its own.
-            let log = crate::log::file_descriptor().filter(|_| cohort.log.is_none());
-            let access_log = cohort.opened.access_log.file_descriptor();
-            let sent = send_files(&worker.channel, self.reopening, [log, access_log]);
-            match sent {
-                Ok(()) => self.signal(*id, Signal::SIGUSR1),
-                Err(errno) => log::error!("log files for worker {}: {errno}", self.name(*id)),
-            }
-        }
-    }
-
-    /// Workers that may still write to log files from before the last
-    /// [`Crew::reopen`].
-    pub fn reopening_awaited(&self) -> usize {
-        let behind = |worker: &&Worker| {
-            let row = self.scoreboard.row(worker.first_row);
-            let done = row.reopened().load(Ordering::SeqCst).max(worker.born_after);
-            done < self.reopening
-        };
-        self.workers.values().filter(behind).count()
-    }
-
     /// Workers that serve and should have moved on long ago.
     pub fn hung(&self, now: Instant) -> Vec<WorkerId> {
         let hangs = |worker: &Worker| {
@@ -488,34 +427,6 @@ impl Crew {
         found.map(|(id, _)| *id).collect()
     }
 
-    /// Lets no new client begin anywhere but at those that are `entrusted` to
-    /// another master.
-    pub fn refuse_handshakes(&self, set: &ListenerSet, entrusted: &ListenerSet) {
-        set.all()
-            .filter(|one| !entrusted.holds(one))
-            .for_each(refuse);
-    }
-
-    /// Ends a worker at once, for this.
-    pub fn kill(&mut self, id: WorkerId, cut: Cut) {
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.killed = Some(cut);
-            let level = match cut {
-                // That one was told of, as far as it is news.
-                Cut::NotReady => Level::Debug,
-                Cut::Hung | Cut::Overdue | Cut::AtOnce => Level::Warn,
-            };
-            log::log!(
-                level,
-                "worker {} pid {}: SIGKILL; it was {}",
-                self.name(id),
-                self.pid(id),
-                self.whereabouts(id)
-            );
-            self.signal(id, Signal::SIGKILL);
-        }
-    }
-
     fn signal(&self, id: WorkerId, signal: Signal) {
         if let Some(worker) = self.workers.get(&id) {
             // Not reaped yet, so the number is still the worker's.
@@ -523,77 +434,6 @@ impl Crew {
                 log::error!("kill {} {signal}: {errno}", worker.pid);
             }
         }
-    }
-
-    /// Collects every child that has ended. Those that are not workers (a
-    /// dead worker's children become ours) are of no interest. `broken` are the
-    /// cohorts whose breaker is not closed.
-    pub fn reap(&mut self, broken: impl Fn(CohortId) -> bool) -> Vec<Death> {
-        let mut deaths = Vec::new();
-        loop {
-            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return deaths,
-                Ok(status) => deaths.extend(self.settle(status, &broken)),
-                Err(Errno::EINTR) => {}
-                Err(errno) => {
-                    log::error!("waitpid: {errno}");
-                    return deaths;
-                }
-            }
-        }
-    }
-
-    /// The children that [`Crew::reap`] collected and that were no workers.
-    pub fn strangers(&mut self) -> Vec<WaitStatus> {
-        std::mem::take(&mut self.strangers)
-    }
-
-    fn settle(&mut self, status: WaitStatus, broken: impl Fn(CohortId) -> bool) -> Option<Death> {
-        let pid = status.pid()?;
-        let Some(id) = self
-            .workers
-            .iter()
-            .find(|(_, worker)| worker.pid == pid)
-            .map(|(id, _)| *id)
-        else {
-            log::debug!("reaped {pid}, which is not a worker");
-            self.strangers.push(status);
-            return None;
-        };
-        let exit = match status {
-            WaitStatus::Exited(_, code) => Some(code),
-            _ => None,
-        };
-        let facts = self.facts(id, status)?;
-        let worker = self.workers.get(&id)?;
-        let may_repeat = broken(worker.cohort);
-        self.tell_death(id, status, facts, may_repeat);
-        let worker = self.workers.remove(&id)?;
-        let rows = worker.first_row..worker.first_row + worker.row_count;
-        if let Some(cohort) = self.cohorts.get_mut(&worker.cohort) {
-            cohort.board.set_busy(worker.seat);
-            cohort.seats[worker.seat] = false;
-            for (total, counter) in cohort.totals.iter_mut().zip(Counter::ALL) {
-                *total += rows
-                    .clone()
-                    .map(|index| self.scoreboard.row(index).count(counter))
-                    .sum::<u64>();
-            }
-        }
-        if worker.killed.is_some() {
-            rows.clone()
-                .map(|index| self.scoreboard.row(index).pid())
-                .for_each(end_if_ours);
-        }
-        rows.for_each(|index| self.scoreboard.row(index).clear());
-        self.rows.give_back(worker.first_row, worker.row_count);
-        self.unready.retain(|one| *one != id);
-        Some(Death {
-            worker: id,
-            clean: exit == Some(0),
-            served: facts.served,
-            status: exit,
-        })
     }
 
     /// Keeps what ages: the kernel's count of kills, and old complaints.
@@ -652,41 +492,5 @@ impl Crew {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.workers.is_empty()
-    }
-}
-
-/// Ends a child of a worker that was ended at once: it became ours with its
-/// parent's death. A row may name a process that is long gone, and its number
-/// may be another's by now; that we can wait for it says that it is not.
-fn end_if_ours(pid: u32) {
-    let Some(pid) = i32::try_from(pid).ok().filter(|&pid| pid > 0) else {
-        return;
-    };
-    let pid = Pid::from_raw(pid);
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    if waitid(Id::Pid(pid), flags).is_ok() {
-        // Not reaped yet, so the number is still the child's.
-        let _ = kill(pid, Signal::SIGKILL);
-    }
-}
-
-/// One message: the number of the reopening, the places that get a new file,
-/// and the files themselves (unix(7), SCM_RIGHTS).
-fn send_files(channel: &OwnedFd, number: u64, files: [Option<RawFd>; 2]) -> nix::Result<()> {
-    let places = u64::from(files[0].is_some()) | u64::from(files[1].is_some()) << 1;
-    let mut words = [0; 16];
-    words[..8].copy_from_slice(&number.to_ne_bytes());
-    words[8..].copy_from_slice(&places.to_ne_bytes());
-    let descriptors: Vec<RawFd> = files.into_iter().flatten().collect();
-    let rights = [ControlMessage::ScmRights(&descriptors)];
-    let control: &[ControlMessage<'_>] = if descriptors.is_empty() { &[] } else { &rights };
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-    let parts = [IoSlice::new(&words)];
-    sendmsg::<()>(channel.as_raw_fd(), &parts, control, flags, None).map(drop)
-}
-
-fn refuse(listener: &Arc<Listener>) {
-    if let Err(error) = listener.refuse_handshakes() {
-        log::warn!("refusing new clients on {}: {error}", listener.local());
     }
 }

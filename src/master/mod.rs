@@ -24,39 +24,40 @@ pub mod message;
 mod notice;
 pub mod notify;
 pub mod oom;
+mod orders;
 pub mod pidfile;
 pub mod pool;
 pub mod repeats;
 mod scale;
 pub mod signals;
 mod standing;
+mod start;
 mod succession;
 pub mod supervisor;
 pub mod upgrade;
 mod waiting;
 pub mod wear;
 
-use crate::config::{self, Config, ThisMachine};
-use crate::net::ListenerSet;
-use crate::sys::title::Title;
+pub use start::StartFailure;
+
 use control::{Control, Query};
 use crew::{Crew, Word};
-use generation::{Generation, Opened, Services};
-use message::{Command, Event, PoolSpec, Request, Settings, Verdict};
+use generation::{Generation, Services};
+use message::{Event, Request};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use pidfile::{PidFile, PidFileError};
-use scale::{Scaling, lead};
+use pidfile::PidFile;
+use scale::Scaling;
 use signals::{Meaning, Signals};
 use standing::Standing;
 use std::collections::BTreeMap;
-use std::io;
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use succession::Succession;
 use supervisor::Supervisor;
-use upgrade::{Origin, Predecessor, Successor, Taken};
+use upgrade::{Origin, Predecessor};
 use waiting::Waiting;
 
 /// Where a reload finds the configuration.
@@ -66,36 +67,6 @@ pub enum Source {
     File(PathBuf),
     /// Nowhere else: the first one stays.
     Fixed,
-}
-
-/// How a master that could not start failed.
-#[derive(Debug)]
-pub struct StartFailure {
-    /// What the operator should read.
-    pub message: String,
-    /// The exit status that says it (sysexits.h).
-    pub status: u8,
-}
-
-impl std::fmt::Display for StartFailure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for StartFailure {}
-
-impl StartFailure {
-    fn new(status: u8, message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            status,
-        }
-    }
-
-    fn system(what: &str) -> impl Fn(io::Error) -> Self {
-        move |error| Self::new(71, format!("{what}: {error}"))
-    }
 }
 
 /// A master with everything open, about to fork its first worker.
@@ -114,16 +85,7 @@ pub struct Master {
     newest: u32,
     next_cohort: u64,
     stopping: bool,
-    origin: Origin,
-    /// The new master, from its start until our end, or its own.
-    successor: Option<Successor>,
-    /// What it has taken over, when it serves.
-    taken: Option<Taken>,
-    has_handed_over: bool,
-    /// The listeners that it has taken over.
-    entrusted: ListenerSet,
-    /// The old master, until it is gone.
-    predecessor: Option<Predecessor>,
+    succession: Succession,
     on_serving: Option<OnServing>,
     /// When the idle may be counted again, and whether somebody waits for it.
     count_due: Instant,
@@ -148,95 +110,6 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const PANICS: u32 = 16;
 
 impl Master {
-    /// Opens all that `config` asks for: pid file, listeners, logs, roots and
-    /// the control socket, in the order in which a second instance would be
-    /// noticed first. Afterwards the process is the master.
-    ///
-    /// # Errors
-    /// The first thing that fails, with the exit status for it.
-    pub fn start(config: Config, source: Source, services: Services) -> Result<Self, StartFailure> {
-        let settings = settings(&config);
-        let mut predecessor = Predecessor::find().map_err(StartFailure::system("upgrade"))?;
-        let pid_file = match &config.master.pid_file {
-            Some(path) => {
-                let inherited = predecessor.as_mut().and_then(|one| one.pid_file(path));
-                Some(inherited.map_or_else(|| lock_pid_file(path), Ok)?)
-            }
-            None => None,
-        };
-        raise_descriptor_limit();
-        // Handlers before the first fork: a worker's death must not be missed.
-        let signals = Signals::new().map_err(StartFailure::system("signal handlers"))?;
-        // The children of a dead worker become ours, to be reaped.
-        if let Err(errno) = nix::sys::prctl::set_child_subreaper(true) {
-            log::warn!("PR_SET_CHILD_SUBREAPER: {errno}");
-        }
-        let mut crew = Crew::new().map_err(StartFailure::system("scoreboard"))?;
-        let nothing = ListenerSet::default();
-        let old = predecessor
-            .as_ref()
-            .map_or(&nothing, Predecessor::listeners);
-        let number = predecessor.as_ref().map_or(0, Predecessor::generation) + 1;
-        let first = Generation::open(number, config, old, &services)
-            .map_err(|failure| StartFailure::new(failure.exit_status(), failure.to_string()))?;
-        let control = match &first.config.master.control_socket {
-            Some(path) => {
-                let inherited = predecessor.as_mut().and_then(|one| one.control(path));
-                Some(inherited.map_or_else(|| listen_for_control(path), Ok)?)
-            }
-            None => None,
-        };
-        let title = Title::new()
-            .inspect_err(|error| log::info!("no process titles: {error}"))
-            .ok();
-        if let Some(title) = title {
-            title.set(standing::TITLE.as_bytes());
-        }
-        let title = title.filter(|_| first.config.master.process_titles);
-        crew.set_title(title);
-        let seed = u64::from(std::process::id()) << 32 ^ Instant::now().elapsed().as_nanos() as u64;
-        let mut master = Self {
-            source,
-            services,
-            signals: Some(signals),
-            supervisor: Supervisor::new(settings, seed),
-            crew,
-            control,
-            pid_file,
-            generations: BTreeMap::new(),
-            current: 0,
-            newest: number,
-            next_cohort: 1,
-            stopping: false,
-            origin: Origin::here(),
-            successor: None,
-            taken: None,
-            has_handed_over: false,
-            entrusted: ListenerSet::default(),
-            predecessor,
-            on_serving: None,
-            count_due: Instant::now(),
-            count_wanted: false,
-            waiting: Waiting::default(),
-            scaling: Scaling::default(),
-            looked: Instant::now(),
-            lead_due: false,
-            last_death: None,
-            standing: Standing::new(title),
-            ending: None,
-        };
-        if let Some(pid_file) = &mut master.pid_file
-            && master.predecessor.is_none()
-        {
-            pid_file.write().map_err(StartFailure::system("pid file"))?;
-        }
-        let event = master
-            .admit(first)
-            .map_err(StartFailure::system("scoreboard"))?;
-        master.supervisor.handle(Instant::now(), event);
-        Ok(master)
-    }
-
     /// Calls `hook` once, when the first generation's workers are READY.
     pub fn on_serving(&mut self, hook: OnServing) {
         self.on_serving = Some(hook);
@@ -250,7 +123,7 @@ impl Master {
     /// How the process was started, where it has left its working directory
     /// since; for an upgrade.
     pub fn set_origin(&mut self, origin: Origin) {
-        self.origin = origin;
+        self.succession.origin = origin;
     }
 
     /// One line on where it listens.
@@ -515,7 +388,12 @@ impl Master {
 
     fn status(&self) -> control::Status {
         let mut workers = self.crew.report(|worker| self.supervisor.phase_of(worker));
-        workers.extend(self.predecessor.iter().flat_map(Predecessor::workers));
+        workers.extend(
+            self.succession
+                .predecessor
+                .iter()
+                .flat_map(Predecessor::workers),
+        );
         control::Status {
             pid: std::process::id(),
             generation: self.current,
@@ -540,287 +418,5 @@ impl Master {
             pools: self.pools(),
             workers,
         }
-    }
-
-    // What is to be done.
-
-    fn carry_out(&mut self) {
-        while let Some(command) = self.supervisor.poll_command() {
-            match command {
-                Command::Spawn {
-                    worker,
-                    cohort,
-                    slot,
-                } => {
-                    let signals = &mut self.signals;
-                    // The new process must not take the master's handlers along,
-                    // nor its way to the service manager.
-                    let spawned = self.crew.spawn(worker, cohort, slot, || {
-                        drop(signals.take());
-                        notify::forget();
-                    });
-                    if let Err(error) = spawned {
-                        self.crew.spawn_failed(cohort, slot, &error);
-                        self.supervisor
-                            .handle(Instant::now(), Event::SpawnFailed(worker));
-                    }
-                }
-                Command::Retire(worker) => {
-                    let current = self
-                        .generations
-                        .get(&self.current)
-                        .map(|one| &one.listeners);
-                    let staying = match self.stopping {
-                        true => Some(&self.entrusted),
-                        false => current,
-                    };
-                    self.crew.retire(worker, staying);
-                }
-                Command::Kill(worker, cut) => self.crew.kill(worker, cut),
-                Command::Load => self.load(),
-                Command::StartSuccessor => self.start_successor(),
-                Command::EndSuccessor => self.end_successor(),
-                Command::HandOver => self.hand_over(),
-                Command::Promote(generation) => self.promote(generation),
-                Command::Abandon(generation) => self.abandon(generation),
-                Command::Drop(cohort) => {
-                    self.lead_due = true;
-                    self.crew.drop_cohort(cohort);
-                    self.forget_generations();
-                }
-                Command::Resize { cohort, slots } => self.resize(cohort, slots),
-                Command::StopListening => self.stop_listening(),
-                Command::Reopen => self.reopen(),
-                Command::Tell(notice) => {
-                    notice::tell(&notice, &mut self.crew, self.current);
-                    self.standing.touch();
-                }
-                Command::Exit(verdict) => self.exit(verdict),
-            }
-        }
-    }
-
-    /// Reads the configuration and opens what is new in it. Nothing that runs
-    /// is touched; on any error nothing will be.
-    fn load(&mut self) {
-        let opened = self.open_next().and_then(|generation| {
-            self.admit(generation)
-                .map_err(|error| (71, vec![error.to_string()]))
-        });
-        let event = opened.unwrap_or_else(|(status, reasons)| {
-            for reason in &reasons {
-                log::error!("reload: {reason}");
-            }
-            log::error!("reload refused: generation {} stays as it is", self.current);
-            let why = reasons.first().map_or("", String::as_str);
-            self.standing.reload_refused(why);
-            self.waiting
-                .reloaded(self.control.as_mut(), status, reasons);
-            Event::LoadFailed
-        });
-        self.supervisor.handle(Instant::now(), event);
-        self.scale_no_more();
-    }
-
-    fn open_next(&mut self) -> Result<Generation, (u8, Vec<String>)> {
-        let current = self.generations.get(&self.current);
-        let config = match &self.source {
-            Source::File(path) => {
-                let loaded = config::load_again(path, &ThisMachine)
-                    .map_err(|error| (error.exit_status(), error.lines()))?;
-                for warning in loaded.warnings.lines() {
-                    log::warn!("{warning}");
-                }
-                loaded.config
-            }
-            Source::Fixed => current
-                .map(|one| one.config.clone())
-                .ok_or_else(|| (70, Vec::new()))?,
-        };
-        if let Some(current) = current {
-            warn_of_fixed(&current.config.master, &config.master);
-        }
-        let nothing = ListenerSet::default();
-        let old = current.map_or(&nothing, |one| &one.listeners);
-        let number = self.newest + 1;
-        Generation::open(number, config, old, &self.services)
-            .map_err(|failure| (failure.exit_status(), vec![failure.to_string()]))
-    }
-
-    fn admit(&mut self, generation: Generation) -> io::Result<Event> {
-        let cohorts = self.crew.admit(&generation, &mut self.next_cohort)?;
-        let spec = |opened: &Opened| PoolSpec {
-            size: opened.pool.size,
-            spawn_timeout: opened.pool.spawn_timeout,
-            min_worker_lifetime: opened.pool.min_worker_lifetime,
-        };
-        let event = Event::Loaded {
-            generation: generation.number,
-            settings: settings(&generation.config),
-            pools: cohorts
-                .iter()
-                .map(|(id, opened)| (*id, spec(opened)))
-                .collect(),
-        };
-        self.newest = self.newest.max(generation.number);
-        self.generations.insert(generation.number, generation);
-        Ok(event)
-    }
-
-    /// The generation has proved itself: its log, its listeners.
-    fn promote(&mut self, number: u32) {
-        let before = std::mem::replace(&mut self.current, number);
-        let Some(generation) = self.generations.get_mut(&number) else {
-            return;
-        };
-        if let Some(sink) = generation.log.take() {
-            crate::log::install(sink, generation.config.master.log.level);
-        }
-        if before > 0 || self.predecessor.is_some() {
-            lead(&generation.listeners);
-            if let Err(error) = generation.listeners.adopt(&generation.config) {
-                log::warn!("a listener keeps what it had: {error}");
-            }
-        }
-        self.crew.promote(number);
-        let news = format!("generation {number} serves: {}", generation.addresses());
-        log::info!("{news}");
-        self.waiting.reloaded(self.control.as_mut(), 0, vec![news]);
-        self.tell_predecessor();
-        self.standing.promoted();
-        self.scale_on(number);
-        if let Some(hook) = self.on_serving.take() {
-            hook();
-        }
-    }
-
-    fn abandon(&mut self, number: u32) {
-        self.lead_due = true;
-        self.generations.remove(&number);
-        let status = self.failure_status();
-        let news = format!(
-            "generation {number}: its workers die before they serve: generation {} stays",
-            self.current
-        );
-        if self.current > 0 {
-            self.standing.reload_refused(&news);
-        }
-        self.waiting
-            .reloaded(self.control.as_mut(), status, vec![news]);
-        self.scale_no_more();
-    }
-
-    /// What the worker that died last said of itself, where it said something.
-    fn failure_status(&self) -> u8 {
-        match self.last_death {
-            Some(status @ (71 | 77 | 78)) => status as u8,
-            Some(_) | None => 75,
-        }
-    }
-
-    /// Drops what no worker has any more.
-    fn forget_generations(&mut self) {
-        let living = self.crew.generations();
-        let (current, newest) = (self.current, self.newest);
-        self.generations
-            .retain(|number, _| *number == current || *number == newest || living.contains(number));
-    }
-
-    fn stop_listening(&mut self) {
-        self.stopping = true;
-        self.standing.stopping();
-        self.refuse_handshakes();
-    }
-
-    fn reopen(&mut self) {
-        match crate::log::reopen() {
-            Ok(()) => log::info!("log reopened"),
-            Err(error) => log::error!("reopening the log: {error}"),
-        }
-        for generation in self.generations.values() {
-            for opened in &generation.pools {
-                if let Err(error) = opened.access_log.reopen() {
-                    log::error!("reopening the access log of {}: {error}", opened.pool.name);
-                }
-            }
-        }
-        self.crew.reopen();
-    }
-
-    fn exit(&mut self, verdict: Verdict) {
-        self.ending = Some(match verdict {
-            Verdict::Stopped => {
-                log::info!("all workers are gone: leaving");
-                0
-            }
-            Verdict::NeverServed => self.failure_status(),
-            Verdict::WorkersDie => {
-                log::info!("all workers are gone: leaving with status 75");
-                75
-            }
-        });
-    }
-}
-
-/// What only a start can change is not changed without a word.
-fn warn_of_fixed(old: &config::Master, new: &config::Master) {
-    let changed = [
-        ("pid_file", old.pid_file != new.pid_file),
-        ("control_socket", old.control_socket != new.control_socket),
-        ("process_titles", old.process_titles != new.process_titles),
-    ];
-    for (key, _) in changed.into_iter().filter(|(_, changed)| *changed) {
-        log::warn!("`{key}` stays as it was until the next start");
-    }
-}
-
-fn settings(config: &Config) -> Settings {
-    Settings {
-        graceful_timeout: config.master.graceful_timeout,
-        upgrade_timeout: config.master.upgrade_timeout,
-        max_generations: config.master.max_generations,
-        once: config.master.once,
-        breaker_exit_after: Some(config.master.breaker_exit_after).filter(|time| !time.is_zero()),
-    }
-}
-
-fn lock_pid_file(path: &std::path::Path) -> Result<PidFile, StartFailure> {
-    PidFile::lock(path).map_err(|error| match error {
-        PidFileError::Running(Some(pid)) => StartFailure::new(
-            69,
-            format!("pid file {}: already running as pid {pid}", path.display()),
-        ),
-        PidFileError::Running(None) => StartFailure::new(
-            69,
-            format!("pid file {}: held by a running master", path.display()),
-        ),
-        PidFileError::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            StartFailure::new(
-                77,
-                format!("pid file {}: permission denied", path.display()),
-            )
-        }
-        PidFileError::Io(error) => {
-            StartFailure::new(71, format!("pid file {}: {error}", path.display()))
-        }
-    })
-}
-
-fn listen_for_control(path: &std::path::Path) -> Result<Control, StartFailure> {
-    Control::listen(path).map_err(|error| {
-        StartFailure::new(
-            control::exit_status(&error),
-            format!("control socket {}: {error}", path.display()),
-        )
-    })
-}
-
-/// A descriptor a connection: what the hard limit grants, is used.
-fn raise_descriptor_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    if let Err(errno) = raised {
-        log::warn!("RLIMIT_NOFILE: {errno}");
     }
 }

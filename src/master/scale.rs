@@ -150,7 +150,7 @@ impl Master {
         }
         if let Some(current) = self.generations.get(&self.current) {
             lead(&current.listeners);
-        } else if self.predecessor.is_some()
+        } else if self.succession.predecessor.is_some()
             && let Some(first) = self.generations.get(&self.newest)
             && let Err(error) = first.listeners.hold()
         {

@@ -98,7 +98,11 @@ impl Master {
     /// has happened, else once a second, for numbers change all the time.
     pub(super) fn announce(&mut self) {
         let now = Instant::now();
-        let alone = self.predecessor.as_ref().is_none_or(Predecessor::has_given);
+        let alone = self
+            .succession
+            .predecessor
+            .as_ref()
+            .is_none_or(Predecessor::has_given);
         let ready =
             self.standing.owes_ready && self.current > 0 && self.supervisor.is_steady() && alone;
         if ready || self.standing.changed || now >= self.standing.due {

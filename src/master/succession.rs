@@ -3,10 +3,41 @@
 
 use super::Master;
 use super::message::Event;
-use super::upgrade::{Successor, Word};
+use super::upgrade::{Origin, Predecessor, Successor, Taken, Word};
+use crate::net::ListenerSet;
 use nix::sys::wait::WaitStatus;
 use std::os::fd::AsFd;
 use std::time::Instant;
+
+/// Who was the master before this one, and who will be after it.
+#[derive(Debug)]
+pub(super) struct Succession {
+    /// How this one was started.
+    pub(super) origin: Origin,
+    /// The new master, from its start until our end, or its own.
+    successor: Option<Successor>,
+    /// What it has taken over, when it serves.
+    taken: Option<Taken>,
+    has_handed_over: bool,
+    /// The listeners that it has taken over.
+    pub(super) entrusted: ListenerSet,
+    /// The old master, until it is gone.
+    pub(super) predecessor: Option<Predecessor>,
+}
+
+impl Succession {
+    /// With nobody after this one, and perhaps somebody before.
+    pub(super) fn new(predecessor: Option<Predecessor>) -> Self {
+        Self {
+            origin: Origin::here(),
+            successor: None,
+            taken: None,
+            has_handed_over: false,
+            entrusted: ListenerSet::default(),
+            predecessor,
+        }
+    }
+}
 
 impl Master {
     // As the old one.
@@ -18,7 +49,7 @@ impl Master {
             return;
         };
         let started = Successor::start(
-            &self.origin,
+            &self.succession.origin,
             generation,
             self.pid_file.as_ref(),
             self.control.as_ref(),
@@ -28,14 +59,14 @@ impl Master {
         match started {
             Ok(successor) => {
                 generation.listeners.entrust();
-                self.successor = Some(successor);
+                self.succession.successor = Some(successor);
             }
             Err(error) => self.no_successor(71, vec![error.to_string()]),
         }
     }
 
     pub(super) fn end_successor(&mut self) {
-        if let Some(successor) = &mut self.successor {
+        if let Some(successor) = &mut self.succession.successor {
             successor.kill();
         }
         self.keep_listeners();
@@ -52,14 +83,18 @@ impl Master {
 
     /// Whether the new master serves.
     pub(super) fn hear_successor(&mut self) {
-        if let Some(successor) = &self.successor {
+        if let Some(successor) = &self.succession.successor {
             successor.tell_departed();
         }
-        let taken = self.successor.as_mut().and_then(Successor::taken);
+        let taken = self
+            .succession
+            .successor
+            .as_mut()
+            .and_then(Successor::taken);
         if let Some(taken) = taken
             && self.supervisor.is_upgrading()
         {
-            self.taken = Some(taken);
+            self.succession.taken = Some(taken);
             self.supervisor
                 .handle(Instant::now(), Event::SuccessorServes);
         }
@@ -68,12 +103,13 @@ impl Master {
     /// A child that is no worker has ended: the new master, perhaps.
     pub(super) fn bury(&mut self, status: WaitStatus) {
         let Some(successor) = self
+            .succession
             .successor
             .take_if(|successor| status.pid() == Some(successor.pid()))
         else {
             return;
         };
-        if self.has_handed_over {
+        if self.succession.has_handed_over {
             log::error!(
                 "upgrade: process {}, which had taken over, is gone: {status:?}",
                 successor.pid()
@@ -100,12 +136,14 @@ impl Master {
     /// so ours have nobody in the queues of those to look after.
     pub(super) fn hand_over(&mut self) {
         self.stopping = true;
-        self.has_handed_over = true;
-        let (Some(successor), Some(taken)) = (&self.successor, self.taken.take()) else {
+        self.succession.has_handed_over = true;
+        let (Some(successor), Some(taken)) =
+            (&self.succession.successor, self.succession.taken.take())
+        else {
             return;
         };
         if let Some(generation) = self.generations.get(&self.current) {
-            self.entrusted = generation.listeners.hand_over(&taken.listeners);
+            self.succession.entrusted = generation.listeners.hand_over(&taken.listeners);
         }
         let (pid, own) = (successor.pid().as_raw().unsigned_abs(), std::process::id());
         // Whoever looks for the master finds one that lives, at each moment: so
@@ -135,7 +173,7 @@ impl Master {
     pub(super) fn refuse_handshakes(&self) {
         for generation in self.generations.values() {
             self.crew
-                .refuse_handshakes(&generation.listeners, &self.entrusted);
+                .refuse_handshakes(&generation.listeners, &self.succession.entrusted);
         }
     }
 
@@ -143,9 +181,10 @@ impl Master {
 
     /// The first generation serves: tells the old master, if there is one.
     pub(super) fn tell_predecessor(&mut self) {
-        let (Some(predecessor), Some(generation)) =
-            (&mut self.predecessor, self.generations.get(&self.current))
-        else {
+        let (Some(predecessor), Some(generation)) = (
+            &mut self.succession.predecessor,
+            self.generations.get(&self.current),
+        ) else {
             return;
         };
         if let Err(error) = predecessor.announce(self.current, &generation.listeners) {
@@ -155,7 +194,7 @@ impl Master {
 
     /// What the old master says.
     pub(super) fn hear_predecessor(&mut self) {
-        let Some(predecessor) = &mut self.predecessor else {
+        let Some(predecessor) = &mut self.succession.predecessor else {
             return;
         };
         let word = predecessor.word();
@@ -169,7 +208,7 @@ impl Master {
             Some(Word::Closed) => self.lead_due = true,
             Some(Word::Gone) => {
                 log::info!("upgrade: process {pid} is gone");
-                self.predecessor = None;
+                self.succession.predecessor = None;
                 self.lead_due = true;
                 if !gave {
                     self.take_possession();
@@ -198,8 +237,12 @@ impl Master {
 
     /// What this master is to another one, for its title.
     pub(super) fn relation(&self) -> Option<String> {
-        let successor = self.successor.as_ref().filter(|_| self.has_handed_over);
-        match (successor, &self.predecessor) {
+        let successor = self
+            .succession
+            .successor
+            .as_ref()
+            .filter(|_| self.succession.has_handed_over);
+        match (successor, &self.succession.predecessor) {
             (Some(successor), _) => Some(format!("leaving to process {}", successor.pid())),
             (None, Some(old)) if !old.has_given() => {
                 Some(format!("to replace process {}", old.pid()))
@@ -210,9 +253,13 @@ impl Master {
 
     /// Adds to what the loop waits for.
     pub(super) fn watch_relatives<'m>(&'m self, ready: &mut Vec<nix::poll::PollFd<'m>>) {
-        let successor = self.successor.as_ref().filter(|one| !one.is_silent());
+        let successor = self
+            .succession
+            .successor
+            .as_ref()
+            .filter(|one| !one.is_silent());
         let successor = successor.map(AsFd::as_fd);
-        let predecessor = self.predecessor.as_ref().map(AsFd::as_fd);
+        let predecessor = self.succession.predecessor.as_ref().map(AsFd::as_fd);
         let relatives = successor.into_iter().chain(predecessor);
         ready.extend(relatives.map(|fd| nix::poll::PollFd::new(fd, nix::poll::PollFlags::POLLIN)));
     }

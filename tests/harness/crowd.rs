@@ -205,7 +205,7 @@ impl Scene {
             .iter()
             .filter_map(due)
             .fold(LOOK, Duration::min);
-        EpollTimeout::try_from(next.as_micros().div_ceil(1000) as u16).unwrap()
+        EpollTimeout::from(next.as_micros().div_ceil(1000) as u16)
     }
 
     fn think(&mut self, index: usize) {

@@ -114,7 +114,7 @@ impl Server {
     /// Waits until this generation has taken over, and takes note of where it
     /// listens.
     pub(crate) fn wait_for_generation(&mut self, number: u32) {
-        // The line on which all tests rely: see `promote` in src/master/mod.rs.
+        // The line on which all tests rely: see `promote` in src/master/orders.rs.
         let start = format!("generation {number} serves: ");
         let line = self.log.wait_for(&start, SOON);
         let (_, places) = line.split_once("serves: ").unwrap();

@@ -186,6 +186,8 @@ impl Scene {
                 "SIGKILL",
                 "stopping at once",
                 "for 127.0.0.1:",
+                // Nobody else empties the queue of a slot that goes with it.
+                "clients lost in its queue",
             ] {
                 server.expect(line);
             }
@@ -296,7 +298,7 @@ impl Scene {
             Operation::Hup => self.server.reload(2),
             Operation::Usr1 => {
                 self.server.signal(Signal::SIGUSR1);
-                // The line on which this relies: `reopen` in src/master/mod.rs.
+                // The line on which this relies: `reopen` in src/master/orders.rs.
                 self.server.log.wait_for("log reopened", SOON);
             }
             Operation::Usr2 => {
@@ -343,7 +345,7 @@ impl Scene {
 
     fn resize(&self, signal: Signal, workers: usize) {
         self.server.signal(signal);
-        // The line on which this relies: `resize` in src/master/mod.rs.
+        // The line on which this relies: `resize` in src/master/scale.rs.
         let line = format!("pool web gets {workers} workers");
         self.server.log.wait_for(&line, SOON);
     }

@@ -86,7 +86,7 @@ pub(crate) fn process_one(model: &str) {
     server.expect("killed by SIGKILL");
     server.expect("died young");
     process::signal(workers[0], Signal::SIGKILL);
-    server.log.wait_for("gen 1 killed by SIGKILL", SOON);
+    server.log.wait_for("killed by SIGKILL", SOON);
     eventually("a new worker", SOON, || {
         let now = process::children(master);
         (now.len() == 3 && !now.contains(&workers[0])).then_some(())

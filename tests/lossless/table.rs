@@ -152,7 +152,7 @@ pub(crate) enum Promise {
 }
 
 /// Whether the program can replace itself.
-const UPGRADES: bool = false;
+const UPGRADES: bool = true;
 
 /// The table.
 pub(crate) const fn promise(cell: Cell) -> Promise {

@@ -1,0 +1,165 @@
+//! How workers go: told to leave, ended, and reaped.
+
+use super::Crew;
+use crate::master::message::{CohortId, Cut, WorkerId};
+use crate::net::{Listener, ListenerSet};
+use crate::scoreboard::Counter;
+use log::Level;
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+use nix::unistd::Pid;
+use std::sync::Arc;
+
+impl Crew {
+    /// Tells a worker to finish and leave. `staying` are the listeners that
+    /// somebody will go on accepting on: of the others it is a last owner.
+    pub fn retire(&mut self, id: WorkerId, staying: Option<&ListenerSet>) {
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
+        worker.retired = true;
+        let mut mask = 0;
+        for (index, listener) in worker.listeners.iter().enumerate().take(64) {
+            if !staying.is_some_and(|set| set.holds(listener)) {
+                mask |= 1 << index;
+                refuse(listener);
+            }
+        }
+        self.scoreboard.row(worker.first_row).make_last_owner(mask);
+        self.signal(id, Signal::SIGTERM);
+    }
+
+    /// Lets no new client begin anywhere but at those that are `entrusted` to
+    /// another master.
+    pub fn refuse_handshakes(&self, set: &ListenerSet, entrusted: &ListenerSet) {
+        set.all()
+            .filter(|one| !entrusted.holds(one))
+            .for_each(refuse);
+    }
+
+    /// Ends a worker at once, for this.
+    pub fn kill(&mut self, id: WorkerId, cut: Cut) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.killed = Some(cut);
+            let level = match cut {
+                // That one was told of, as far as it is news.
+                Cut::NotReady => Level::Debug,
+                Cut::Hung | Cut::Overdue | Cut::AtOnce => Level::Warn,
+            };
+            log::log!(
+                level,
+                "worker {} pid {}: SIGKILL; it was {}",
+                self.name(id),
+                self.pid(id),
+                self.whereabouts(id)
+            );
+            self.signal(id, Signal::SIGKILL);
+        }
+    }
+
+    /// Collects every child that has ended. Those that are not workers (a
+    /// dead worker's children become ours) are of no interest. `broken` are the
+    /// cohorts whose breaker is not closed.
+    pub fn reap(&mut self, broken: impl Fn(CohortId) -> bool) -> Vec<Death> {
+        let mut deaths = Vec::new();
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return deaths,
+                Ok(status) => deaths.extend(self.settle(status, &broken)),
+                Err(Errno::EINTR) => {}
+                Err(errno) => {
+                    log::error!("waitpid: {errno}");
+                    return deaths;
+                }
+            }
+        }
+    }
+
+    /// The children that [`Crew::reap`] collected and that were no workers.
+    pub fn strangers(&mut self) -> Vec<WaitStatus> {
+        std::mem::take(&mut self.strangers)
+    }
+
+    fn settle(&mut self, status: WaitStatus, broken: impl Fn(CohortId) -> bool) -> Option<Death> {
+        let pid = status.pid()?;
+        let Some(id) = self
+            .workers
+            .iter()
+            .find(|(_, worker)| worker.pid == pid)
+            .map(|(id, _)| *id)
+        else {
+            log::debug!("reaped {pid}, which is not a worker");
+            self.strangers.push(status);
+            return None;
+        };
+        let exit = match status {
+            WaitStatus::Exited(_, code) => Some(code),
+            _ => None,
+        };
+        let facts = self.facts(id, status)?;
+        let worker = self.workers.get(&id)?;
+        let may_repeat = broken(worker.cohort);
+        self.tell_death(id, status, facts, may_repeat);
+        let worker = self.workers.remove(&id)?;
+        let rows = worker.first_row..worker.first_row + worker.row_count;
+        if let Some(cohort) = self.cohorts.get_mut(&worker.cohort) {
+            cohort.board.set_busy(worker.seat);
+            cohort.seats[worker.seat] = false;
+            for (total, counter) in cohort.totals.iter_mut().zip(Counter::ALL) {
+                *total += rows
+                    .clone()
+                    .map(|index| self.scoreboard.row(index).count(counter))
+                    .sum::<u64>();
+            }
+        }
+        if worker.killed.is_some() {
+            rows.clone()
+                .map(|index| self.scoreboard.row(index).pid())
+                .for_each(end_if_ours);
+        }
+        rows.for_each(|index| self.scoreboard.row(index).clear());
+        self.rows.give_back(worker.first_row, worker.row_count);
+        self.unready.retain(|one| *one != id);
+        Some(Death {
+            worker: id,
+            clean: exit == Some(0),
+            served: facts.served,
+            status: exit,
+        })
+    }
+}
+
+/// A worker that was reaped.
+#[derive(Debug)]
+pub struct Death {
+    /// Which.
+    pub worker: WorkerId,
+    /// Whether it exited with status 0.
+    pub clean: bool,
+    /// Whether it had served a connection to its end.
+    pub served: bool,
+    /// Its exit status, if it exited.
+    pub status: Option<i32>,
+}
+
+/// Ends a child of a worker that was ended at once: it became ours with its
+/// parent's death. A row may name a process that is long gone, and its number
+/// may be another's by now; that we can wait for it says that it is not.
+fn end_if_ours(pid: u32) {
+    let Some(pid) = i32::try_from(pid).ok().filter(|&pid| pid > 0) else {
+        return;
+    };
+    let pid = Pid::from_raw(pid);
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    if waitid(Id::Pid(pid), flags).is_ok() {
+        // Not reaped yet, so the number is still the child's.
+        let _ = kill(pid, Signal::SIGKILL);
+    }
+}
+
+fn refuse(listener: &Arc<Listener>) {
+    if let Err(error) = listener.refuse_handshakes() {
+        log::warn!("refusing new clients on {}: {error}", listener.local());
+    }
+}

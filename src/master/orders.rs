@@ -1,0 +1,251 @@
+//! What the supervisor decided, carried out.
+
+use super::generation::{Generation, Opened};
+use super::message::{Command, Event, PoolSpec, Settings, Verdict};
+use super::scale::lead;
+use super::{Master, Source, notice, notify};
+use crate::config::{self, Config, ThisMachine};
+use crate::net::ListenerSet;
+use std::io;
+use std::time::Instant;
+
+impl Master {
+    pub(super) fn carry_out(&mut self) {
+        while let Some(command) = self.supervisor.poll_command() {
+            match command {
+                Command::Spawn {
+                    worker,
+                    cohort,
+                    slot,
+                } => {
+                    let signals = &mut self.signals;
+                    // The new process must not take the master's handlers along,
+                    // nor its way to the service manager.
+                    let spawned = self.crew.spawn(worker, cohort, slot, || {
+                        drop(signals.take());
+                        notify::forget();
+                    });
+                    if let Err(error) = spawned {
+                        self.crew.spawn_failed(cohort, slot, &error);
+                        self.supervisor
+                            .handle(Instant::now(), Event::SpawnFailed(worker));
+                    }
+                }
+                Command::Retire(worker) => {
+                    let current = self
+                        .generations
+                        .get(&self.current)
+                        .map(|one| &one.listeners);
+                    let staying = match self.stopping {
+                        true => Some(&self.succession.entrusted),
+                        false => current,
+                    };
+                    self.crew.retire(worker, staying);
+                }
+                Command::Kill(worker, cut) => self.crew.kill(worker, cut),
+                Command::Load => self.load(),
+                Command::StartSuccessor => self.start_successor(),
+                Command::EndSuccessor => self.end_successor(),
+                Command::HandOver => self.hand_over(),
+                Command::Promote(generation) => self.promote(generation),
+                Command::Abandon(generation) => self.abandon(generation),
+                Command::Drop(cohort) => {
+                    self.lead_due = true;
+                    self.crew.drop_cohort(cohort);
+                    self.forget_generations();
+                }
+                Command::Resize { cohort, slots } => self.resize(cohort, slots),
+                Command::StopListening => self.stop_listening(),
+                Command::Reopen => self.reopen(),
+                Command::Tell(notice) => {
+                    notice::tell(&notice, &mut self.crew, self.current);
+                    self.standing.touch();
+                }
+                Command::Exit(verdict) => self.exit(verdict),
+            }
+        }
+    }
+
+    /// Reads the configuration and opens what is new in it. Nothing that runs
+    /// is touched; on any error nothing will be.
+    fn load(&mut self) {
+        let opened = self.open_next().and_then(|generation| {
+            self.admit(generation)
+                .map_err(|error| (71, vec![error.to_string()]))
+        });
+        let event = opened.unwrap_or_else(|(status, reasons)| {
+            for reason in &reasons {
+                log::error!("reload: {reason}");
+            }
+            log::error!("reload refused: generation {} stays as it is", self.current);
+            let why = reasons.first().map_or("", String::as_str);
+            self.standing.reload_refused(why);
+            self.waiting
+                .reloaded(self.control.as_mut(), status, reasons);
+            Event::LoadFailed
+        });
+        self.supervisor.handle(Instant::now(), event);
+        self.scale_no_more();
+    }
+
+    fn open_next(&mut self) -> Result<Generation, (u8, Vec<String>)> {
+        let current = self.generations.get(&self.current);
+        let config = match &self.source {
+            Source::File(path) => {
+                let loaded = config::load_again(path, &ThisMachine)
+                    .map_err(|error| (error.exit_status(), error.lines()))?;
+                for warning in loaded.warnings.lines() {
+                    log::warn!("{warning}");
+                }
+                loaded.config
+            }
+            Source::Fixed => current
+                .map(|one| one.config.clone())
+                .ok_or_else(|| (70, Vec::new()))?,
+        };
+        if let Some(current) = current {
+            warn_of_fixed(&current.config.master, &config.master);
+        }
+        let nothing = ListenerSet::default();
+        let old = current.map_or(&nothing, |one| &one.listeners);
+        let number = self.newest + 1;
+        Generation::open(number, config, old, &self.services)
+            .map_err(|failure| (failure.exit_status(), vec![failure.to_string()]))
+    }
+
+    pub(super) fn admit(&mut self, generation: Generation) -> io::Result<Event> {
+        let cohorts = self.crew.admit(&generation, &mut self.next_cohort)?;
+        let spec = |opened: &Opened| PoolSpec {
+            size: opened.pool.size,
+            spawn_timeout: opened.pool.spawn_timeout,
+            min_worker_lifetime: opened.pool.min_worker_lifetime,
+        };
+        let event = Event::Loaded {
+            generation: generation.number,
+            settings: settings(&generation.config),
+            pools: cohorts
+                .iter()
+                .map(|(id, opened)| (*id, spec(opened)))
+                .collect(),
+        };
+        self.newest = self.newest.max(generation.number);
+        self.generations.insert(generation.number, generation);
+        Ok(event)
+    }
+
+    /// The generation has proved itself: its log, its listeners.
+    fn promote(&mut self, number: u32) {
+        let before = std::mem::replace(&mut self.current, number);
+        let Some(generation) = self.generations.get_mut(&number) else {
+            return;
+        };
+        if let Some(sink) = generation.log.take() {
+            crate::log::install(sink, generation.config.master.log.level);
+        }
+        if before > 0 || self.succession.predecessor.is_some() {
+            lead(&generation.listeners);
+            if let Err(error) = generation.listeners.adopt(&generation.config) {
+                log::warn!("a listener keeps what it had: {error}");
+            }
+        }
+        self.crew.promote(number);
+        let news = format!("generation {number} serves: {}", generation.addresses());
+        log::info!("{news}");
+        self.waiting.reloaded(self.control.as_mut(), 0, vec![news]);
+        self.tell_predecessor();
+        self.standing.promoted();
+        self.scale_on(number);
+        if let Some(hook) = self.on_serving.take() {
+            hook();
+        }
+    }
+
+    fn abandon(&mut self, number: u32) {
+        self.lead_due = true;
+        self.generations.remove(&number);
+        let status = self.failure_status();
+        let news = format!(
+            "generation {number}: its workers die before they serve: generation {} stays",
+            self.current
+        );
+        if self.current > 0 {
+            self.standing.reload_refused(&news);
+        }
+        self.waiting
+            .reloaded(self.control.as_mut(), status, vec![news]);
+        self.scale_no_more();
+    }
+
+    /// What the worker that died last said of itself, where it said something.
+    fn failure_status(&self) -> u8 {
+        match self.last_death {
+            Some(status @ (71 | 77 | 78)) => status as u8,
+            Some(_) | None => 75,
+        }
+    }
+
+    /// Drops what no worker has any more.
+    fn forget_generations(&mut self) {
+        let living = self.crew.generations();
+        let (current, newest) = (self.current, self.newest);
+        self.generations
+            .retain(|number, _| *number == current || *number == newest || living.contains(number));
+    }
+
+    fn stop_listening(&mut self) {
+        self.stopping = true;
+        self.standing.stopping();
+        self.refuse_handshakes();
+    }
+
+    fn reopen(&mut self) {
+        match crate::log::reopen() {
+            Ok(()) => log::info!("log reopened"),
+            Err(error) => log::error!("reopening the log: {error}"),
+        }
+        for generation in self.generations.values() {
+            for opened in &generation.pools {
+                if let Err(error) = opened.access_log.reopen() {
+                    log::error!("reopening the access log of {}: {error}", opened.pool.name);
+                }
+            }
+        }
+        self.crew.reopen();
+    }
+
+    fn exit(&mut self, verdict: Verdict) {
+        self.ending = Some(match verdict {
+            Verdict::Stopped => {
+                log::info!("all workers are gone: leaving");
+                0
+            }
+            Verdict::NeverServed => self.failure_status(),
+            Verdict::WorkersDie => {
+                log::info!("all workers are gone: leaving with status 75");
+                75
+            }
+        });
+    }
+}
+
+/// What only a start can change is not changed without a word.
+fn warn_of_fixed(old: &config::Master, new: &config::Master) {
+    let changed = [
+        ("pid_file", old.pid_file != new.pid_file),
+        ("control_socket", old.control_socket != new.control_socket),
+        ("process_titles", old.process_titles != new.process_titles),
+    ];
+    for (key, _) in changed.into_iter().filter(|(_, changed)| *changed) {
+        log::warn!("`{key}` stays as it was until the next start");
+    }
+}
+
+pub(super) fn settings(config: &Config) -> Settings {
+    Settings {
+        graceful_timeout: config.master.graceful_timeout,
+        upgrade_timeout: config.master.upgrade_timeout,
+        max_generations: config.master.max_generations,
+        once: config.master.once,
+        breaker_exit_after: Some(config.master.breaker_exit_after).filter(|time| !time.is_zero()),
+    }
+}

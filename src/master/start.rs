@@ -1,0 +1,180 @@
+//! How a process becomes the master: everything is opened in the order in which
+//! a second instance would be noticed first, and what fails has its exit status.
+
+use super::control::{self, Control};
+use super::crew::Crew;
+use super::generation::{Generation, Services};
+use super::orders::settings;
+use super::pidfile::{PidFile, PidFileError};
+use super::scale::Scaling;
+use super::signals::Signals;
+use super::standing::{self, Standing};
+use super::succession::Succession;
+use super::supervisor::Supervisor;
+use super::upgrade::Predecessor;
+use super::waiting::Waiting;
+use super::{Master, Source};
+use crate::config::Config;
+use crate::net::ListenerSet;
+use crate::sys::title::Title;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::time::Instant;
+
+/// How a master that could not start failed.
+#[derive(Debug)]
+pub struct StartFailure {
+    /// What the operator should read.
+    pub message: String,
+    /// The exit status that says it (sysexits.h).
+    pub status: u8,
+}
+
+impl std::fmt::Display for StartFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for StartFailure {}
+
+impl StartFailure {
+    fn new(status: u8, message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            status,
+        }
+    }
+
+    fn system(what: &str) -> impl Fn(io::Error) -> Self {
+        move |error| Self::new(71, format!("{what}: {error}"))
+    }
+}
+
+impl Master {
+    /// Opens all that `config` asks for: pid file, listeners, logs, roots and
+    /// the control socket, in the order in which a second instance would be
+    /// noticed first. Afterwards the process is the master.
+    ///
+    /// # Errors
+    /// The first thing that fails, with the exit status for it.
+    pub fn start(config: Config, source: Source, services: Services) -> Result<Self, StartFailure> {
+        let settings = settings(&config);
+        let mut predecessor = Predecessor::find().map_err(StartFailure::system("upgrade"))?;
+        let pid_file = match &config.master.pid_file {
+            Some(path) => {
+                let inherited = predecessor.as_mut().and_then(|one| one.pid_file(path));
+                Some(inherited.map_or_else(|| lock_pid_file(path), Ok)?)
+            }
+            None => None,
+        };
+        raise_descriptor_limit();
+        // Handlers before the first fork: a worker's death must not be missed.
+        let signals = Signals::new().map_err(StartFailure::system("signal handlers"))?;
+        // The children of a dead worker become ours, to be reaped.
+        if let Err(errno) = nix::sys::prctl::set_child_subreaper(true) {
+            log::warn!("PR_SET_CHILD_SUBREAPER: {errno}");
+        }
+        let mut crew = Crew::new().map_err(StartFailure::system("scoreboard"))?;
+        let nothing = ListenerSet::default();
+        let old = predecessor
+            .as_ref()
+            .map_or(&nothing, Predecessor::listeners);
+        let number = predecessor.as_ref().map_or(0, Predecessor::generation) + 1;
+        let first = Generation::open(number, config, old, &services)
+            .map_err(|failure| StartFailure::new(failure.exit_status(), failure.to_string()))?;
+        let control = match &first.config.master.control_socket {
+            Some(path) => {
+                let inherited = predecessor.as_mut().and_then(|one| one.control(path));
+                Some(inherited.map_or_else(|| listen_for_control(path), Ok)?)
+            }
+            None => None,
+        };
+        let title = Title::new()
+            .inspect_err(|error| log::info!("no process titles: {error}"))
+            .ok();
+        if let Some(title) = title {
+            title.set(standing::TITLE.as_bytes());
+        }
+        let title = title.filter(|_| first.config.master.process_titles);
+        crew.set_title(title);
+        let seed = u64::from(std::process::id()) << 32 ^ Instant::now().elapsed().as_nanos() as u64;
+        let mut master = Self {
+            source,
+            services,
+            signals: Some(signals),
+            supervisor: Supervisor::new(settings, seed),
+            crew,
+            control,
+            pid_file,
+            generations: BTreeMap::new(),
+            current: 0,
+            newest: number,
+            next_cohort: 1,
+            stopping: false,
+            succession: Succession::new(predecessor),
+            on_serving: None,
+            count_due: Instant::now(),
+            count_wanted: false,
+            waiting: Waiting::default(),
+            scaling: Scaling::default(),
+            looked: Instant::now(),
+            lead_due: false,
+            last_death: None,
+            standing: Standing::new(title),
+            ending: None,
+        };
+        if let Some(pid_file) = &mut master.pid_file
+            && master.succession.predecessor.is_none()
+        {
+            pid_file.write().map_err(StartFailure::system("pid file"))?;
+        }
+        let event = master
+            .admit(first)
+            .map_err(StartFailure::system("scoreboard"))?;
+        master.supervisor.handle(Instant::now(), event);
+        Ok(master)
+    }
+}
+
+fn lock_pid_file(path: &Path) -> Result<PidFile, StartFailure> {
+    PidFile::lock(path).map_err(|error| match error {
+        PidFileError::Running(Some(pid)) => StartFailure::new(
+            69,
+            format!("pid file {}: already running as pid {pid}", path.display()),
+        ),
+        PidFileError::Running(None) => StartFailure::new(
+            69,
+            format!("pid file {}: held by a running master", path.display()),
+        ),
+        PidFileError::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            StartFailure::new(
+                77,
+                format!("pid file {}: permission denied", path.display()),
+            )
+        }
+        PidFileError::Io(error) => {
+            StartFailure::new(71, format!("pid file {}: {error}", path.display()))
+        }
+    })
+}
+
+fn listen_for_control(path: &Path) -> Result<Control, StartFailure> {
+    Control::listen(path).map_err(|error| {
+        StartFailure::new(
+            control::exit_status(&error),
+            format!("control socket {}: {error}", path.display()),
+        )
+    })
+}
+
+/// A descriptor a connection: what the hard limit grants, is used.
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(errno) = raised {
+        log::warn!("RLIMIT_NOFILE: {errno}");
+    }
+}
