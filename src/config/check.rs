@@ -23,7 +23,8 @@ use super::system::{System, reason};
 use super::table::Entry;
 use super::units::format_size;
 use super::{
-    Accept, Config, Facility, Http, Listen, Log, LogTarget, Master, Model, Pool, Service, Size,
+    Accept, Config, Facility, Http, Listen, Log, LogTarget, Master, MediaTypes, Model, Pool,
+    Service, Size,
 };
 
 /// Checks a file that has been read. The result means something only if `found`
@@ -169,10 +170,31 @@ impl Checker<'_> {
                 self.error(&at, message, "expected a directory");
             }
         }
+        let mime_types = self.media_types(&table.mime_types);
         Some(Http {
             access_log,
+            mime_types,
             ..defaults::http(root, table)
         })
+    }
+
+    /// The media types of a file, which is read here and now: what a worker
+    /// uses was checked.
+    fn media_types(&mut self, entry: &Entry<Option<PathBuf>>) -> Option<MediaTypes> {
+        let path = self.resolve(entry.value.as_ref()?);
+        let at = entry.span(&(0..0));
+        let expected = "expected a file of lines such as \"text/html html htm\"";
+        match self.system.contents(&path) {
+            Ok(octets) => match MediaTypes::parse(path, &octets) {
+                Ok(types) => return Some(types),
+                Err(message) => self.error(&at, message, expected),
+            },
+            Err(error) => {
+                let message = format!("read {}: {}", path.display(), reason(&error));
+                self.error(&at, message, expected);
+            }
+        }
+        None
     }
 
     fn size(&mut self, table: &PoolTable) -> Size {

@@ -111,13 +111,19 @@ pub(crate) fn pool(name: &str, service: Service, table: &PoolTable) -> Pool {
     }
 }
 
-/// The HTTP service of a table, without an access log.
+/// The HTTP service of a table, without an access log and media types of its own.
 pub(crate) fn http(root: PathBuf, table: &HttpTable) -> Http {
     Http {
         root,
         index: table.index.value.clone(),
         access_log: LogTarget::Off,
         dotfiles: table.dotfiles.value,
+        mime_types: None,
+        charset: table.charset.value.clone(),
+        precompressed: table.precompressed.value,
+        gzip: table.gzip.value,
+        gzip_min_size: table.gzip_min_size.value,
+        gzip_cache: table.gzip_cache.value,
         header_timeout: table.header_timeout.value,
         body_timeout: table.body_timeout.value,
         keepalive_timeout: table.keepalive_timeout.value,

@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::kind::{
-    At, FileNames, FilePath, Flag, Kind, Optional, Shown, Tag, Text, Word, wrong_type,
+    At, Charset, FileNames, FilePath, Flag, Kind, Optional, Shown, Tag, Text, Word, wrong_type,
 };
 use super::mistake::{Mistake, Span};
 use super::number::{Count, Mode, NO_LIMIT, Size, Time};
@@ -212,6 +212,18 @@ table! {
             "Where a line for each answer goes.";
         dotfiles: bool = Flag, false,
             "Whether names that begin with a dot are served; /.well-known/ always is.";
+        mime_types: Option<PathBuf> = Optional(FilePath, "the built-in table alone"), None,
+            "A file of media types and their extensions, such as /etc/mime.types; it outweighs the built-in table.";
+        charset: Option<String> = Charset, Some("utf-8".to_owned()),
+            "The charset that text is said to have; \"off\" says nothing.";
+        precompressed: bool = Flag, true,
+            "Whether FILE.zst, FILE.br or FILE.gz is sent in place of FILE to clients that accept the coding.";
+        gzip: bool = Flag, false,
+            "Whether compressible files up to 1 MiB without such a sibling are compressed as they are sent.";
+        gzip_min_size: u64 = Size { min: 0, max: 1 << 20 }, 1 << 10,
+            "The smallest file that is compressed as it is sent.";
+        gzip_cache: usize = Size { min: 0, max: 1 << 30 }, 8 << 20,
+            "How much compressed content each worker keeps for the next client.";
         header_timeout: Duration = TIMEOUT, Duration::from_secs(10),
             "How long the head of a request may take, from first octet to last.";
         body_timeout: Duration = TIMEOUT, Duration::from_secs(20),

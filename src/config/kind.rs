@@ -66,6 +66,9 @@ pub(crate) struct Word<T: 'static>(pub(crate) &'static [(&'static str, T)]);
 /// The name in front of syslog lines.
 pub(crate) struct Tag;
 
+/// The name of a charset, or "off".
+pub(crate) struct Charset;
+
 /// Names of files without a directory: an array, or one name.
 pub(crate) struct FileNames;
 
@@ -242,6 +245,34 @@ impl Kind<String> for Tag {
     }
 }
 
+impl Kind<Option<String>> for Charset {
+    fn expected(&self) -> String {
+        "the name of a charset, such as \"utf-8\", or \"off\"".to_owned()
+    }
+
+    fn read(
+        &self,
+        name: &str,
+        value: &Spanned<DeValue<'_>>,
+        found: &mut Vec<Mistake>,
+    ) -> Option<Option<String>> {
+        let text = string(name, value, || self.expected(), found)?;
+        // RFC 2978 §2.3: what a name is made of; no more fits a header field.
+        let fits = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'+-^_`{}~.:".contains(&b);
+        if (1..=40).contains(&text.len()) && text.bytes().all(fits) {
+            return Some((text != "off").then(|| text.to_owned()));
+        }
+        let message = format!("`{name}` cannot be {}", abridged(text));
+        let expected = format!("expected {}", self.expected());
+        found.push(Mistake::error(value.span(), message, expected));
+        None
+    }
+
+    fn show(&self, value: &Option<String>) -> Shown {
+        Shown::Value(quote(value.as_deref().unwrap_or("off")))
+    }
+}
+
 impl Kind<Vec<String>> for FileNames {
     fn expected(&self) -> String {
         "an array of file names without a directory, such as [\"index.html\"]".to_owned()
@@ -345,6 +376,14 @@ pub(crate) mod tests {
         assert_eq!(read(&Tag, "'pre-fork'"), Ok("pre-fork".to_owned()));
         for text in ["''", "'a b'", "'a:'", "'a[1]'", "'é'"] {
             assert!(read(&Tag, text).is_err(), "{text}");
+        }
+        assert_eq!(
+            read(&Charset, "'iso-8859-1'"),
+            Ok(Some("iso-8859-1".to_owned()))
+        );
+        assert_eq!(read(&Charset, "'off'"), Ok(None));
+        for text in ["''", "'a b'", "'a;b'", "'a\"'", "\"a\\r\\nb\""] {
+            assert!(read(&Charset, text).is_err(), "{text}");
         }
         assert_eq!(read(&FileNames, "'a'"), Ok(vec!["a".to_owned()]));
         assert_eq!(read(&FileNames, "[]"), Ok(vec![]));

@@ -1,7 +1,7 @@
 //! The way in: a path or a text, to a configuration or to what is wrong with it.
 //!
-//! This is the only place of `config` that opens a file, and the only one it
-//! opens is the one it was told to.
+//! This is the only place of `config` that opens a file, and the only ones it
+//! opens are the one it was told to and those that it names to be read.
 
 use std::fmt;
 use std::fs::File;
@@ -167,6 +167,11 @@ pub fn parse(text: &str, name: &str, base: &Path, system: &dyn System) -> Result
         config,
         warnings: found,
     })
+}
+
+/// What a regular file of a bearable size holds, without waiting for anybody.
+pub(super) fn contents(path: &Path) -> io::Result<Vec<u8>> {
+    read(open_regular(path)?)
 }
 
 fn open_regular(path: &Path) -> io::Result<File> {

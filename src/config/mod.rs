@@ -15,6 +15,7 @@ mod defaults;
 mod file;
 mod kind;
 mod load;
+mod media;
 mod mistake;
 mod number;
 mod place;
@@ -32,6 +33,7 @@ use std::time::Duration;
 pub use address::parse_listen;
 pub use file::keys;
 pub use load::{LoadError, Loaded, load, load_again, parse};
+pub use media::MediaTypes;
 pub use mistake::{Mistake, Mistakes, Severity, Span};
 pub use system::{Account, System, ThisMachine};
 pub use table::Key;
@@ -260,6 +262,7 @@ impl Size {
 }
 
 /// What a connection gets.
+#[allow(clippy::large_enum_variant, reason = "there is one of it a pool")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Service {
     /// RFC 862: every byte back.
@@ -307,6 +310,18 @@ pub struct Http {
     pub access_log: LogTarget,
     /// Whether names that begin with a dot are served (`/.well-known/` always is).
     pub dotfiles: bool,
+    /// Media types that count before the built-in ones.
+    pub mime_types: Option<MediaTypes>,
+    /// The charset that text is said to have; `None` says nothing.
+    pub charset: Option<String>,
+    /// Whether `.zst`, `.br` and `.gz` files are sent instead of the file beside them.
+    pub precompressed: bool,
+    /// Whether compressible files without such a sibling are compressed.
+    pub gzip: bool,
+    /// The smallest file that is compressed, in octets.
+    pub gzip_min_size: u64,
+    /// How much compressed content a worker keeps, in octets.
+    pub gzip_cache: usize,
     /// How long a request head may take, from its first octet to its last.
     pub header_timeout: Duration,
     /// How long a request body may stay without a new octet.

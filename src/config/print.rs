@@ -159,6 +159,12 @@ fn http(http: &Http) -> HttpTable {
             tag: Entry::of(tag),
         }),
         dotfiles: Entry::of(http.dotfiles),
+        mime_types: Entry::of(http.mime_types.as_ref().map(|types| types.path.clone())),
+        charset: Entry::of(http.charset.clone()),
+        precompressed: Entry::of(http.precompressed),
+        gzip: Entry::of(http.gzip),
+        gzip_min_size: Entry::of(http.gzip_min_size),
+        gzip_cache: Entry::of(http.gzip_cache),
         header_timeout: Entry::of(http.header_timeout),
         body_timeout: Entry::of(http.body_timeout),
         keepalive_timeout: Entry::of(http.keepalive_timeout),
@@ -211,6 +217,9 @@ mod tests {
         root = "/srv/www"
         index = ["index.html", "a\"b"]
         access_log = "./a.log"
+        mime_types = "/etc/mime.types"
+        charset = "off"
+        gzip = true
         max_body = 12345
         [pool.text]
         listen = { address = "unix:s", mode = "0640" }

@@ -55,6 +55,14 @@ pub trait System {
     /// stat(2)'s.
     fn is_directory(&self, path: &Path) -> io::Result<bool>;
 
+    /// What a regular file holds, its symbolic links followed.
+    ///
+    /// # Errors
+    ///
+    /// open(2)'s and read(2)'s; and for what is no regular file, or is larger
+    /// than a configuration may be.
+    fn contents(&self, path: &Path) -> io::Result<Vec<u8>>;
+
     /// net.core.somaxconn, the longest accept queue the kernel gives; `None` if
     /// it cannot be read.
     fn somaxconn(&self) -> Option<u32>;
@@ -98,6 +106,10 @@ impl System for ThisMachine {
 
     fn is_directory(&self, path: &Path) -> io::Result<bool> {
         std::fs::metadata(path).map(|found| found.is_dir())
+    }
+
+    fn contents(&self, path: &Path) -> io::Result<Vec<u8>> {
+        super::load::contents(path)
     }
 
     fn somaxconn(&self) -> Option<u32> {
@@ -174,6 +186,14 @@ impl System for Pretend {
             Some("/srv/www" | "/srv" | "/run" | "/etc" | "/") => Ok(true),
             Some("/srv/file") => Ok(false),
             Some("/srv/secret") => Err(io::ErrorKind::PermissionDenied.into()),
+            Some(_) | None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn contents(&self, path: &Path) -> io::Result<Vec<u8>> {
+        match path.to_str() {
+            Some("/etc/mime.types") => Ok(b"# types\ntext/x-own own o\n".to_vec()),
+            Some("/etc/wrong.types") => Ok(b"text/x-own own\n\nhtml text/html\n".to_vec()),
             Some(_) | None => Err(io::ErrorKind::NotFound.into()),
         }
     }

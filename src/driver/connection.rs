@@ -17,8 +17,7 @@
 use super::Lane;
 use crate::net::Stream;
 use crate::protocol::{
-    Action, CloseReason, Ending, Facts, Input, Manner, OpenError, Outcome, Output, Peer, Protocol,
-    Turn,
+    Action, CloseReason, Ending, Facts, Input, Manner, Outcome, Output, Peer, Protocol, Turn,
 };
 use crate::scoreboard::{Counter, RowState};
 use std::fs::File;
@@ -95,6 +94,12 @@ const PIECE: u64 = 4 * 1024 * 1024;
 const LINGER_BUDGET: usize = 256 * 1024;
 /// Octets sent in one turn after which other connections get theirs.
 const TURN: u64 = 8 * 1024 * 1024;
+
+/// The file has become shorter than it was when it was opened.
+const TRUNCATED: Outcome = Outcome::Broken {
+    sent: 0,
+    reason: CloseReason::Truncated,
+};
 
 /// What came of trying to send.
 enum Progress {
@@ -286,6 +291,9 @@ impl Connection {
             activity,
         };
         let action = self.protocol.resume(outcome, &mut turn);
+        if matches!(action, Action::Receive { .. } | Action::Close(_)) {
+            self.file = None;
+        }
         let broken = matches!(outcome, Outcome::Broken { .. });
         self.stage = match action {
             Action::Close(ending) if !broken => Stage::Ending(ending),
@@ -295,17 +303,20 @@ impl Connection {
             Action::Flush => Stage::Flushing,
             Action::Open { root, path } => Stage::Resume(match roots.find(root, path) {
                 Ok((file, facts)) => found(&mut self.file, file, facts),
-                Err(error) => missing(&mut self.file, error),
+                // What was found before may still be wanted.
+                Err(error) => Outcome::Missing(error),
             }),
-            Action::SendFile { offset, length } if length <= COPIED => Stage::Resume(
-                match copy_file(self.file.take(), &mut self.output, offset, length) {
-                    Some(()) => Outcome::Sent,
-                    None => Outcome::Broken {
-                        sent: 0,
-                        reason: CloseReason::Truncated,
-                    },
-                },
-            ),
+            // Many small ranges must not pile up in the output.
+            Action::SendFile { offset, length }
+                if length <= COPIED && self.output.len() < Output::ENOUGH =>
+            {
+                let copied = copy_file(self.file.as_ref(), &mut self.output, offset, length);
+                Stage::Resume(copied.map_or(TRUNCATED, |()| Outcome::Sent))
+            }
+            Action::Read { offset, into } => {
+                let read = read_file(self.file.as_ref(), into, offset);
+                Stage::Resume(read.map_or(TRUNCATED, |()| Outcome::Read))
+            }
             Action::SendFile { offset, length } => Stage::Sending {
                 offset,
                 left: length,
@@ -355,7 +366,6 @@ impl Connection {
         budget: &mut u64,
     ) -> Option<Want> {
         if left == 0 {
-            self.file = None;
             self.stage = Stage::Resume(Outcome::Sent);
             return None;
         }
@@ -460,21 +470,20 @@ fn found(slot: &mut Option<File>, file: File, facts: Facts) -> Outcome {
 
 /// Copies a small file range into the output, so that it leaves with the head;
 /// `None` where the file is shorter than it was.
-fn copy_file(file: Option<File>, output: &mut Output, offset: u64, length: u64) -> Option<()> {
-    let file = file?;
+fn copy_file(file: Option<&File>, output: &mut Output, offset: u64, length: u64) -> Option<()> {
     let tail = output.tail();
     let start = tail.len();
     tail.resize(start + length as usize, 0);
-    if file.read_exact_at(&mut tail[start..], offset).is_err() {
+    let read = read_file(file, &mut tail[start..], offset);
+    if read.is_none() {
         tail.truncate(start);
-        return None;
     }
-    Some(())
+    read
 }
 
-fn missing(slot: &mut Option<File>, error: OpenError) -> Outcome {
-    *slot = None;
-    Outcome::Missing(error)
+/// `None` where the file is shorter than it was.
+fn read_file(file: Option<&File>, into: &mut [u8], offset: u64) -> Option<()> {
+    file?.read_exact_at(into, offset).ok()
 }
 
 fn would_wait(error: &io::Error) -> bool {

@@ -47,7 +47,8 @@ impl Protocol for Chargen {
             | Outcome::TimedOut
             | Outcome::Found(_)
             | Outcome::Missing(_)
-            | Outcome::Sent => CloseReason::Internal,
+            | Outcome::Sent
+            | Outcome::Read => CloseReason::Internal,
         };
         Action::Close(Ending {
             reason,

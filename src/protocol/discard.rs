@@ -45,9 +45,11 @@ impl Protocol for Discard {
             Outcome::TimedOut if turn.draining => CloseReason::Draining,
             Outcome::TimedOut => CloseReason::Idle,
             Outcome::Broken { reason, .. } => reason,
-            Outcome::Flushed | Outcome::Found(_) | Outcome::Missing(_) | Outcome::Sent => {
-                CloseReason::Internal
-            }
+            Outcome::Flushed
+            | Outcome::Found(_)
+            | Outcome::Missing(_)
+            | Outcome::Sent
+            | Outcome::Read => CloseReason::Internal,
         };
         Action::Close(Ending {
             reason,

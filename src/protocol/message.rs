@@ -61,7 +61,8 @@ pub(super) fn speak_once(
         | Outcome::Flushed
         | Outcome::Found(_)
         | Outcome::Missing(_)
-        | Outcome::Sent => CloseReason::Internal,
+        | Outcome::Sent
+        | Outcome::Read => CloseReason::Internal,
     };
     Action::Close(Ending {
         reason,

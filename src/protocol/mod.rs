@@ -106,12 +106,23 @@ pub enum Action<'p> {
         /// The path below the root, without a leading slash; empty is the root itself.
         path: &'p [u8],
     },
-    /// Send `length` octets from `offset` of the file opened last, after `output`.
+    /// Send `length` octets from `offset` of the file found last, after `output`.
+    ///
+    /// The file stays open for more of this, and for `Read`, until another is
+    /// found, or until the protocol asks for `Receive` or `Close`.
     SendFile {
         /// Where in the file to begin.
         offset: u64,
         /// How many octets to send.
         length: u64,
+    },
+    /// Fill `into` with octets of the file found last, all of it, at once: on
+    /// an event loop everybody waits for that, so the protocol keeps it short.
+    Read {
+        /// Where in the file to begin.
+        offset: u64,
+        /// What is to be filled.
+        into: &'p mut [u8],
     },
     /// Send `output`, then end the connection.
     Close(Ending),
@@ -136,6 +147,8 @@ pub enum Outcome {
     Missing(OpenError),
     /// The file range is sent, or is in the output whole.
     Sent,
+    /// The octets of the file are where they were wanted.
+    Read,
     /// The connection is beyond use; `sent` octets of a file range had left.
     Broken {
         /// Octets of the last [`Action::SendFile`] that were sent; otherwise 0.

@@ -343,6 +343,32 @@ fn directories_must_exist() {
 }
 
 #[test]
+fn media_types_are_read_at_once() {
+    let http = |keys: &str| match pool(&format!("{HTTP}root='/srv/www'\n{keys}")).service {
+        Service::Http(http) => http,
+        _ => panic!("the service is http"),
+    };
+    let types = http("mime_types='mime.types'").mime_types.unwrap();
+    assert_eq!(types.path, Path::new("/etc/mime.types"));
+    assert_eq!(types.by_extension.len(), 2);
+    assert_eq!(http("").mime_types, None);
+    assert_eq!(http("").charset.as_deref(), Some("utf-8"));
+    assert_eq!(http("charset='off'").charset, None);
+    let expected = "expected a file of lines such as \"text/html html htm\"";
+    for (file, why) in [
+        (
+            "wrong.types",
+            "/etc/wrong.types:3: the first word is no media type",
+        ),
+        ("none", "read /etc/none: entity not found"),
+    ] {
+        let keys = format!("{HTTP}root='/srv/www'\nmime_types='{file}'");
+        let found = format!("6:12: error: {why}; {expected}");
+        same(file, &wrong(&keys), &[&found]);
+    }
+}
+
+#[test]
 fn users_and_groups_are_looked_up() {
     for (keys, expected) in [
         ("user='nobdy'", "4:6: error: there is no user \"nobdy\""),

@@ -1,5 +1,6 @@
 //! One request and its answer: how the answer is framed, and what may follow.
 
+use super::coding::Codings;
 use super::request::{Method, Request, Version};
 use super::response::Envelope;
 use super::status::Status;
@@ -12,6 +13,8 @@ pub(super) struct Exchange {
     pub(super) version: Version,
     /// The method is HEAD.
     pub(super) head_only: bool,
+    /// Codings that are better than none.
+    pub(super) codings: Codings,
     /// What may follow the answer.
     pub(super) persistence: Persistence,
 }
@@ -41,6 +44,7 @@ impl Exchange {
         Self {
             version: request.version,
             head_only: request.method == Method::Head,
+            codings: request.codings,
             persistence,
         }
     }
@@ -84,6 +88,7 @@ mod tests {
             let exchange = Exchange {
                 version: Version::Http11,
                 head_only: false,
+                codings: Codings::NONE,
                 persistence,
             };
             exchange

@@ -6,17 +6,14 @@
 //! A path with a slash names a directory: each index name is tried in it, then
 //! the directory itself, to tell what is missing from what is forbidden.
 //!
-//! A [`Representation`] is the one value that describes what is sent. Siblings
-//! chosen by Accept-Encoding add candidates; conditions and ranges are judged
-//! between the representation and the head of its answer.
+//! What is sent of a file that was found, `delivery` decides.
 
 use super::Site;
-use super::mime;
 use super::notes::Notes;
 use super::request::{Method, Request};
 use super::status::{Refusal, Status};
 use super::target::{self, Target};
-use crate::protocol::{Facts, FileKind, OpenError, Wall};
+use crate::protocol::{Facts, FileKind, OpenError};
 
 /// What to do about a request, before anything was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,17 +44,6 @@ pub(super) enum Verdict {
     Try(Candidate),
     /// Answer with a page.
     Answer(Status),
-}
-
-/// A file as it is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Representation {
-    /// Its media type.
-    pub(super) content_type: &'static str,
-    /// Its size in octets.
-    pub(super) length: u64,
-    /// Seconds since 1970; `None` where the time stamp means nothing.
-    pub(super) last_modified: Option<i64>,
 }
 
 /// Decides about a request and notes the path, if it has one.
@@ -127,17 +113,6 @@ pub(super) fn missing(
     }
 }
 
-/// Describes the file at `path`.
-pub(super) fn represent(facts: &Facts, path: &[u8], wall: &Wall) -> Representation {
-    Representation {
-        content_type: mime::content_type(path),
-        length: facts.length,
-        // Reproducible archives and package stores set 0 or 1: no date at all.
-        // RFC 9110 §8.8.2.1: never later than the answer itself.
-        last_modified: (facts.mtime > 1).then(|| facts.mtime.min(wall.unix)),
-    }
-}
-
 fn first(site: &Site, notes: &mut Notes) -> Candidate {
     index(0, site, notes)
 }
@@ -158,38 +133,5 @@ fn index(number: u16, site: &Site, notes: &mut Notes) -> Candidate {
             notes.clear_index();
             Candidate::Directory
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::super::harness::WALL;
-    use super::*;
-
-    const FACTS: Facts = Facts {
-        kind: FileKind::File,
-        length: 3,
-        mtime: 1_000_000_000,
-        mtime_nanoseconds: 0,
-        identity: (0, 0),
-    };
-
-    #[test]
-    fn time_stamps_that_mean_nothing_are_left_out() {
-        let modified = |mtime| represent(&Facts { mtime, ..FACTS }, b"a", &WALL).last_modified;
-        assert_eq!(modified(1_000_000_000), Some(1_000_000_000));
-        assert_eq!(modified(2), Some(2));
-        assert_eq!(modified(1), None);
-        assert_eq!(modified(0), None);
-        assert_eq!(modified(-1), None);
-        // Rule 92.
-        assert_eq!(modified(WALL.unix + 5), Some(WALL.unix));
-    }
-
-    #[test]
-    fn a_representation_is_named_by_its_path() {
-        let file = represent(&FACTS, b"a/b.css", &WALL);
-        assert_eq!(file.content_type, "text/css; charset=utf-8");
-        assert_eq!(file.length, 3);
     }
 }

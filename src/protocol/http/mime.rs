@@ -1,29 +1,161 @@
-//! From a name's extension to a media type. Built in: the answer must not
-//! depend on what is installed beside us.
+//! From a name's extension to a media type, and what the type says.
+//!
+//! The table is built in: the answer must not depend on what is installed
+//! beside us. A file of types that the configuration names outweighs it. What
+//! neither knows is `application/octet-stream`, and nothing is guessed from the
+//! octets of a file.
 
-/// The Content-Type for a file of this name. Text is taken to be UTF-8; what
-/// is unknown is `application/octet-stream`.
-pub(super) fn content_type(path: &[u8]) -> &'static str {
-    const UNKNOWN: &str = "application/octet-stream";
-    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
-    let Some(dot) = name.iter().rposition(|&byte| byte == b'.') else {
-        return UNKNOWN;
-    };
-    let extension = &name[dot + 1..];
-    let mut lower = [0; LONGEST];
-    let Some(lower) = lower.get_mut(..extension.len()) else {
-        return UNKNOWN;
-    };
-    lower.copy_from_slice(extension);
-    lower.make_ascii_lowercase();
-    let lower: &[u8] = lower;
-    TABLE
-        .binary_search_by(|(known, _)| known.as_bytes().cmp(lower))
-        .map_or(UNKNOWN, |found| TABLE[found].1)
+use std::fmt;
+use std::sync::Arc;
+
+use crate::config::MediaTypes;
+
+/// The types that a site knows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Types {
+    /// Extension and type, sorted by the first.
+    configured: Arc<Vec<(String, String)>>,
+    charset: Option<String>,
 }
 
-/// Letters of the longest extension in the table.
-const LONGEST: usize = 11;
+/// The type of a file: where it stands in the tables of [`Types`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Media(Place);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Configured(u32),
+    BuiltIn(u32),
+    Nowhere,
+}
+
+impl Media {
+    /// A file of no known type.
+    pub(super) const UNKNOWN: Self = Self(Place::Nowhere);
+}
+
+impl Types {
+    /// The built-in types, those of a file before them, and what to say of the
+    /// charset of text.
+    pub(super) fn new(configured: Option<&MediaTypes>, charset: Option<String>) -> Self {
+        let configured = configured.map(|types| Arc::clone(&types.by_extension));
+        Self {
+            configured: configured.unwrap_or_default(),
+            charset,
+        }
+    }
+
+    /// The type of a file of this name.
+    pub(super) fn of(&self, path: &[u8]) -> Media {
+        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
+        let Some(dot) = memchr::memrchr(b'.', name) else {
+            return Media::UNKNOWN;
+        };
+        let extension = &name[dot + 1..];
+        let mut lower = [0; MediaTypes::LONGEST_EXTENSION];
+        let Some(lower) = lower.get_mut(..extension.len()) else {
+            return Media::UNKNOWN;
+        };
+        lower.copy_from_slice(extension);
+        lower.make_ascii_lowercase();
+        let lower: &[u8] = lower;
+        let configured = &self.configured;
+        let place = configured
+            .binary_search_by(|(known, _)| known.as_bytes().cmp(lower))
+            .map(|at| Place::Configured(at as u32))
+            .or_else(|_| {
+                let found = TABLE.binary_search_by(|(known, _)| known.as_bytes().cmp(lower));
+                found.map(|at| Place::BuiltIn(at as u32))
+            });
+        Media(place.unwrap_or(Place::Nowhere))
+    }
+
+    /// The value of Content-Type.
+    pub(super) fn content_type(&self, media: Media) -> ContentType<'_> {
+        let name = self.name(media);
+        ContentType {
+            name,
+            charset: self.charset.as_deref().filter(|_| is_text(name)),
+        }
+    }
+
+    /// Whether such files get much smaller by being compressed.
+    pub(super) fn is_compressible(&self, media: Media) -> bool {
+        is_compressible(self.name(media))
+    }
+
+    fn name(&self, media: Media) -> &str {
+        let name = match media.0 {
+            Place::Configured(at) => self
+                .configured
+                .get(at as usize)
+                .map(|(_, name)| name.as_str()),
+            Place::BuiltIn(at) => TABLE.get(at as usize).map(|(_, name)| *name),
+            Place::Nowhere => None,
+        };
+        name.unwrap_or("application/octet-stream")
+    }
+}
+
+/// A media type with its parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ContentType<'t> {
+    name: &'t str,
+    charset: Option<&'t str>,
+}
+
+impl fmt::Display for ContentType<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)?;
+        match self.charset {
+            Some(charset) => write!(f, "; charset={charset}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Types that have a charset parameter which clients heed. JSON has none
+/// (RFC 8259 §11), and XML names its own.
+fn is_text(name: &str) -> bool {
+    let prefix = name.get(..5).unwrap_or_default();
+    prefix.eq_ignore_ascii_case("text/")
+        || ["application/javascript", "application/ecmascript"]
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// By name: text, what is written in XML or JSON, and some that are known.
+fn is_compressible(name: &str) -> bool {
+    const ALSO: &[&str] = &[
+        "application/json",
+        "application/xml",
+        "application/wasm",
+        "application/toml",
+        "application/yaml",
+        "application/rtf",
+        "application/postscript",
+        "application/x-javascript",
+        "application/x-sh",
+        "application/vnd.ms-fontobject",
+        "application/vnd.apple.mpegurl",
+        "font/otf",
+        "font/ttf",
+        "font/collection",
+        "image/bmp",
+        "image/svg+xml",
+        "image/vnd.microsoft.icon",
+        "image/x-icon",
+    ];
+    let ends = |end: &str| {
+        let at = name.len().wrapping_sub(end.len());
+        name.get(at..)
+            .is_some_and(|tail| tail.eq_ignore_ascii_case(end))
+    };
+    is_text(name)
+        || ends("+xml")
+        || ends("+json")
+        || ALSO.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
 
 /// Sorted by extension; a test watches over that.
 const TABLE: &[(&str, &str)] = &[
@@ -38,14 +170,14 @@ const TABLE: &[(&str, &str)] = &[
     ("bmp", "image/bmp"),
     ("br", "application/x-brotli"),
     ("bz2", "application/x-bzip2"),
-    ("c", "text/plain; charset=utf-8"),
-    ("cfg", "text/plain; charset=utf-8"),
-    ("cjs", "text/javascript; charset=utf-8"),
-    ("conf", "text/plain; charset=utf-8"),
-    ("css", "text/css; charset=utf-8"),
-    ("csv", "text/csv; charset=utf-8"),
+    ("c", "text/plain"),
+    ("cfg", "text/plain"),
+    ("cjs", "text/javascript"),
+    ("conf", "text/plain"),
+    ("css", "text/css"),
+    ("csv", "text/csv"),
     ("deb", "application/vnd.debian.binary-package"),
-    ("diff", "text/plain; charset=utf-8"),
+    ("diff", "text/plain"),
     ("doc", "application/msword"),
     (
         "docx",
@@ -56,29 +188,29 @@ const TABLE: &[(&str, &str)] = &[
     ("flac", "audio/flac"),
     ("gif", "image/gif"),
     ("gz", "application/gzip"),
-    ("h", "text/plain; charset=utf-8"),
+    ("h", "text/plain"),
     ("heic", "image/heic"),
-    ("htm", "text/html; charset=utf-8"),
-    ("html", "text/html; charset=utf-8"),
+    ("htm", "text/html"),
+    ("html", "text/html"),
     ("ico", "image/vnd.microsoft.icon"),
-    ("ics", "text/calendar; charset=utf-8"),
-    ("ini", "text/plain; charset=utf-8"),
+    ("ics", "text/calendar"),
+    ("ini", "text/plain"),
     ("iso", "application/vnd.efi.iso"),
     ("jar", "application/java-archive"),
     ("jpeg", "image/jpeg"),
     ("jpg", "image/jpeg"),
-    ("js", "text/javascript; charset=utf-8"),
+    ("js", "text/javascript"),
     ("json", "application/json"),
     ("jsonld", "application/ld+json"),
     ("jxl", "image/jxl"),
-    ("log", "text/plain; charset=utf-8"),
+    ("log", "text/plain"),
     ("m3u8", "application/vnd.apple.mpegurl"),
     ("m4a", "audio/mp4"),
     ("m4v", "video/mp4"),
     ("map", "application/json"),
-    ("md", "text/markdown; charset=utf-8"),
+    ("md", "text/markdown"),
     ("mid", "audio/midi"),
-    ("mjs", "text/javascript; charset=utf-8"),
+    ("mjs", "text/javascript"),
     ("mkv", "video/matroska"),
     ("mov", "video/quicktime"),
     ("mp3", "audio/mpeg"),
@@ -92,7 +224,7 @@ const TABLE: &[(&str, &str)] = &[
     ("ogv", "video/ogg"),
     ("opus", "audio/ogg"),
     ("otf", "font/otf"),
-    ("patch", "text/plain; charset=utf-8"),
+    ("patch", "text/plain"),
     ("pdf", "application/pdf"),
     ("png", "image/png"),
     ("ppt", "application/vnd.ms-powerpoint"),
@@ -101,13 +233,13 @@ const TABLE: &[(&str, &str)] = &[
         "application/vnd.openxmlformats-officedocument.presentationml.presentation",
     ),
     ("ps", "application/postscript"),
-    ("py", "text/plain; charset=utf-8"),
+    ("py", "text/plain"),
     ("rar", "application/vnd.rar"),
     ("rpm", "application/x-rpm"),
-    ("rs", "text/plain; charset=utf-8"),
+    ("rs", "text/plain"),
     ("rss", "application/rss+xml"),
     ("rtf", "application/rtf"),
-    ("sh", "text/plain; charset=utf-8"),
+    ("sh", "text/plain"),
     ("svg", "image/svg+xml"),
     ("tar", "application/x-tar"),
     ("tgz", "application/gzip"),
@@ -116,8 +248,8 @@ const TABLE: &[(&str, &str)] = &[
     ("toml", "application/toml"),
     ("ts", "video/mp2t"),
     ("ttf", "font/ttf"),
-    ("txt", "text/plain; charset=utf-8"),
-    ("vtt", "text/vtt; charset=utf-8"),
+    ("txt", "text/plain"),
+    ("vtt", "text/vtt"),
     ("wasm", "application/wasm"),
     ("wav", "audio/wav"),
     ("weba", "audio/webm"),
@@ -144,26 +276,40 @@ const TABLE: &[(&str, &str)] = &[
 mod tests {
     use super::*;
 
+    fn types() -> Types {
+        Types::new(None, Some("utf-8".to_owned()))
+    }
+
+    fn content_type(types: &Types, path: &str) -> String {
+        let media = types.of(path.as_bytes());
+        types.content_type(media).to_string()
+    }
+
     #[test]
     fn the_table_is_sorted_and_fits() {
         assert!(TABLE.windows(2).all(|pair| pair[0].0 < pair[1].0));
-        let longest = TABLE.iter().map(|(known, _)| known.len()).max();
-        assert_eq!(longest, Some(LONGEST));
+        let fits = |known: &str| known.len() <= MediaTypes::LONGEST_EXTENSION;
+        assert!(TABLE.iter().all(|(known, _)| fits(known)));
     }
 
     #[test]
     fn text_names_its_charset() {
+        let types = types();
         for (extension, media) in TABLE {
+            let shown = content_type(&types, &format!("a.{extension}"));
             assert_eq!(
                 media.starts_with("text/"),
-                media.ends_with("; charset=utf-8"),
+                shown.ends_with("; charset=utf-8"),
                 "{extension}"
             );
+            assert!(shown.starts_with(media));
         }
+        assert_eq!(content_type(&Types::default(), "a.txt"), "text/plain");
     }
 
     #[test]
     fn extensions_in_any_case_and_place() {
+        let types = types();
         for (path, media) in [
             ("index.html", "text/html; charset=utf-8"),
             ("a/B.CSS", "text/css; charset=utf-8"),
@@ -172,10 +318,51 @@ mod tests {
             ("a.", "application/octet-stream"),
             ("a.unknown", "application/octet-stream"),
             ("a.webmanifest", "application/manifest+json"),
-            ("a.much-too-long-for-that", "application/octet-stream"),
+            (
+                "a.much-too-long-for-any-extension-there-is",
+                "application/octet-stream",
+            ),
             ("png", "application/octet-stream"),
         ] {
-            assert_eq!(content_type(path.as_bytes()), media, "{path}");
+            assert_eq!(content_type(&types, path), media, "{path}");
+        }
+    }
+
+    #[test]
+    fn configured_types_come_first() {
+        let file = b"text/x-own own\napplication/x-page html\nAPPLICATION/JAVASCRIPT js\n";
+        let types = MediaTypes::parse("/m".into(), file)
+            .map(|file| Types::new(Some(&file), Some("koi8-r".to_owned())))
+            .expect("the file is right");
+        assert_eq!(content_type(&types, "a.OWN"), "text/x-own; charset=koi8-r");
+        assert_eq!(content_type(&types, "a.html"), "application/x-page");
+        assert_eq!(
+            content_type(&types, "a.js"),
+            "APPLICATION/JAVASCRIPT; charset=koi8-r"
+        );
+        assert_eq!(content_type(&types, "a.css"), "text/css; charset=koi8-r");
+    }
+
+    #[test]
+    fn what_is_worth_compressing() {
+        let types = types();
+        for (path, expected) in [
+            ("a.html", true),
+            ("a.js", true),
+            ("a.json", true),
+            ("a.svg", true),
+            ("a.rss", true),
+            ("a.wasm", true),
+            ("a.ttf", true),
+            ("a.png", false),
+            ("a.mp4", false),
+            ("a.gz", false),
+            ("a.woff2", false),
+            ("a.zip", false),
+            ("a.unknown", false),
+        ] {
+            let media = types.of(path.as_bytes());
+            assert_eq!(types.is_compressible(media), expected, "{path}");
         }
     }
 }

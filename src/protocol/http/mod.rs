@@ -10,7 +10,9 @@
 //! | `target`, `host` | request target to relative path; authorities |
 //! | `persistence`, `body` | whether another request may follow; where a message ends |
 //! | `files` | from a path to the objects to open, and what each answer means |
-//! | `response`, `status`, `mime` | heads and short bodies; the codes; media types |
+//! | `representation`, `mime`, `coding`, `variants`, `gzip` | a file as it is sent: tag and date; type; coding; its siblings; what is compressed here |
+//! | `delivery`, `criteria`, `conditional`, `range`, `multipart` | which part of it is sent, and on what condition |
+//! | `response`, `status` | heads and short bodies; the codes |
 //! | `notes`, `access` | what is kept of a request while it is answered; its log line |
 //!
 //! The strict layer refuses what two implementations could read in two ways.
@@ -21,14 +23,22 @@
 
 mod access;
 mod body;
+mod coding;
+mod conditional;
+mod criteria;
+mod delivery;
 mod exchange;
 mod files;
+mod gzip;
 mod host;
 mod mime;
+mod multipart;
 mod notes;
 mod persistence;
 #[cfg(test)]
 mod pretend;
+mod range;
+mod representation;
 mod request;
 mod response;
 #[cfg(test)]
@@ -39,6 +49,7 @@ mod splits;
 mod state;
 mod status;
 mod target;
+mod variants;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +58,7 @@ use super::{Peer, Protocol, Service};
 use crate::config::{Http, LogTarget};
 use request::Limits;
 use state::Connection;
+use variants::Variants;
 
 /// The HTTP service. It has one root, number 0 in
 /// [`Action::Open`](super::Action::Open).
@@ -61,6 +73,7 @@ impl HttpService {
     /// octets, `max_fields` at most 256.
     pub fn new(settings: Http) -> Self {
         let limits = Limits::new(&settings);
+        let variants = Variants::new(&settings);
         Self {
             site: Arc::new(Site {
                 index: settings.index,
@@ -71,6 +84,7 @@ impl HttpService {
                 keepalive_timeout: settings.keepalive_timeout,
                 keepalive_requests: settings.keepalive_requests,
                 limits,
+                variants,
             }),
         }
     }
@@ -97,4 +111,6 @@ struct Site {
     /// 0 is no limit.
     keepalive_requests: u64,
     limits: Limits,
+    /// What may be sent in place of a file.
+    variants: Variants,
 }

@@ -4,18 +4,20 @@
 //! keep-alive connection allocates nothing once it has found its size:
 //!
 //! ```text
-//! ┌───────┬────────────────┬─────────────────────┬───────────┬───────┐
-//! │ query │ request line*  │ Referer*, agent*    │ base path │ index │
-//! └───────┴────────────────┴─────────────────────┴───────────┴───────┘
-//!         ▲ query          ▲ line                ▲ path      ▲ base
+//! ┌───────┬────────────────┬─────────────────────┬──────────┬───────────┬───────┐
+//! │ query │ request line*  │ Referer*, agent*    │ criteria │ base path │ index │
+//! └───────┴────────────────┴─────────────────────┴──────────┴───────────┴───────┘
+//!         ▲ query          ▲ line          fields ▲     path ▲      base ▲
 //!                          * escaped for the access log; empty without one
 //! ```
 //!
-//! Invariant: `query <= line <= path <= base <= text.len()`. The field values
-//! that conditional requests and ranges need will stand before the path.
+//! Invariant: `query <= line <= fields <= path <= base <= text.len()`. The
+//! criteria are the fields that conditional requests and ranges need.
 //! Nothing here may outlive its request: [`Notes::clear`] comes first.
 
 use super::access;
+use super::coding::Coding;
+use super::criteria::{self, Criteria};
 
 /// A retained buffer is at most this large while a connection is idle.
 const RETAINED: usize = 1024;
@@ -26,6 +28,7 @@ pub(super) struct Notes {
     text: Vec<u8>,
     query: u32,
     line: u32,
+    fields: u32,
     path: u32,
     base: u32,
 }
@@ -34,7 +37,8 @@ impl Notes {
     /// Forgets the last request, not its memory.
     pub(super) fn clear(&mut self) {
         self.text.clear();
-        (self.query, self.line, self.path, self.base) = (0, 0, 0, 0);
+        (self.query, self.line, self.fields) = (0, 0, 0);
+        (self.path, self.base) = (0, 0);
     }
 
     /// Gives memory back that an idle connection has no use for.
@@ -49,19 +53,27 @@ impl Notes {
     pub(super) fn set_query(&mut self, query: &[u8]) {
         self.text.extend_from_slice(query);
         self.query = self.mark();
-        (self.line, self.path, self.base) = (self.query, self.query, self.query);
+        (self.line, self.fields) = (self.query, self.query);
+        (self.path, self.base) = (self.query, self.query);
     }
 
     /// Notes the request line for the log. After the query.
     pub(super) fn set_line(&mut self, line: &[u8]) {
         access::escape(line, &mut self.text);
         self.line = self.mark();
-        (self.path, self.base) = (self.line, self.line);
+        (self.fields, self.path, self.base) = (self.line, self.line, self.line);
     }
 
     /// Notes the two fields of the combined format. After the line.
     pub(super) fn set_fields(&mut self, referer: Option<&[u8]>, user_agent: Option<&[u8]>) {
         access::write_fields(referer, user_agent, &mut self.text);
+        self.fields = self.mark();
+        (self.path, self.base) = (self.fields, self.fields);
+    }
+
+    /// Notes the conditions and ranges of a field section. After the fields.
+    pub(super) fn set_criteria(&mut self, section: &[u8]) {
+        criteria::note(section, &mut self.text);
         self.path = self.mark();
         self.base = self.path;
     }
@@ -88,6 +100,17 @@ impl Notes {
         self.text.extend_from_slice(name.as_bytes());
     }
 
+    /// Makes the path that of its sibling in this coding.
+    pub(super) fn set_sibling(&mut self, coding: Coding) {
+        self.text.extend_from_slice(coding.suffix().as_bytes());
+    }
+
+    /// Goes back from there.
+    pub(super) fn clear_sibling(&mut self, coding: Coding) {
+        let length = self.text.len().saturating_sub(coding.suffix().len());
+        self.text.truncate(length.max(self.base as usize));
+    }
+
     /// Goes back to the path that was asked for.
     pub(super) fn clear_index(&mut self) {
         self.text.truncate(self.base as usize);
@@ -104,7 +127,12 @@ impl Notes {
 
     /// The two fields, escaped and quoted; empty where none were noted.
     pub(super) fn fields(&self) -> &[u8] {
-        &self.text[self.line as usize..self.path as usize]
+        &self.text[self.line as usize..self.fields as usize]
+    }
+
+    /// The conditions and ranges.
+    pub(super) fn criteria(&self) -> Criteria<'_> {
+        Criteria::new(&self.text[self.fields as usize..self.path as usize])
     }
 
     /// The path to open, relative to the root.
@@ -130,6 +158,7 @@ mod tests {
         notes.set_query(b"q=1");
         notes.set_line(b"GET /a?q=1 HTTP/1.1");
         notes.set_fields(None, Some(b"curl"));
+        notes.set_criteria(b"Range: bytes=0-1\r\n\r\n");
         notes
             .set_path(|out| {
                 out.extend_from_slice(b"a");
@@ -141,6 +170,11 @@ mod tests {
         assert_eq!(notes.query(), b"q=1");
         assert_eq!(notes.line(), b"GET /a?q=1 HTTP/1.1");
         assert_eq!(notes.fields(), b"\"-\" \"curl\"");
+        assert!(notes.criteria().has(criteria::Criterion::Range));
+        assert_eq!(notes.path(), b"a/index.htm");
+        notes.set_sibling(Coding::Gzip);
+        assert_eq!(notes.path(), b"a/index.htm.gz");
+        notes.clear_sibling(Coding::Gzip);
         assert_eq!(notes.path(), b"a/index.htm");
         notes.clear_index();
         assert_eq!(notes.path(), b"a");

@@ -14,6 +14,12 @@ pub(super) fn settings() -> Http {
         index: vec!["index.html".to_owned(), "index.htm".to_owned()],
         access_log: LogTarget::Stderr,
         dotfiles: false,
+        mime_types: None,
+        charset: Some("utf-8".to_owned()),
+        precompressed: true,
+        gzip: false,
+        gzip_min_size: 1000,
+        gzip_cache: 1 << 20,
         header_timeout: Duration::from_secs(20),
         body_timeout: Duration::from_secs(30),
         keepalive_timeout: Duration::from_secs(5),
@@ -48,6 +54,20 @@ pub(super) fn world_with(settings: Http) -> World {
         .with(".well-known/security.txt", file("Contact: x"))
         .with("future", Entry::File(b"f".to_vec(), WALL.unix + 3600))
         .with("large", Entry::File(vec![b'L'; 200_000], 784_111_777))
+        .with("digits", file("0123456789"))
+        .with("page.html", file(&"page ".repeat(1000)))
+        .with("page.html.gz", file("(page, gzip)"))
+        .with("page.html.br", file("(page, br)"))
+        .with("stale.css", file("a{}"))
+        .with("stale.css.gz", Entry::File(b"old".to_vec(), 784_111_776))
+        .with("odd.css", file("b{}"))
+        .with("odd.css.gz", Entry::Directory)
+        .with("odd.css.br", Entry::Fails(OpenError::Escapes))
+        .with("lone.txt", file(&"alone ".repeat(1000)))
+        .with("noise.txt", file("?"))
+        .with("picture.png", file("pixels"))
+        .with("picture.png.gz", file("fewer"))
+        .with("epoch", Entry::File(b"e".to_vec(), 1))
         .with("socket", Entry::Other)
         .with("link", Entry::Fails(OpenError::Escapes))
         .with("private", Entry::Fails(OpenError::Denied))

@@ -8,6 +8,8 @@
 use memchr::memchr;
 
 use super::body::{Framing, FramingFields};
+use super::coding::{Accepted, Codings};
+use super::criteria::Criterion;
 use super::host::{self, Authority};
 use super::persistence::ConnectionOptions;
 use super::status::{Refusal, Status};
@@ -99,6 +101,10 @@ pub(super) struct Request<'a> {
     pub(super) expects_continue: bool,
     pub(super) referer: Option<&'a [u8]>,
     pub(super) user_agent: Option<&'a [u8]>,
+    /// The codings that the client prefers to none.
+    pub(super) codings: Codings,
+    /// The field section, if it holds conditions or ranges.
+    pub(super) criteria: Option<&'a [u8]>,
 }
 
 impl<'a> Request<'a> {
@@ -107,7 +113,8 @@ impl<'a> Request<'a> {
         let end = memchr(b'\n', head).ok_or(Refusal::bad("rfc9112-3 request-line"))?;
         let (line, fields) = head.split_at(end + 1);
         let line = RequestLine::parse(line.strip_suffix(b"\r\n").unwrap_or(line))?;
-        let fields = Fields::parse(fields, limits)?;
+        let section = fields;
+        let fields = Fields::parse(section, limits)?;
         let Some(method) = line.method else {
             return Err(Refusal::new(Status::NotImplemented, "rfc9110-9.1 method"));
         };
@@ -122,6 +129,8 @@ impl<'a> Request<'a> {
             expects_continue: fields.expectation.decide(line.version)?,
             referer: fields.referer,
             user_agent: fields.user_agent,
+            codings: fields.accepted.codings(),
+            criteria: fields.has_criteria.then_some(section),
         })
     }
 }
@@ -178,9 +187,6 @@ fn parse_version(text: &[u8]) -> Result<Version, Refusal> {
 }
 
 /// The fields that mean something to us.
-///
-/// Conditional and range fields, and those that choose a representation, join
-/// this list when an answer depends on them.
 #[derive(Default)]
 struct Fields<'a> {
     hosts: usize,
@@ -190,6 +196,8 @@ struct Fields<'a> {
     expectation: Expectation,
     referer: Option<&'a [u8]>,
     user_agent: Option<&'a [u8]>,
+    accepted: Accepted,
+    has_criteria: bool,
 }
 
 impl<'a> Fields<'a> {
@@ -238,7 +246,9 @@ impl<'a> Fields<'a> {
             10 if is("connection") => self.options.add(value),
             10 if is("user-agent") => self.user_agent = Some(value),
             14 if is("content-length") => self.framing.add_length(value),
+            15 if is("accept-encoding") => self.accepted.add(value),
             17 if is("transfer-encoding") => self.framing.add_coding(value),
+            _ if Criterion::of(name.as_bytes()).is_some() => self.has_criteria = true,
             _ => {}
         }
         Ok(())

@@ -5,15 +5,18 @@
 //! value comes from the client (Location), it is encoded here, so that no
 //! octet of a request can end a line of an answer.
 
-use std::fmt::Arguments;
+use std::fmt::{Arguments, Display};
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use httpdate::HttpDate;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
-use super::files::Representation;
+use super::mime::ContentType;
+use super::multipart::{ContentRange, Parts};
 use super::notes::Notes;
+use super::range::Span;
+use super::representation::Representation;
 use super::request::Version;
 use super::status::Status;
 use crate::protocol::{Output, Wall};
@@ -40,20 +43,96 @@ const ALLOW: &str = "GET, HEAD, OPTIONS";
 /// Seconds after which a client may come back when we are out of resources.
 const RETRY_AFTER: &str = "1";
 
-/// Writes the head of the answer that carries `file`; its octets follow.
+/// How much of a file an answer carries.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Extent<'a> {
+    /// All of it.
+    Whole,
+    /// One part.
+    Part(Span),
+    /// Several parts.
+    Parts(&'a Parts<'a>),
+}
+
+/// Writes the head of the answer that carries `file`, or of it what `extent`
+/// says; its octets follow.
 pub(super) fn write_file_head(
+    output: &mut Output,
+    envelope: Envelope,
+    wall: &Wall,
+    file: &Representation,
+    content_type: ContentType<'_>,
+    extent: Extent<'_>,
+) {
+    let mut head = Head::begin(output, envelope, wall);
+    let length = match extent {
+        Extent::Whole => {
+            head.formatted("Content-Type", format_args!("{content_type}"));
+            file.length
+        }
+        Extent::Part(span) => {
+            let range = ContentRange(span, file.length);
+            head.formatted("Content-Type", format_args!("{content_type}"));
+            head.formatted("Content-Range", format_args!("{range}"));
+            span.length.get()
+        }
+        // RFC 9110 §15.3.7.2: each part has its own type and range.
+        Extent::Parts(parts) => {
+            let boundary = parts.boundary;
+            head.formatted(
+                "Content-Type",
+                format_args!("multipart/byteranges; boundary={boundary}"),
+            );
+            parts.total()
+        }
+    };
+    head.formatted("Content-Length", format_args!("{length}"));
+    if let Some(coding) = file.coding().name() {
+        head.field("Content-Encoding", coding);
+    }
+    if let Some(seconds) = file.last_modified {
+        head.formatted("Last-Modified", format_args!("{}", date(seconds)));
+    }
+    head.field(
+        "Accept-Ranges",
+        if file.in_parts { "bytes" } else { "none" },
+    );
+    head.lasting(file);
+    head.end();
+}
+
+/// Writes the whole answer that says that the client has `file`. It has those
+/// fields of the file that a cache must hear of again (RFC 9110 §15.4.5), and
+/// no other: the tag spares it the date.
+pub(super) fn write_not_modified(
     output: &mut Output,
     envelope: Envelope,
     wall: &Wall,
     file: &Representation,
 ) {
     let mut head = Head::begin(output, envelope, wall);
-    head.field("Content-Type", file.content_type);
-    head.formatted("Content-Length", format_args!("{}", file.length));
-    if let Some(seconds) = file.last_modified {
-        head.formatted("Last-Modified", format_args!("{}", date(seconds)));
-    }
+    head.lasting(file);
     head.end();
+}
+
+/// As [`write_page`], for a Range that a file of `length` octets has nothing
+/// of (RFC 9110 §15.5.17).
+pub(super) fn write_unsatisfiable(
+    output: &mut Output,
+    envelope: Envelope,
+    wall: &Wall,
+    length: u64,
+    notes: &Notes,
+) -> u64 {
+    write_page_with(output, envelope, wall, None, notes, |head| {
+        head.formatted("Content-Range", format_args!("bytes */{length}"));
+    })
+}
+
+/// Appends a text to the output.
+pub(super) fn write(output: &mut Output, text: impl Display) {
+    // Writing to a buffer in memory cannot fail.
+    let _ = write!(output.tail(), "{text}");
 }
 
 /// Writes a whole answer with a page about its status, and answers how many
@@ -66,6 +145,18 @@ pub(super) fn write_page(
     rule: Option<&'static str>,
     notes: &Notes,
 ) -> u64 {
+    write_page_with(output, envelope, wall, rule, notes, |_| {})
+}
+
+/// As [`write_page`], with more fields.
+fn write_page_with(
+    output: &mut Output,
+    envelope: Envelope,
+    wall: &Wall,
+    rule: Option<&'static str>,
+    notes: &Notes,
+    more: impl FnOnce(&mut Head<'_>),
+) -> u64 {
     let status = envelope.status;
     let page = page(status, rule);
     let length: usize = page.iter().map(|part| part.len()).sum();
@@ -75,6 +166,10 @@ pub(super) fn write_page(
         Status::Unavailable => head.field("Retry-After", RETRY_AFTER),
         Status::MovedPermanently => head.location(notes),
         Status::Ok
+        | Status::PartialContent
+        | Status::NotModified
+        | Status::PreconditionFailed
+        | Status::RangeNotSatisfiable
         | Status::BadRequest
         | Status::Forbidden
         | Status::NotFound
@@ -87,6 +182,7 @@ pub(super) fn write_page(
         | Status::NotImplemented
         | Status::VersionNotSupported => {}
     }
+    more(&mut head);
     // RFC 9110 §8.6: 204 has no content and no length either.
     if status == Status::NoContent {
         head.end();
@@ -152,6 +248,14 @@ impl<'o> Head<'o> {
         let _ = write!(self.0, "{name}: {value}\r\n");
     }
 
+    /// What 200, 206 and 304 about a file have in common.
+    fn lasting(&mut self, file: &Representation) {
+        self.formatted("ETag", format_args!("{}", file.tag));
+        if file.negotiable {
+            self.field("Vary", "Accept-Encoding");
+        }
+    }
+
     /// The directory that was asked for, with its slash. The path is written
     /// anew from the normalised one: it begins with one slash, and so cannot
     /// be taken for the name of another host.
@@ -205,7 +309,10 @@ fn date(seconds: i64) -> HttpDate {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::super::super::harness::WALL;
+    use super::super::coding::Coding;
+    use super::super::mime::Types;
     use super::*;
+    use crate::protocol::{Facts, FileKind};
 
     const ENVELOPE: Envelope = Envelope {
         status: Status::Ok,
@@ -221,20 +328,37 @@ mod tests {
     #[test]
     fn the_head_of_a_file() {
         let mut output = Output::default();
-        let file = Representation {
-            content_type: "text/plain; charset=utf-8",
+        let facts = Facts {
+            kind: FileKind::File,
             length: 5,
-            last_modified: Some(784_111_777),
+            mtime: 784_111_777,
+            mtime_nanoseconds: 0,
+            identity: (0, 0),
         };
-        write_file_head(&mut output, ENVELOPE, &WALL, &file);
+        let types = Types::new(None, Some("utf-8".to_owned()));
+        let media = types.of(b"a.txt");
+        let file = Representation {
+            negotiable: true,
+            ..Representation::of(&facts, media, Coding::Gzip, &WALL)
+        };
+        let content_type = types.content_type(media);
+        let whole = Extent::Whole;
+        write_file_head(&mut output, ENVELOPE, &WALL, &file, content_type, whole);
+        let tag = file.tag;
         assert_eq!(
             text(&output),
-            "HTTP/1.1 200 OK\r\n\
-             Date: Wed, 01 Jul 2026 10:30:05 GMT\r\n\
-             Server: preforkd\r\n\
-             Content-Type: text/plain; charset=utf-8\r\n\
-             Content-Length: 5\r\n\
-             Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n"
+            format!(
+                "HTTP/1.1 200 OK\r\n\
+                 Date: Wed, 01 Jul 2026 10:30:05 GMT\r\n\
+                 Server: preforkd\r\n\
+                 Content-Type: text/plain; charset=utf-8\r\n\
+                 Content-Length: 5\r\n\
+                 Content-Encoding: gzip\r\n\
+                 Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+                 Accept-Ranges: bytes\r\n\
+                 ETag: {tag}\r\n\
+                 Vary: Accept-Encoding\r\n\r\n"
+            )
         );
     }
 

@@ -2,8 +2,10 @@
 //! right. The number of a row is that of the rule. Each row holds however the
 //! octets arrive: whole, in two segments at every point, or one by one.
 //!
-//! Rules about conditional requests, ranges, codings, programs and the PROXY
-//! header join the table with what they are about.
+//! Rules about conditional requests, ranges and codings are in `representations`;
+//! those about programs and the PROXY header join with what they are about.
+
+mod representations;
 
 use super::pretend::{settings, split, world, world_with};
 use crate::config::{Http, LogTarget};
@@ -28,7 +30,7 @@ struct Row {
     send: String,
     answers: &'static [u16],
     end: End,
-    has: &'static [&'static str],
+    has: Vec<&'static str>,
     lacks: &'static [&'static str],
 }
 
@@ -38,14 +40,14 @@ fn row(rule: u16, send: impl Into<String>, answers: &'static [u16], end: End) ->
         send: send.into(),
         answers,
         end,
-        has: &[],
+        has: Vec::new(),
         lacks: &[],
     }
 }
 
 impl Row {
     fn has(mut self, has: &'static [&'static str]) -> Self {
-        self.has = has;
+        self.has.extend_from_slice(has);
         self
     }
 
@@ -406,7 +408,7 @@ fn check(row: &Row, seen: &Seen) {
     let answers = split(&seen.output, row.send.starts_with("HEAD "));
     let statuses: Vec<u16> = answers.iter().map(|(status, _)| *status).collect();
     assert_eq!(statuses, row.answers, "{context}");
-    for text in row.has {
+    for text in &row.has {
         assert!(output.contains(text), "{text} is missing: {context}");
     }
     for text in row.lacks {
@@ -422,7 +424,17 @@ fn check(row: &Row, seen: &Seen) {
         );
         assert_eq!(
             head.contains("\r\nContent-Length: "),
-            !matches!(status, 100 | 204),
+            !matches!(status, 100 | 204 | 304),
+            "{context}"
+        );
+        // Rules 91, 95 and 104.
+        assert_eq!(
+            head.contains("\r\nETag: "),
+            matches!(status, 200 | 206 | 304),
+            "{context}"
+        );
+        assert!(
+            *status != 416 || head.contains("\r\nContent-Range: bytes */"),
             "{context}"
         );
     }

@@ -20,11 +20,13 @@
 //!               └─────────────────────────────┘ │  └─┘ next candidate
 //! ```
 //!
+//! Between AwaitFile and AwaitSent there is more, where a file comes in another
+//! coding or in parts: `file` has that part of the picture, and its transitions.
+//!
 //! States are named for what is awaited. Broken leads from all of them to
 //! Closed, and so does an outcome that fits no wish of ours. What comes later
 //! has its place: content that is handed on hangs on AwaitBody, a program's
-//! output is one more state beside AwaitSent, and conditions and ranges are
-//! judged where a file was found.
+//! output is one more state beside AwaitSent.
 //!
 //! Answers leave in the order of their requests, because the next request is
 //! read only when the answer before it is in the output. The machine owes each
@@ -32,12 +34,17 @@
 //! without a deadline, and never let a second request begin after it said
 //! `Connection: close`.
 
+mod file;
+
 use std::sync::Arc;
 use std::time::Instant;
+
+use file::{Held, Search, Series};
 
 use super::Site;
 use super::access;
 use super::body::Decoder;
+use super::coding::Codings;
 use super::exchange::{Exchange, Persistence};
 use super::files::{self, Candidate, Plan, Verdict};
 use super::notes::Notes;
@@ -59,6 +66,7 @@ pub(super) struct Connection {
     /// Requests answered so far.
     answered: u64,
     notes: Notes,
+    held: Held,
     state: State,
 }
 
@@ -84,12 +92,20 @@ enum State {
         exchange: Exchange,
         candidate: Candidate,
     },
+    /// What became of opening a sibling of a file that was found.
+    AwaitSibling(Search),
+    /// The octets of a file, to compress them.
+    AwaitRead { exchange: Exchange, facts: Facts },
     /// The end of a file that is being sent.
     AwaitSent {
         status: Status,
         octets: u64,
         parting: Option<Ending>,
     },
+    /// The end of one of several parts of a file.
+    AwaitPart(Series),
+    /// Room for more of what was compressed: what follows is at `at`.
+    AwaitPiece { at: usize, parting: Option<Ending> },
     /// Room: enough answers are gathered, and the client must take them first.
     AwaitFlush,
     /// Nothing.
@@ -101,7 +117,8 @@ enum Wish {
     Receive { deadline: Instant, idle: bool },
     Flush,
     Open,
-    SendFile { length: u64 },
+    SendFile { offset: u64, length: u64 },
+    Read,
     Close(Ending),
 }
 
@@ -121,7 +138,14 @@ impl Protocol for Connection {
                 root: 0,
                 path: self.notes.path(),
             },
-            Wish::SendFile { length } => Action::SendFile { offset: 0, length },
+            Wish::SendFile { offset, length } => Action::SendFile { offset, length },
+            Wish::Read => Action::Read {
+                offset: 0,
+                into: match &mut self.held {
+                    Held::Raw(room) => room,
+                    Held::Nothing | Held::Compressed(_) => &mut [],
+                },
+            },
             Wish::Close(ending) => Action::Close(ending),
         }
     }
@@ -134,6 +158,7 @@ impl Connection {
             peer,
             answered: 0,
             notes: Notes::default(),
+            held: Held::Nothing,
             state: State::New,
         }
     }
@@ -183,6 +208,17 @@ impl Connection {
                     candidate,
                 },
             ) => self.on_missing(exchange, candidate, error, turn),
+            (Outcome::Found(facts), State::AwaitSibling(search)) => {
+                self.on_sibling(search, &facts, turn)
+            }
+            (Outcome::Missing(_), State::AwaitSibling(search)) => self.on_no_sibling(search, turn),
+            (Outcome::Read, State::AwaitRead { exchange, facts }) => {
+                self.on_read(exchange, &facts, turn)
+            }
+            (Outcome::Sent, State::AwaitPart(series)) => self.send_part(series, turn),
+            (Outcome::Flushed, State::AwaitPiece { at, parting }) => {
+                self.send_piece(at, parting, turn)
+            }
             (
                 Outcome::Sent,
                 State::AwaitSent {
@@ -202,6 +238,14 @@ impl Connection {
                 self.log(status, sent, turn);
                 self.close(reason)
             }
+            (Outcome::Broken { sent, reason }, State::AwaitPart(series)) => {
+                self.log(Status::PartialContent, series.octets(sent), turn);
+                self.close(reason)
+            }
+            (Outcome::Broken { reason, .. }, State::AwaitPiece { at, .. }) => {
+                self.log(Status::Ok, at as u64, turn);
+                self.close(reason)
+            }
             (
                 Outcome::Broken { reason, .. },
                 State::New
@@ -209,6 +253,8 @@ impl Connection {
                 | State::AwaitHead { .. }
                 | State::AwaitBody { .. }
                 | State::AwaitFile { .. }
+                | State::AwaitSibling(_)
+                | State::AwaitRead { .. }
                 | State::AwaitFlush
                 | State::Closed,
             ) => self.close(reason),
@@ -222,13 +268,18 @@ impl Connection {
                 | Outcome::Found(_)
                 | Outcome::Missing(_)
                 | Outcome::Sent
+                | Outcome::Read
                 | Outcome::Flushed,
                 State::New
                 | State::AwaitRequest { .. }
                 | State::AwaitHead { .. }
                 | State::AwaitBody { .. }
                 | State::AwaitFile { .. }
+                | State::AwaitSibling(_)
+                | State::AwaitRead { .. }
                 | State::AwaitSent { .. }
+                | State::AwaitPart(_)
+                | State::AwaitPiece { .. }
                 | State::AwaitFlush
                 | State::Closed,
             ) => self.close(CloseReason::Internal),
@@ -258,7 +309,11 @@ impl Connection {
             // None of these reads.
             State::New
             | State::AwaitFile { .. }
+            | State::AwaitSibling(_)
+            | State::AwaitRead { .. }
             | State::AwaitSent { .. }
+            | State::AwaitPart(_)
+            | State::AwaitPiece { .. }
             | State::AwaitFlush
             | State::Closed => self.close(CloseReason::Internal),
         }
@@ -310,6 +365,9 @@ impl Connection {
         if self.site.logs {
             self.notes.set_line(first_line(head));
             self.notes.set_fields(request.referer, request.user_agent);
+        }
+        if let Some(section) = request.criteria {
+            self.notes.set_criteria(section);
         }
         let mut exchange = Exchange::of(&request);
         let expects_continue = request.expects_continue;
@@ -394,7 +452,7 @@ impl Connection {
         turn: &mut Turn<'_>,
     ) -> Option<Wish> {
         match files::found(candidate, facts, &self.site, &mut self.notes) {
-            Verdict::Send => self.send_file(exchange, facts, turn),
+            Verdict::Send => self.on_file(exchange, facts, turn),
             Verdict::Try(candidate) => self.carry_out(exchange, Plan::Open(candidate), turn),
             Verdict::Answer(status) => self.answer(exchange, status, turn),
         }
@@ -413,32 +471,6 @@ impl Connection {
             // There is nothing to send.
             Verdict::Send => self.close(CloseReason::Internal),
         }
-    }
-
-    /// Answers with the file that was found.
-    fn send_file(
-        &mut self,
-        exchange: Exchange,
-        facts: &Facts,
-        turn: &mut Turn<'_>,
-    ) -> Option<Wish> {
-        let file = files::represent(facts, self.notes.path(), turn.wall);
-        let status = Status::Ok;
-        let parting = self.parting(exchange, status, turn);
-        let envelope = exchange.envelope(status, parting.is_some());
-        response::write_file_head(turn.output, envelope, turn.wall, &file);
-        if exchange.head_only || file.length == 0 {
-            self.log(status, 0, turn);
-            return self.answered(parting, turn);
-        }
-        self.state = State::AwaitSent {
-            status,
-            octets: file.length,
-            parting,
-        };
-        Some(Wish::SendFile {
-            length: file.length,
-        })
     }
 
     /// Answers with a page about `status`.
@@ -493,6 +525,7 @@ impl Connection {
         }
         let exchange = Exchange {
             version: Version::Http11,
+            codings: Codings::NONE,
             head_only: unread.starts_with(b"HEAD "),
             persistence: Persistence::Abandon,
         };

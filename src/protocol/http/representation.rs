@@ -1,0 +1,257 @@
+//! A file as it is sent: the one value from which every answer about it is
+//! made, 200, 206, 304 and those to HEAD alike.
+//!
+//! The entity tag is a mixture of inode number, size and time of modification
+//! in nanoseconds, and the name of the coding. One more write gives another
+//! time, and with all else equal another time gives another tag for certain.
+//! The device is left out: it may have another number after a reboot.
+//!
+//! A tag is weak while two writes could have got the same time stamp. The
+//! kernel stamps with the clock of its last tick, 10 ms at most; but there are
+//! file systems that keep whole seconds, and FAT keeps two. So a file must be
+//! [`SETTLED`] older than the answer before its tag, or its date, is taken for
+//! a promise about each octet (RFC 9110 §8.8.1). One that is from the future is
+//! no older at all: its clock is not ours.
+
+use std::fmt;
+
+use super::coding::Coding;
+use super::mime::Media;
+use crate::protocol::{Facts, Wall};
+
+/// The age, in nanoseconds, from which on a file's time stamp tells versions
+/// apart.
+const SETTLED: i128 = 2_000_000_000;
+
+/// A file as it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Representation {
+    /// Its media type.
+    pub(super) media: Media,
+    /// Its size in octets, coded as it is sent.
+    pub(super) length: u64,
+    /// Seconds since 1970; `None` where the time stamp means nothing.
+    pub(super) last_modified: Option<i64>,
+    /// Its entity tag.
+    pub(super) tag: Tag,
+    /// Other requests may get other codings: Vary.
+    pub(super) negotiable: bool,
+    /// Whether parts of it can be had: of what is coded on the fly they cannot.
+    pub(super) in_parts: bool,
+}
+
+impl Representation {
+    /// Describes an opened file.
+    pub(super) fn of(facts: &Facts, media: Media, coding: Coding, wall: &Wall) -> Self {
+        Self {
+            media,
+            length: facts.length,
+            // Reproducible archives and package stores set 0 or 1: no date at all.
+            // RFC 9110 §8.8.2.1: never later than the answer itself.
+            last_modified: (facts.mtime > 1).then(|| facts.mtime.min(wall.unix)),
+            tag: Tag {
+                value: mixture(facts),
+                coding,
+                weak: !is_settled(facts, wall),
+            },
+            negotiable: false,
+            in_parts: true,
+        }
+    }
+
+    /// Its coding.
+    pub(super) fn coding(&self) -> Coding {
+        self.tag.coding
+    }
+
+    /// Whether tag and date are strong validators (RFC 9110 §8.8.1, §8.8.2.2).
+    pub(super) fn is_settled(&self) -> bool {
+        !self.tag.weak
+    }
+}
+
+/// An entity tag of ours (RFC 9110 §8.8.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tag {
+    value: u64,
+    coding: Coding,
+    weak: bool,
+}
+
+impl Tag {
+    /// Whether the opaque part, quotes included, is ours.
+    pub(super) fn is_opaque(self, theirs: &[u8]) -> bool {
+        let mut ours = [0; 24];
+        let text = Opaque(self);
+        let mut rest: &mut [u8] = &mut ours;
+        let room = rest.len();
+        // It is 23 octets at most.
+        let fits = std::io::Write::write_fmt(&mut rest, format_args!("{text}")).is_ok();
+        let length = room - rest.len();
+        fits && ours[..length] == *theirs
+    }
+
+    /// Whether it is equal under the strong comparison (RFC 9110 §8.8.3.2) to
+    /// one that has this opaque part, and is `weak` or not.
+    pub(super) fn is_strongly(self, weak: bool, theirs: &[u8]) -> bool {
+        !self.weak && !weak && self.is_opaque(theirs)
+    }
+
+    /// A number that goes with the version of the file, for the boundary of parts.
+    pub(super) fn value(self) -> u64 {
+        self.value
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let weak = if self.weak { "W/" } else { "" };
+        write!(f, "{weak}{}", Opaque(*self))
+    }
+}
+
+/// A tag without the mark of the weak.
+struct Opaque(Tag);
+
+impl fmt::Display for Opaque {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(tag) = self;
+        match tag.coding.name() {
+            Some(coding) => write!(f, "\"{:016x}-{coding}\"", tag.value),
+            None => write!(f, "\"{:016x}\"", tag.value),
+        }
+    }
+}
+
+fn is_settled(facts: &Facts, wall: &Wall) -> bool {
+    let nanoseconds =
+        |seconds: i64, more: u32| i128::from(seconds) * 1_000_000_000 + i128::from(more);
+    nanoseconds(wall.unix, wall.nanoseconds) - nanoseconds(facts.mtime, facts.mtime_nanoseconds)
+        >= SETTLED
+}
+
+/// The last step is one to one: of two versions with the same inode and size
+/// but another time, in any 584 years, no two have the same.
+fn mixture(facts: &Facts) -> u64 {
+    let (_, inode) = facts.identity;
+    let seconds = (facts.mtime as u64).wrapping_mul(1_000_000_000);
+    let time = seconds.wrapping_add(u64::from(facts.mtime_nanoseconds));
+    mix(mix(mix(inode) ^ facts.length) ^ time)
+}
+
+/// Turns a number into another so that every bit counts, and no two become the
+/// same: each step can be undone.
+pub(super) fn mix(number: u64) -> u64 {
+    let mut number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::harness::WALL;
+    use super::*;
+    use crate::protocol::FileKind;
+
+    const FACTS: Facts = Facts {
+        kind: FileKind::File,
+        length: 3,
+        mtime: 1_000_000_000,
+        mtime_nanoseconds: 7,
+        identity: (1, 2),
+    };
+
+    fn of(facts: Facts) -> Representation {
+        Representation::of(&facts, Media::UNKNOWN, Coding::Identity, &WALL)
+    }
+
+    #[test]
+    fn time_stamps_that_mean_nothing_are_left_out() {
+        let modified = |mtime| of(Facts { mtime, ..FACTS }).last_modified;
+        assert_eq!(modified(1_000_000_000), Some(1_000_000_000));
+        assert_eq!(modified(2), Some(2));
+        assert_eq!(modified(1), None);
+        assert_eq!(modified(0), None);
+        assert_eq!(modified(-1), None);
+        // Rule 92.
+        assert_eq!(modified(WALL.unix + 5), Some(WALL.unix));
+    }
+
+    #[test]
+    fn another_version_has_another_tag() {
+        let (dev, ino) = FACTS.identity;
+        let versions = [
+            FACTS,
+            Facts { length: 4, ..FACTS },
+            Facts {
+                mtime: 1_000_000_001,
+                ..FACTS
+            },
+            Facts {
+                mtime_nanoseconds: 8,
+                ..FACTS
+            },
+            Facts {
+                identity: (dev, ino + 1),
+                ..FACTS
+            },
+        ];
+        let mut tags: Vec<String> = versions
+            .iter()
+            .map(|facts| of(*facts).tag.to_string())
+            .collect();
+        for coding in [Coding::Gzip, Coding::Brotli, Coding::Zstandard] {
+            let file = Representation::of(&FACTS, Media::UNKNOWN, coding, &WALL);
+            tags.push(file.tag.to_string());
+        }
+        assert!(
+            tags.iter()
+                .all(|tag| tag.starts_with('"') && tag.ends_with('"'))
+        );
+        let count = tags.len();
+        tags.sort();
+        tags.dedup();
+        assert_eq!(tags.len(), count);
+        // After a reboot the device may be called otherwise.
+        let moved = of(Facts {
+            identity: (dev + 1, ino),
+            ..FACTS
+        });
+        assert_eq!(moved.tag, of(FACTS).tag);
+    }
+
+    #[test]
+    fn a_tag_is_weak_while_the_file_is_young() {
+        let at = |seconds_ago: i64, mtime_nanoseconds| {
+            let mtime = WALL.unix - seconds_ago;
+            of(Facts {
+                mtime,
+                mtime_nanoseconds,
+                ..FACTS
+            })
+            .tag
+            .to_string()
+        };
+        // The answer is a quarter of a second past its second.
+        assert!(at(0, 0).starts_with("W/\""));
+        assert!(at(1, 0).starts_with("W/\""));
+        assert!(at(2, 250_000_001).starts_with("W/\""));
+        assert!(at(2, 250_000_000).starts_with('"'));
+        assert!(at(-3600, 0).starts_with("W/\""));
+        // An epoch of 0 is old, and has a tag all the same.
+        assert!(at(WALL.unix, 0).starts_with('"'));
+    }
+
+    #[test]
+    fn tags_are_recognised() {
+        let file = Representation::of(&FACTS, Media::UNKNOWN, Coding::Zstandard, &WALL);
+        let text = file.tag.to_string();
+        assert_eq!(text.len(), 23);
+        assert!(file.tag.is_opaque(text.as_bytes()));
+        assert!(!file.tag.is_opaque(of(FACTS).tag.to_string().as_bytes()));
+        assert!(!file.tag.is_opaque(b"") && !file.tag.is_opaque(&[b'"'; 100]));
+        assert!(file.tag.is_strongly(false, text.as_bytes()));
+        assert!(!file.tag.is_strongly(true, text.as_bytes()));
+    }
+}
