@@ -5,7 +5,8 @@
 //! was not asked for longest goes first. The key is all that tells a version of
 //! a file from another. That a file is not worth it is kept as well, so that it
 //! is not tried for every client. Who asks sees to it that no file is kept
-//! whose time stamp does not tell versions apart yet.
+//! whose time stamp does not tell versions apart yet. A process that serves one
+//! connection, as in the model fork, keeps it for that connection alone.
 
 use std::collections::BTreeMap;
 use std::io::Write;

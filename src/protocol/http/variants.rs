@@ -16,6 +16,7 @@
 //! look a second, and a sibling that appears is found within one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::coding::Coding;
 use super::gzip::{self, Known, Store};
@@ -82,7 +83,7 @@ impl Variants {
 
     /// Compresses the whole content of an opened file; `None` where that is no
     /// gain.
-    pub(super) fn compress(&self, facts: &Facts, content: &[u8]) -> Option<std::sync::Arc<[u8]>> {
+    pub(super) fn compress(&self, facts: &Facts, content: &[u8]) -> Option<Arc<[u8]>> {
         let (_, store) = self.gzip.as_ref()?;
         store.compress(facts, content)
     }
@@ -102,44 +103,46 @@ pub(super) fn is_sibling(file: &Facts, sibling: &Facts) -> bool {
 ///
 /// Two files that are taken for one cost nothing but a sibling that is not
 /// looked for, until the second is over.
-#[derive(Debug)]
-struct Absences(Box<[AtomicU64]>);
-
-impl Default for Absences {
-    fn default() -> Self {
-        Self((0..Self::PLACES).map(|_| AtomicU64::new(0)).collect())
-    }
-}
+///
+/// A worker that never looks for one has no memory for it.
+#[derive(Debug, Default)]
+struct Absences(OnceLock<Box<[AtomicU64]>>);
 
 impl Absences {
     const PLACES: usize = 1024;
     const CODINGS: u64 = 0b111;
 
     fn has(&self, facts: &Facts, coding: Coding, wall: &Wall) -> bool {
-        let (place, label) = self.place(facts, wall);
-        let found = place.load(Ordering::Relaxed);
+        let Some(places) = self.0.get() else {
+            return false;
+        };
+        let (place, label) = Self::place(facts, wall);
+        let found = places[place].load(Ordering::Relaxed);
         found & !Self::CODINGS == label && found & u64::from(coding.bit()) != 0
     }
 
     fn add(&self, facts: &Facts, coding: Coding, wall: &Wall) {
-        let (place, label) = self.place(facts, wall);
-        let found = place.load(Ordering::Relaxed);
+        let places = self
+            .0
+            .get_or_init(|| (0..Self::PLACES).map(|_| AtomicU64::new(0)).collect());
+        let (place, label) = Self::place(facts, wall);
+        let found = places[place].load(Ordering::Relaxed);
         let known = if found & !Self::CODINGS == label {
             found
         } else {
             label
         };
         // Two threads at once: one of two absences is looked for again.
-        place.store(known | u64::from(coding.bit()), Ordering::Relaxed);
+        places[place].store(known | u64::from(coding.bit()), Ordering::Relaxed);
     }
 
     /// The place of a file, and what it holds now if it is about this file.
-    fn place(&self, facts: &Facts, wall: &Wall) -> (&AtomicU64, u64) {
+    fn place(facts: &Facts, wall: &Wall) -> (usize, u64) {
         let (device, inode) = facts.identity;
         let file = mix(mix(device) ^ inode);
         let second = u64::from(wall.unix as u32);
         let label = (file >> 35) << 35 | second << 3;
-        (&self.0[file as usize % Self::PLACES], label)
+        (file as usize % Self::PLACES, label)
     }
 }
 
