@@ -6,6 +6,7 @@ use super::super::mime::Media;
 use super::super::representation::Representation;
 use super::*;
 use crate::protocol::{Facts, FileKind};
+use proptest::prelude::*;
 
 const MODIFIED: i64 = 784_111_777;
 const SAME: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -432,4 +433,106 @@ fn what_is_compressed_here() {
     let mut reader = flate2::read::GzDecoder::new(&seen.output[at..]);
     std::io::Read::read_to_string(&mut reader, &mut text).expect("it is gzip");
     assert_eq!(text, "alone ".repeat(1000));
+}
+
+/// What comes back however `request` is cut; it must be the same each time.
+fn answer(world: &World, request: &str, cut: usize) -> String {
+    let bytes = request.as_bytes();
+    let (before, after) = bytes.split_at(cut % bytes.len());
+    let single: Vec<&[u8]> = bytes.chunks(1).collect();
+    let ways = [vec![bytes], vec![before, after], single];
+    let mut answers = ways.map(|segments| {
+        let seen = world.run(&segments, Finale::Finish);
+        String::from_utf8_lossy(&seen.output).into_owned()
+    });
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0], answers[2]);
+    std::mem::take(&mut answers[0])
+}
+
+/// The octets of ten digits that an answer carries, in any form; each once.
+fn carried(answer: &str) -> Vec<u8> {
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head ends");
+    let mut found: Vec<u8> = match head.split_once("boundary=") {
+        None => body.bytes().collect(),
+        Some((_, rest)) => {
+            let boundary = rest.lines().next().unwrap_or_default();
+            let delimiter = format!("--{boundary}");
+            let parts = body.split(&delimiter).skip(1);
+            let octets = parts.filter_map(|part| part.split_once("\r\n\r\n"));
+            octets
+                .flat_map(|(_, octets)| octets.trim_ascii_end().bytes())
+                .collect()
+        }
+    };
+    found.sort_unstable();
+    found
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn any_ranges_bring_what_was_asked(
+        specs in proptest::collection::vec((0u8..14, 0u8..14, 0u8..4), 1..7),
+        cut: usize,
+    ) {
+        let mut wanted = Vec::new();
+        let mut valid = true;
+        let list: Vec<String> = specs.iter().map(|&(first, second, kind)| match kind {
+            0 => {
+                wanted.extend(first..10);
+                format!("{first}-")
+            }
+            1 => {
+                wanted.extend(10 - first.min(10)..10);
+                format!("-{first}")
+            }
+            _ => {
+                valid &= first <= second;
+                wanted.extend(first..(second + 1).min(10));
+                format!("{first}-{second}")
+            }
+        }).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let octets: Vec<u8> = wanted.iter().map(|at| b'0' + at).collect();
+        let value = list.join(", ");
+        let answer = answer(&world(), &ask(&format!("Range: bytes={value}\r\n")), cut);
+        if !valid {
+            prop_assert!(answer.starts_with("HTTP/1.1 200 "), "{value}: {answer}");
+        } else if octets.is_empty() {
+            prop_assert!(answer.starts_with("HTTP/1.1 416 "), "{value}: {answer}");
+        } else {
+            prop_assert!(answer.starts_with("HTTP/1.1 206 "), "{value}: {answer}");
+            prop_assert_eq!(carried(&answer), octets, "{}: {}", value, answer);
+        }
+    }
+
+    #[test]
+    fn nothing_comes_in_a_coding_that_was_refused(
+        weights in proptest::array::uniform5(proptest::option::of(0u16..=10)),
+        cut: usize,
+    ) {
+        let names = ["gzip", "br", "zstd", "identity", "*"];
+        let member = |(name, weight): (&str, &Option<u16>)| {
+            weight.map(|weight| match weight {
+                10 => name.to_owned(),
+                less => format!("{name};q=0.{less}"),
+            })
+        };
+        let list: Vec<String> = names.into_iter().zip(&weights).filter_map(member).collect();
+        let answer = answer(&world(), &coded("/page.html", &list.join(",")), cut);
+        let coding = answer
+            .split_once("\r\nContent-Encoding: ")
+            .and_then(|(_, rest)| rest.lines().next());
+        prop_assert!(answer.contains("\r\nVary: Accept-Encoding\r\n"));
+        if let Some(coding) = coding {
+            let at = names.iter().position(|name| *name == coding);
+            let weight = at.and_then(|at| weights[at]).or(weights[4]);
+            prop_assert!(weight.is_some_and(|weight| weight > 0), "{list:?}: {coding}");
+            let identity = weights[3].or(weights[4]).unwrap_or(0);
+            prop_assert!(weight >= Some(identity), "{list:?}: {coding}");
+        }
+    }
 }
