@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// What became of a request, or of a connection between two of them.
@@ -96,9 +97,9 @@ impl Ledger {
         self.faults.len() - self.count(Fate::Refused)
     }
 
-    /// How long it took in that time: p50, p99 and the longest.
-    pub(crate) fn latencies(&self, from: Instant, to: Instant) -> Latencies {
-        let within = |(at, _): &&(Instant, Duration)| (from..to).contains(at);
+    /// How long it took, in these times.
+    pub(crate) fn latencies(&self, times: &[Range<Instant>]) -> Latencies {
+        let within = |(at, _): &&(Instant, Duration)| times.iter().any(|time| time.contains(at));
         let mut all: Vec<Duration> = self
             .served
             .iter()

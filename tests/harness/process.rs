@@ -135,6 +135,14 @@ pub(crate) fn proportional_memory(pid: u32) -> u64 {
         .unwrap_or(0)
 }
 
+/// The memory that stands in no file, shared with others or not, in KiB: what
+/// grows where something is never given back. (The share of a program's and
+/// its libraries' pages changes with whoever else runs them.)
+pub(crate) fn anonymous_memory(pid: u32) -> u64 {
+    let text = status(pid, "RssAnon");
+    text.trim_end_matches(" kB").parse().unwrap_or(0)
+}
+
 /// The memory of which only this process has a copy (private pages), in KiB.
 pub(crate) fn private_memory(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
@@ -169,6 +177,18 @@ pub(crate) fn queues(address: SocketAddr) -> Vec<u64> {
 pub(crate) fn signal(pid: u32, signal: Signal) {
     let id = Pid::from_raw(i32::try_from(pid).unwrap());
     kill(id, signal).unwrap_or_else(|errno| panic!("kill {pid} {signal}: {errno}"));
+}
+
+/// From now on whoever loses its parent below us becomes our child.
+pub(crate) fn adopt_orphans() {
+    nix::sys::prctl::set_child_subreaper(true).unwrap();
+}
+
+/// Takes leave of an adopted child that has ended.
+pub(crate) fn reap(pid: u32) {
+    let id = Pid::from_raw(i32::try_from(pid).unwrap());
+    // It may have been another's to reap.
+    let _ = nix::sys::wait::waitpid(id, Some(nix::sys::wait::WaitPidFlag::WNOHANG));
 }
 
 /// Ends processes at once, and waits until they are gone.

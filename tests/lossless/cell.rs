@@ -178,6 +178,9 @@ impl Scene {
             cell.accept.name(),
             KEEPALIVE.as_secs()
         );
+        if cell.operation == Operation::Usr2 {
+            process::adopt_orphans();
+        }
         let mut server = Server::run_with(site(), &master, &pools);
         if cell.condition == Condition::Hung {
             for line in [
@@ -308,7 +311,7 @@ impl Scene {
                     .args(["upgrade", "--wait", "--control"])
                     .arg(control);
                 let output = crate::harness::server::outcome(command);
-                assert!(output.status.success(), "{output:?}");
+                assert!(output.status.success(), "{output:?}\n{}", self.server.log);
             }
             Operation::Ttin => {
                 (1..=2).for_each(|more| self.resize(Signal::SIGTTIN, workers + more))
@@ -341,6 +344,25 @@ impl Scene {
                 }
             }
         }
+    }
+
+    /// The old master has left; the new one, which is not our child, is told
+    /// to stop. It is in the process group of the old one, which ends whatever
+    /// is left in it when the server is dropped.
+    fn stop_heir(&mut self) {
+        let status = self.server.wait(SOON);
+        assert!(status.success(), "{status}:\n{}", self.server.log);
+        let pid_file = self.server.directory.path().join("pid");
+        let heir: u32 = std::fs::read_to_string(pid_file)
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap();
+        assert!(process::is_alive(heir) && heir != self.server.pid());
+        process::signal(heir, Signal::SIGTERM);
+        self.server.assert_nobody_left();
+        process::reap(heir);
+        self.server.assert_no_complaints();
     }
 
     fn resize(&self, signal: Signal, workers: usize) {
@@ -437,7 +459,7 @@ impl Scene {
         match self.cell.operation {
             Operation::Term => self.server.assert_good_end(),
             Operation::KillMaster => self.server.assert_no_complaints(),
-            Operation::Usr2 => {}
+            Operation::Usr2 => self.stop_heir(),
             Operation::Hup
             | Operation::Usr1
             | Operation::Ttin
