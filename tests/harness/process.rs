@@ -135,14 +135,6 @@ pub(crate) fn proportional_memory(pid: u32) -> u64 {
         .unwrap_or(0)
 }
 
-/// The memory that stands in no file, shared with others or not, in KiB: what
-/// grows where something is never given back. (The share of a program's and
-/// its libraries' pages changes with whoever else runs them.)
-pub(crate) fn anonymous_memory(pid: u32) -> u64 {
-    let text = status(pid, "RssAnon");
-    text.trim_end_matches(" kB").parse().unwrap_or(0)
-}
-
 /// The memory of which only this process has a copy (private pages), in KiB.
 pub(crate) fn private_memory(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();

@@ -27,9 +27,6 @@ const INDEX: &[u8] = b"index\n";
 /// was not kept.
 pub(crate) fn run(cell: Cell) -> String {
     let promise = promise(cell);
-    if let Promise::None(reason) = promise {
-        return format!("– {reason}");
-    }
     let mut scene = Scene::set(cell);
     let asked = Instant::now();
     scene.operate();
@@ -437,7 +434,6 @@ impl Scene {
             Promise::AllButOneProcessAndItsQueue => (hung + queue, false),
             Promise::UntilTheEndButOneProcess => (hung + queue, true),
             Promise::OnlyWhatIsBegun => (usize::MAX, true),
-            Promise::None(reason) => return reason.to_owned(),
         };
         let ledger = &self.ledger;
         let text = format!("{}: {ledger}\n{}", self.cell, ledger.complaints());

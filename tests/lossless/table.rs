@@ -147,17 +147,12 @@ pub(crate) enum Promise {
     /// Whoever is being answered is served, for five seconds at most; those in
     /// a queue may be reset, and who comes later is refused.
     OnlyWhatIsBegun,
-    /// The cell makes no sense, or not yet.
-    None(&'static str),
 }
 
-/// Whether the program can replace itself.
-const UPGRADES: bool = true;
-
-/// The table.
+/// The table. There is no cell without sense; one without a promise does not
+/// compile.
 pub(crate) const fn promise(cell: Cell) -> Promise {
     match (cell.operation, cell.condition) {
-        (Operation::Usr2, _) if !UPGRADES => Promise::None("the program cannot replace itself yet"),
         (
             Operation::Hup
             | Operation::Usr1
