@@ -305,6 +305,47 @@ fn an_upgrade_takes_the_new_configuration() {
     stop(server);
 }
 
+/// A new master that is given up, or told to stop, when some of its workers
+/// accept already: what both have goes on as if it had never been.
+#[test]
+fn a_successor_that_leaves_early_shuts_no_door() {
+    for stopped in [false, true] {
+        let pools = format!(
+            "{}[pool.kept]\nlisten = \"unix:kept\"\nservice = \"echo\"\nworkers = 1\n",
+            web("prefork", "")
+        );
+        let mut server = start(MASTER, &pools);
+        for line in ["upgrade", "cannot start: ", "died young", "generation 2"] {
+            server.expect(line);
+        }
+        // Its master has room for these listeners, and its workers have not.
+        let listen: Vec<String> = (0..40).map(|one| format!("\"unix:{one}\"")).collect();
+        let many = format!(
+            "{pools}[pool.zoo]\nlisten = [{}]\nservice = \"echo\"\nworkers = 1\n",
+            listen.join(", ")
+        );
+        server.configure(MASTER, &many);
+        let script = format!(
+            "#!/bin/sh\nulimit -n 80\nexec {} \"$@\"\n",
+            program().display()
+        );
+        install(&server, &script);
+        server.signal(Signal::SIGUSR2);
+        let said = server.log.wait_for("upgrade: pid ", SOON);
+        server.log.wait_for("worker zoo[0]", SOON);
+        if stopped {
+            let (_, pid) = said.split_once("upgrade: pid ").unwrap();
+            let (pid, _) = pid.split_once(' ').unwrap();
+            process::signal(pid.parse().unwrap(), Signal::SIGTERM);
+        }
+        server.log.wait_for("carries on", SOON);
+        assert_eq!(get(server.address("web"), "/").status, 200);
+        let kept = server.directory.path().join("kept");
+        std::os::unix::net::UnixStream::connect(kept).unwrap();
+        server.stop();
+    }
+}
+
 /// What comes while a new master is starting: a stop ends it, a reload waits.
 #[test]
 fn what_is_asked_for_during_an_upgrade() {

@@ -32,13 +32,10 @@ impl Master {
                     }
                 }
                 Command::Retire(worker) => {
-                    let current = self
-                        .generations
-                        .get(&self.current)
-                        .map(|one| &one.listeners);
-                    let staying = match self.stopping {
-                        true => Some(&self.succession.entrusted),
-                        false => current,
+                    let current = self.generations.get(&self.current);
+                    let staying = match current.filter(|_| !self.stopping) {
+                        Some(current) => &current.listeners,
+                        None => self.succession.elsewhere(),
                     };
                     self.crew.retire(worker, staying);
                 }

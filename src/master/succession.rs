@@ -20,7 +20,7 @@ pub(super) struct Succession {
     taken: Option<Taken>,
     has_handed_over: bool,
     /// The listeners that it has taken over.
-    pub(super) entrusted: ListenerSet,
+    entrusted: ListenerSet,
     /// The old master, until it is gone.
     pub(super) predecessor: Option<Predecessor>,
 }
@@ -35,6 +35,16 @@ impl Succession {
             has_handed_over: false,
             entrusted: ListenerSet::default(),
             predecessor,
+        }
+    }
+
+    /// The listeners on which another master accepts, whatever we do: those that
+    /// we have left to a new one, or all of an old one's that has let go of none.
+    /// They are the same open sockets, so what is done to one is done to both.
+    pub(super) fn elsewhere(&self) -> &ListenerSet {
+        match &self.predecessor {
+            Some(old) if !old.has_given() => old.listeners(),
+            Some(_) | None => &self.entrusted,
         }
     }
 }
@@ -173,7 +183,7 @@ impl Master {
     pub(super) fn refuse_handshakes(&self) {
         for generation in self.generations.values() {
             self.crew
-                .refuse_handshakes(&generation.listeners, &self.succession.entrusted);
+                .refuse_handshakes(&generation.listeners, self.succession.elsewhere());
         }
     }
 

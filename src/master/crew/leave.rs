@@ -14,14 +14,14 @@ use std::sync::Arc;
 impl Crew {
     /// Tells a worker to finish and leave. `staying` are the listeners that
     /// somebody will go on accepting on: of the others it is a last owner.
-    pub fn retire(&mut self, id: WorkerId, staying: Option<&ListenerSet>) {
+    pub fn retire(&mut self, id: WorkerId, staying: &ListenerSet) {
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
         worker.retired = true;
         let mut mask = 0;
         for (index, listener) in worker.listeners.iter().enumerate().take(64) {
-            if !staying.is_some_and(|set| set.holds(listener)) {
+            if !staying.holds(listener) {
                 mask |= 1 << index;
                 refuse(listener);
             }
@@ -30,11 +30,11 @@ impl Crew {
         self.signal(id, Signal::SIGTERM);
     }
 
-    /// Lets no new client begin anywhere but at those that are `entrusted` to
-    /// another master.
-    pub fn refuse_handshakes(&self, set: &ListenerSet, entrusted: &ListenerSet) {
+    /// Lets no new client begin anywhere but at those of `elsewhere`, on which
+    /// another master accepts.
+    pub fn refuse_handshakes(&self, set: &ListenerSet, elsewhere: &ListenerSet) {
         set.all()
-            .filter(|one| !entrusted.holds(one))
+            .filter(|one| !elsewhere.holds(one))
             .for_each(refuse);
     }
 
