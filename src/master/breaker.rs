@@ -10,6 +10,8 @@
 //!      ▲                               ▲ └──────(one spawn)───────┘ │ │
 //!      │                               └────── the probe dies ──────┘ │
 //!      └─────────────────────────── the probe lives ──────────────────┘
+//!
+//!   Open ──its time is over, and no worker is missing──▶ Closed
 //! ```
 
 use super::message::{Standing, WorkerId};
@@ -164,7 +166,7 @@ impl Breaker {
         }
     }
 
-    /// The probe lives.
+    /// The probe lives, or there is none to try with.
     pub fn close(&mut self) {
         self.state = State::Closed;
         self.since = None;

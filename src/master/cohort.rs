@@ -236,8 +236,9 @@ impl Cohort {
             Leaving::Draining { until, .. } => Some(until),
         });
         let sizer = match self.stage {
-            Stage::Serving => self.sizer.next_look(),
-            Stage::Proving | Stage::Draining => None,
+            // A breaker that is not closed has its own deadlines for more.
+            Stage::Serving if self.breaker.is_closed() => self.sizer.next_look(),
+            Stage::Serving | Stage::Proving | Stage::Draining => None,
         };
         let breaker = match self.stage {
             Stage::Serving => self.breaker.next_deadline().or(self.probe_lives_at()),
@@ -468,7 +469,7 @@ impl Cohort {
         self.close_breaker(now, out);
         self.refill(now, out);
         self.watch_desertion(now, out);
-        let plan = self.sizer.plan(now, self.census());
+        let plan = self.plan(now);
         let was_at_maximum = std::mem::replace(&mut self.at_maximum, plan == Plan::AtMaximum);
         match plan {
             Plan::Keep => {}
@@ -492,6 +493,16 @@ impl Cohort {
         }
         self.relieve(now);
         self.refill(now, out);
+        self.close_needless_breaker(now, out);
+    }
+
+    /// What the size wants, less what the breaker forbids anyway.
+    fn plan(&mut self, now: Instant) -> Plan {
+        let census = self.census();
+        if self.breaker.allowance(now) == 0 && self.sizer.is_short(census) {
+            return Plan::Keep;
+        }
+        self.sizer.plan(now, census)
     }
 
     fn census(&self) -> Census {

@@ -231,6 +231,8 @@ pub enum Notice {
     },
     /// The one that was tried lives: the pool spawns as it wants again.
     BreakerClosed(CohortId),
+    /// Its time is over, and no worker is missing to try with.
+    BreakerNeedless(CohortId),
     /// No worker of the pool is READY.
     NobodyServes(CohortId),
     /// One is again.

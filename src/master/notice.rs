@@ -48,6 +48,13 @@ pub(super) fn tell(notice: &Notice, crew: &mut Crew, current: u32) {
             );
             crew.settle_complaints(*cohort);
         }
+        Notice::BreakerNeedless(cohort) => {
+            log::info!(
+                "pool {}: those that died young are not wanted any more: spawning as usual",
+                crew.cohort_name(*cohort)
+            );
+            crew.settle_complaints(*cohort);
+        }
         Notice::NobodyServes(cohort) => log::error!(
             "pool {}: no worker is ready: clients wait in the queue",
             crew.cohort_name(*cohort)

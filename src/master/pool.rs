@@ -76,6 +76,16 @@ impl Sizer {
         self.size = Size::Fixed(workers);
     }
 
+    /// Whether more are wanted than `census` has or awaits, and may be had.
+    pub const fn is_short(&self, census: Census) -> bool {
+        match self.size {
+            Size::Fixed(workers) => census.total < workers,
+            Size::Spare { min_spare, max, .. } => {
+                census.idle + census.coming < min_spare && census.total < max
+            }
+        }
+    }
+
     /// What to do about `census` at `now`.
     pub fn plan(&mut self, now: Instant, census: Census) -> Plan {
         match self.size {

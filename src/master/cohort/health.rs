@@ -77,6 +77,17 @@ impl Cohort {
         }
     }
 
+    /// The workers that died may not be wanted any more, by a smaller size or for
+    /// want of clients. Then there is nobody to try with, and no reason to say of
+    /// those who serve that they keep dying.
+    pub(super) fn close_needless_breaker(&mut self, now: Instant, out: &mut Outbox) {
+        let due = !self.breaker.is_closed() && self.breaker.allowance(now) > 0;
+        if due && !self.sizer.is_short(self.census()) {
+            self.breaker.close();
+            out.tell(Notice::BreakerNeedless(self.id));
+        }
+    }
+
     /// A pool without a READY worker is not silent, unless that is over in a
     /// moment.
     ///

@@ -899,6 +899,67 @@ fn a_pool_that_grows_with_workers_that_die_young_says_so() {
     assert_eq!(world.supervisor.sizing(CohortId(0)), done, "after all");
 }
 
+/// The workers that died are not wanted any more: nobody is to be tried, and
+/// what serves on is not given up.
+#[test]
+fn a_breaker_closes_when_no_worker_is_missing() {
+    let mut world = World::serving(&[Size::Fixed(1)]);
+    let settled = world.with(Told::Nothing);
+    assert_eq!(resized(&mut world, 4), Sizing::UnderWay);
+    let id = CohortId(0);
+    let standing = |world: &World| world.supervisor.outlook(id).map(|one| one.breaker);
+    while standing(&world) == Some(Standing::Closed) {
+        let young = world.workers.keys().find(|one| !settled.contains(one));
+        match young.copied() {
+            Some(young) => world.dies(young, false),
+            None => world.pass(FIRST_DELAY),
+        }
+    }
+    resized(&mut world, 1);
+    world.leave();
+    world.pass(breaker::LONGEST_PAUSE);
+    assert_eq!(standing(&world), Some(Standing::Closed));
+    let due = world.supervisor.next_deadline();
+    assert!(due.is_none_or(|due| due > world.now), "it would spin");
+    assert_eq!(world.with(Told::Nothing), settled);
+}
+
+/// A pool that is short while its breaker is open waits for that, and not for
+/// the next moment in which it might grow.
+#[test]
+fn an_open_breaker_is_not_asked_again_and_again() {
+    let mut world = World::serving(&[Size::Spare {
+        start: 5,
+        min_spare: 5,
+        max_spare: 8,
+        max: 20,
+    }]);
+    let cohort = CohortId(0);
+    let settled = world.with(Told::Nothing);
+    world.send(Event::Counted { cohort, idle: 3 });
+    loop {
+        let outlook = world.supervisor.outlook(cohort).expect("it serves");
+        if outlook.breaker == Standing::Open {
+            break;
+        }
+        let young = world.workers.keys().find(|one| !settled.contains(one));
+        match young.copied() {
+            Some(young) => world.dies(young, false),
+            None => world.pass(SECOND / 100),
+        }
+    }
+    world.send(Event::Counted { cohort, idle: 0 });
+    let mut turns = 0;
+    let end = world.now + breaker::FIRST_PAUSE / 2;
+    while world.now < end {
+        let due = world.supervisor.next_deadline().expect("a probe");
+        world.pass(due.saturating_duration_since(world.now));
+        turns += 1;
+    }
+    assert!(turns <= 2, "{turns}");
+    assert_eq!(world.workers.len(), settled.len() + 1, "the probe");
+}
+
 #[test]
 fn what_has_to_prove_itself_keeps_the_size_it_was_loaded_with() {
     let mut world = World::serving(&[Size::Fixed(2)]);
