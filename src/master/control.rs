@@ -5,7 +5,7 @@
 //! there are only so many of them. Who may connect is the file's mode and
 //! SO_PEERCRED: root and the master's own user.
 
-use nix::poll::{PollFd, PollFlags};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -101,7 +101,7 @@ pub struct Status {
     pub pid: u32,
     /// The generation that serves.
     pub generation: u32,
-    /// `running`, `reloading` or `stopping`.
+    /// `running`, `reloading`, `upgrading` or `stopping`.
     pub state: &'static str,
     /// Where it listens.
     pub listening: String,
@@ -284,11 +284,13 @@ impl Control {
         {
             ready.push(PollFd::new(listener.as_fd(), PollFlags::POLLIN));
         }
-        // Who says no more and is waiting for an outcome would wake us for ever.
-        let speaking = |client: &&Client| !client.is_done();
-        for client in self.clients.iter().filter(speaking) {
-            // Whoever does not take its answers is not heard meanwhile.
-            let events = if !client.unsent.is_empty() || client.has_line() {
+        for client in &self.clients {
+            let events = if client.is_done() {
+                // Who says no more and is waiting for an outcome would wake us
+                // for ever; that it is gone is told all the same (poll(2)).
+                PollFlags::empty()
+            } else if !client.unsent.is_empty() || client.has_line() {
+                // Whoever does not take its answers is not heard meanwhile.
                 PollFlags::POLLOUT
             } else {
                 PollFlags::POLLIN
@@ -315,8 +317,10 @@ impl Control {
                 }),
             }
         }
-        self.clients
-            .retain(|client| client.asking || (now < client.deadline && !client.is_done()));
+        self.clients.retain(|client| {
+            let wanted = !client.is_done() || (client.asking && !client.is_gone());
+            wanted && now < client.deadline
+        });
         queries
     }
 
@@ -420,6 +424,14 @@ impl Client {
         self.finished && self.unsent.is_empty() && !self.has_line()
     }
 
+    /// Whether it can hear nothing more. To have said all and to listen on is
+    /// something else: then only its side is shut (shutdown(2)).
+    fn is_gone(&self) -> bool {
+        let mut ready = [PollFd::new(self.stream.as_fd(), PollFlags::empty())];
+        let _ = poll(&mut ready, PollTimeout::ZERO);
+        ready[0].any().unwrap_or(true)
+    }
+
     fn say(&mut self, answer: &Answer) {
         let line = serde_json::to_vec(answer).unwrap_or_default();
         self.unsent.extend_from_slice(&line);
@@ -439,5 +451,51 @@ impl Client {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Everybody waits for an outcome that never comes: some for it, some have
+    /// said all they had to say, and the others are gone.
+    #[test]
+    fn whoever_waits_and_is_gone_takes_no_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control");
+        let mut control = Control::listen(&path).unwrap();
+        let now = Instant::now();
+        let mut ask = |line: &[u8]| {
+            let mut client = UnixStream::connect(&path).unwrap();
+            client.write_all(line).unwrap();
+            let asked = control.queries(now);
+            for (id, _) in &asked {
+                control.hold(*id, now);
+            }
+            (client, asked)
+        };
+        let reload = b"{\"query\":\"reload\",\"wait\":true}\n";
+        let (mut patient, asked) = ask(reload);
+        let (mut brief, told) = ask(reload);
+        brief.shutdown(std::net::Shutdown::Write).unwrap();
+        for _ in 0..2 * CLIENTS {
+            drop(ask(reload));
+        }
+        let (_last, heard) = ask(b"{\"query\":\"status\"}\n");
+        assert!(matches!(heard.as_slice(), [(_, Query::Status)]));
+        for (client, asked) in [(&mut patient, asked), (&mut brief, told)] {
+            control.answer(asked[0].0, &Answer::Done);
+            let mut room = [0; 64];
+            let count = client.read(&mut room).unwrap();
+            assert_eq!(&room[..count], b"{\"answer\":\"done\"}\n");
+        }
+        // Nobody waits for longer than that either.
+        let mut late = UnixStream::connect(&path).unwrap();
+        late.write_all(reload).unwrap();
+        assert_eq!(control.queries(now).len(), 1);
+        assert!(control.queries(now + LONG_PATIENCE).is_empty());
+        assert!(control.clients.is_empty());
     }
 }
