@@ -184,16 +184,21 @@ pub fn refuse_handshakes(listener: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// Steers the new connections of a SO_REUSEPORT group to the members whose
-/// numbers are in `members`, in rising order, by a hash of the four-tuple
+/// numbers are in `members`, in rising order, each its share by chance
 /// (SO_ATTACH_REUSEPORT_CBPF, socket(7)). The others get none.
+///
+/// The flow hash would not do: a program is shown the one that the network
+/// card left in the packet, and many leave none, so that all would come to one
+/// member. Chance is asked once a connection, for what follows its first
+/// segment is found without it.
 ///
 /// # Errors
 /// As setsockopt(2): EINVAL where the socket is in no group, or for nobody.
 pub fn steer(member: BorrowedFd<'_>, members: &[Range<u32>]) -> io::Result<()> {
     let step = |code, jt, k| libc::sock_filter { code, jt, jf: 0, k };
     let count: u32 = members.iter().map(|run| run.end - run.start).sum();
-    // The flow hash, modulo their count: the place among those that are wanted.
-    let mut program = vec![step(0x20, 0, SKF_AD_RXHASH), step(0x94, 0, count)];
+    // Any number, modulo their count: the place among those that are wanted.
+    let mut program = vec![step(0x20, 0, SKF_AD_RANDOM), step(0x94, 0, count)];
     let mut before = 0;
     for run in members {
         let behind = before + (run.end - run.start);
@@ -255,8 +260,8 @@ pub fn steer_no_more(member: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
-/// `SKF_AD_OFF + SKF_AD_RXHASH` of <linux/filter.h>.
-const SKF_AD_RXHASH: u32 = (-0x1000i32 + 32) as u32;
+/// `SKF_AD_OFF + SKF_AD_RANDOM` of <linux/filter.h>.
+const SKF_AD_RANDOM: u32 = (-0x1000i32 + 56) as u32;
 
 fn attach(
     socket: BorrowedFd<'_>,
