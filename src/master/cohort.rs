@@ -28,6 +28,9 @@ const TOLD_DEATHS: u32 = 10;
 pub const HUNG_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a pool may be without a READY worker before that is worth a line.
 pub const SILENCE: Duration = Duration::from_secs(1);
+/// A pool that is full, and has been not long ago, is no news: under load it
+/// has a spare worker now and then.
+pub const FULL_QUIET: Duration = Duration::from_secs(60);
 /// Early deaths after which a generation that has not served is given up.
 pub const PROOF_DEATHS: u32 = 3;
 
@@ -47,7 +50,8 @@ pub(super) struct Cohort {
     proof_deaths: u32,
     /// Early deaths since the size was last asked for.
     resize_deaths: u32,
-    at_maximum: bool,
+    /// When it last wanted more workers than it may have.
+    full: Option<Instant>,
     breaker: Breaker,
     desertion: Desertion,
 }
@@ -144,7 +148,7 @@ impl Cohort {
             worn: VecDeque::new(),
             proof_deaths: 0,
             resize_deaths: 0,
-            at_maximum: false,
+            full: None,
             breaker: Breaker::default(),
             desertion: Desertion::None,
         }
@@ -470,11 +474,15 @@ impl Cohort {
         self.refill(now, out);
         self.watch_desertion(now, out);
         let plan = self.plan(now);
-        let was_at_maximum = std::mem::replace(&mut self.at_maximum, plan == Plan::AtMaximum);
         match plan {
             Plan::Keep => {}
-            Plan::AtMaximum if was_at_maximum => {}
-            Plan::AtMaximum => out.tell(Notice::AtMaximum(self.id)),
+            Plan::AtMaximum => {
+                let before = self.full.replace(now);
+                let recent = |at| now.saturating_duration_since(at) < FULL_QUIET;
+                if !before.is_some_and(recent) {
+                    out.tell(Notice::AtMaximum(self.id));
+                }
+            }
             Plan::Spawn(count) => {
                 for _ in 0..count {
                     let empty = |slot: &Slot| slot.phase == Phase::Empty;

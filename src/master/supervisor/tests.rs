@@ -3,7 +3,7 @@
 
 use super::super::breaker;
 use super::super::cohort::{
-    FIRST_DELAY, HUNG_PATIENCE, LONGEST_DELAY, PROOF_DEATHS, SILENCE, YOUNG,
+    FIRST_DELAY, FULL_QUIET, HUNG_PATIENCE, LONGEST_DELAY, PROOF_DEATHS, SILENCE, YOUNG,
 };
 use super::super::message::{Cut, Standing};
 use super::*;
@@ -836,6 +836,29 @@ fn a_spare_pool_grows_when_it_runs_short_and_shrinks_when_it_is_quiet() {
         world.pass(SECOND);
     }
     assert_eq!(world.with(Told::Retire).len(), 6);
+}
+
+/// A pool at its maximum with a spare worker now and then is told of once.
+#[test]
+fn a_pool_that_is_full_for_long_is_told_of_once() {
+    let mut world = World::serving(&[SPARE]);
+    let cohort = CohortId(0);
+    let told = |world: &World| {
+        let of_it = |one: &&Notice| **one == Notice::AtMaximum(cohort);
+        world.notices.iter().filter(of_it).count()
+    };
+    let mut busy = |times: usize, expected: usize| {
+        for idle in [0, 3].into_iter().cycle().take(times) {
+            world.pass(SECOND / 100);
+            world.all_ready();
+            world.send(Event::Counted { cohort, idle });
+        }
+        assert_eq!(told(&world), expected);
+        world.send(Event::Counted { cohort, idle: 3 });
+        world.pass(2 * FULL_QUIET);
+    };
+    busy(1000, 1);
+    busy(1000, 2);
 }
 
 #[test]
