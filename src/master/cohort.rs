@@ -299,7 +299,55 @@ impl Cohort {
             out.tell(Notice::Hung(worker));
             self.retire(index, now + HUNG_PATIENCE, Cut::Hung, out);
             self.slots[index].phase = Phase::Waiting { until: now };
+            return;
         }
+        // One that should be finishing hangs: it has no more time than others.
+        let leaver = self.leaving.iter_mut().find(|one| one.worker == worker);
+        if let Some(leaver) = leaver
+            && let Leaving::Draining {
+                until,
+                cut: Cut::Overdue,
+            } = leaver.phase
+        {
+            out.tell(Notice::Hung(worker));
+            leaver.phase = Leaving::Draining {
+                until: until.min(now + HUNG_PATIENCE),
+                cut: Cut::Hung,
+            };
+        }
+    }
+
+    /// A worker that was on its way out has left a queue, and nobody else has
+    /// it: another one empties it, by `until`.
+    pub(super) fn appoint_heir(
+        &mut self,
+        of: WorkerId,
+        slot: usize,
+        until: Instant,
+        out: &mut Outbox,
+    ) {
+        let worker = out.name_worker();
+        let phase = Leaving::Draining {
+            until,
+            cut: Cut::Overdue,
+        };
+        self.leaving.push(Leaver {
+            worker,
+            slot,
+            phase,
+        });
+        out.push(Command::SpawnHeir {
+            worker,
+            cohort: self.id,
+            slot,
+            of,
+        });
+    }
+
+    /// The slot that a worker on its way out had.
+    pub(super) fn slot_left_by(&self, worker: WorkerId) -> Option<usize> {
+        let leaver = self.leaving.iter().find(|one| one.worker == worker)?;
+        Some(leaver.slot)
     }
 
     /// A worker of this cohort is no more.

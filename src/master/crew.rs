@@ -55,6 +55,9 @@ pub struct Crew {
     /// By the name of the pool.
     records: BTreeMap<String, Record>,
     oom: OomWatch,
+    /// Listeners of workers that are gone, whose queues want somebody to empty
+    /// them.
+    estates: BTreeMap<WorkerId, Vec<Arc<Listener>>>,
     /// Whose memory was looked at last.
     weighed: WorkerId,
 }
@@ -96,6 +99,8 @@ struct Worker {
     ready: Option<Instant>,
     wished: bool,
     retired: bool,
+    /// It came to empty a queue: whoever comes after it would fail as well.
+    heir: bool,
     killed: Option<Cut>,
 }
 
@@ -133,6 +138,7 @@ impl Crew {
             reopening: 0,
             records: BTreeMap::new(),
             oom: OomWatch::new(Instant::now()),
+            estates: BTreeMap::new(),
             weighed: WorkerId(0),
         })
     }
@@ -262,6 +268,48 @@ impl Crew {
         slot: usize,
         child_first: impl FnOnce(),
     ) -> io::Result<()> {
+        let cohort = self.cohorts.get(&cohort_id);
+        let listeners = cohort.map_or_else(Vec::new, |cohort| {
+            cohort.opened.listeners(&cohort.listeners, slot)
+        });
+        self.fork(id, cohort_id, slot, listeners, child_first)
+    }
+
+    /// Forks a worker that empties the queues that worker `of` has left, and
+    /// leaves.
+    ///
+    /// # Errors
+    /// As [`Crew::spawn`].
+    pub fn spawn_heir(
+        &mut self,
+        id: WorkerId,
+        cohort: CohortId,
+        slot: usize,
+        of: WorkerId,
+        child_first: impl FnOnce(),
+    ) -> io::Result<()> {
+        let listeners = self.estates.remove(&of).unwrap_or_default();
+        self.fork(id, cohort, slot, listeners, child_first)?;
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.heir = true;
+        }
+        log::info!(
+            "worker {} has left a queue: pid {} empties it",
+            self.name(id),
+            self.pid(id)
+        );
+        self.retire(id, &ListenerSet::default());
+        Ok(())
+    }
+
+    fn fork(
+        &mut self,
+        id: WorkerId,
+        cohort_id: CohortId,
+        slot: usize,
+        listeners: Vec<Arc<Listener>>,
+        child_first: impl FnOnce(),
+    ) -> io::Result<()> {
         let cohort = self
             .cohorts
             .get_mut(&cohort_id)
@@ -290,7 +338,6 @@ impl Crew {
             row.assign(cohort.generation, cohort.pool_index, slot);
         }
         self.scoreboard.note_rows(first_row + row_count);
-        let listeners = cohort.opened.listeners(&cohort.listeners, slot);
         let pool = &cohort.opened.pool;
         let all = SigSet::all();
         // Signals wait while there are two of us with one set of handlers.
@@ -347,6 +394,7 @@ impl Crew {
             ready: None,
             wished: false,
             retired: false,
+            heir: false,
             killed: None,
         };
         self.workers.insert(id, worker);
@@ -402,7 +450,8 @@ impl Crew {
             .collect()
     }
 
-    /// Workers that serve and should have moved on long ago.
+    /// Workers that should have moved on long ago, those on their way out
+    /// included.
     pub fn hung(&self, now: Instant) -> Vec<WorkerId> {
         let hangs = |worker: &Worker| {
             let Some(cohort) = self.cohorts.get(&worker.cohort) else {
@@ -418,8 +467,7 @@ impl Crew {
             let overdue = |index| self.scoreboard.row(index).overdue(now);
             lanes.any(|index| overdue(index).is_some_and(|by| by > pool.worker_timeout))
         };
-        let serving =
-            |worker: &Worker| worker.ready.is_some() && !worker.retired && worker.killed.is_none();
+        let serving = |worker: &Worker| worker.ready.is_some() && worker.killed.is_none();
         let found = self
             .workers
             .iter()

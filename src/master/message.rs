@@ -114,6 +114,9 @@ pub enum Event {
         clean: bool,
         /// Whether it had served a connection to its end.
         served: bool,
+        /// Whether it left a queue that it should have emptied, and that nobody
+        /// else will.
+        left: bool,
     },
     /// The new master serves.
     SuccessorServes,
@@ -143,6 +146,18 @@ pub enum Command {
         cohort: CohortId,
         /// … and slot.
         slot: usize,
+    },
+    /// Fork a worker that does no more than empty the queue that another one has
+    /// left, and leaves.
+    SpawnHeir {
+        /// Under this name.
+        worker: WorkerId,
+        /// In this cohort …
+        cohort: CohortId,
+        /// … and slot.
+        slot: usize,
+        /// The one that left it.
+        of: WorkerId,
     },
     /// Tell it to finish and leave.
     Retire(WorkerId),

@@ -257,6 +257,7 @@ impl Master {
                 worker: death.worker,
                 clean: death.clean,
                 served: death.served,
+                left: death.left,
             };
             self.supervisor.handle(Instant::now(), event);
         }

@@ -31,6 +31,23 @@ impl Master {
                             .handle(Instant::now(), Event::SpawnFailed(worker));
                     }
                 }
+                Command::SpawnHeir {
+                    worker,
+                    cohort,
+                    slot,
+                    of,
+                } => {
+                    let signals = &mut self.signals;
+                    let spawned = self.crew.spawn_heir(worker, cohort, slot, of, || {
+                        drop(signals.take());
+                        notify::forget();
+                    });
+                    if let Err(error) = spawned {
+                        self.crew.spawn_failed(cohort, slot, &error);
+                        self.supervisor
+                            .handle(Instant::now(), Event::SpawnFailed(worker));
+                    }
+                }
                 Command::Retire(worker) => {
                     let current = self.generations.get(&self.current);
                     let staying = match current.filter(|_| !self.stopping) {

@@ -91,12 +91,13 @@ impl Supervisor {
                 pools,
             } => self.loaded(generation, settings, pools),
             Event::LoadFailed => self.load_failed(),
-            Event::SpawnFailed(worker) => self.lost(now, worker, false, false),
+            Event::SpawnFailed(worker) => self.lost(now, worker, false, false, false),
             Event::Exited {
                 worker,
                 clean,
                 served,
-            } => self.lost(now, worker, clean, served),
+                left,
+            } => self.lost(now, worker, clean, served, left),
             Event::Ready(worker) => self.ready(now, worker),
             Event::Hung(worker) => {
                 for cohort in &mut self.cohorts {
@@ -463,12 +464,18 @@ impl Supervisor {
     }
 
     /// A worker is no more.
-    fn lost(&mut self, now: Instant, worker: WorkerId, clean: bool, served: bool) {
+    fn lost(&mut self, now: Instant, worker: WorkerId, clean: bool, served: bool, left: bool) {
         let Some(cohort) = self.cohorts.iter_mut().find(|cohort| cohort.has(worker)) else {
             return;
         };
         let serving = cohort.stage == Stage::Serving;
+        let slot = cohort.slot_left_by(worker);
         let loss = cohort.lost(worker, served, now, &mut self.out);
+        // Who is ended at once leaves nothing to anybody.
+        if let Some(slot) = slot.filter(|_| left && !matches!(self.state, State::Killing { .. })) {
+            let until = now + self.settings.graceful_timeout;
+            cohort.appoint_heir(worker, slot, until, &mut self.out);
+        }
         if self.settings.once && clean && serving && loss == Loss::Missing {
             self.stop(now, Command::StopListening, Verdict::Stopped);
         }

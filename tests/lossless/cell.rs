@@ -1,7 +1,7 @@
 //! One cell of the matrix: a server brought into its condition, the operation,
 //! and the accounts of all clients against what was promised.
 
-use super::table::{Accept, Cell, Condition, Model, Operation, Promise, promise};
+use super::table::{Cell, Condition, Model, Operation, Promise, promise};
 use crate::harness::crowd::{Crowd, Habit, Manners};
 use crate::harness::ledger::{Fate, Fault, Ledger};
 use crate::harness::{Client, SOON, Server, eventually, let_time_pass, preforkd, process};
@@ -160,7 +160,8 @@ impl Scene {
     fn set(cell: Cell) -> Self {
         let (workers, keys) = size(cell);
         let patience = match cell.condition {
-            Condition::Hung => "3s",
+            // Long enough to see that it hangs, and to empty the queue it leaves.
+            Condition::Hung => "10s",
             Condition::Idle | Condition::Load | Condition::Slow | Condition::Backlog => "30s",
         };
         let master = format!(
@@ -186,8 +187,6 @@ impl Scene {
                 "SIGKILL",
                 "stopping at once",
                 "for 127.0.0.1:",
-                // Nobody else empties the queue of a slot that goes with it.
-                "clients lost in its queue",
             ] {
                 server.expect(line);
             }
@@ -423,16 +422,11 @@ impl Scene {
             (Model::Fork, Condition::Hung) => everybody,
             _ => one,
         };
-        let queue = match self.cell.accept {
-            Accept::Shared => 0,
-            Accept::Reuseport => everybody,
-        };
         let (lost, refused) = match promise {
             Promise::Everything => (0, false),
             Promise::UntilTheEnd => (0, true),
             Promise::AllButOneProcess => (hung, false),
-            Promise::AllButOneProcessAndItsQueue => (hung + queue, false),
-            Promise::UntilTheEndButOneProcess => (hung + queue, true),
+            Promise::UntilTheEndButOneProcess => (hung, true),
             Promise::OnlyWhatIsBegun => (usize::MAX, true),
         };
         let ledger = &self.ledger;

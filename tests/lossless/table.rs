@@ -139,10 +139,8 @@ pub(crate) enum Promise {
     UntilTheEnd,
     /// No more is lost than one process was holding, and nothing is refused.
     AllButOneProcess,
-    /// As [`Promise::AllButOneProcess`], but its queue may go with it.
-    AllButOneProcessAndItsQueue,
-    /// Both: no more is lost than one process was holding, and its own queue;
-    /// refused is who comes after the end.
+    /// No more is lost than one process was holding, and refused is who comes
+    /// after the end was asked for.
     UntilTheEndButOneProcess,
     /// Whoever is being answered is served, for five seconds at most; those in
     /// a queue may be reset, and who comes later is refused.
@@ -162,10 +160,6 @@ pub(crate) const fn promise(cell: Cell) -> Promise {
             | Operation::Winch,
             Condition::Idle | Condition::Load | Condition::Slow | Condition::Backlog,
         ) => Promise::Everything,
-        // Its slot goes, and nobody else empties the queue of that slot.
-        (Operation::Ttou, Condition::Hung) if matches!(cell.accept, Accept::Reuseport) => {
-            Promise::AllButOneProcessAndItsQueue
-        }
         (
             Operation::Hup
             | Operation::Usr1

@@ -63,6 +63,8 @@ impl Crew {
     /// cohorts whose breaker is not closed.
     pub fn reap(&mut self, broken: impl Fn(CohortId) -> bool) -> Vec<Death> {
         let mut deaths = Vec::new();
+        // Nobody came into what is left here: it was all to end at once.
+        self.estates.clear();
         loop {
             match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return deaths,
@@ -101,6 +103,14 @@ impl Crew {
         let worker = self.workers.get(&id)?;
         let may_repeat = broken(worker.cohort);
         self.tell_death(id, status, facts, may_repeat);
+        let estate = match exit {
+            Some(0) => Vec::new(),
+            Some(_) | None => self.estate(id),
+        };
+        let left = !estate.is_empty();
+        if left {
+            self.estates.insert(id, estate);
+        }
         let worker = self.workers.remove(&id)?;
         let rows = worker.first_row..worker.first_row + worker.row_count;
         if let Some(cohort) = self.cohorts.get_mut(&worker.cohort) {
@@ -125,8 +135,27 @@ impl Crew {
             worker: id,
             clean: exit == Some(0),
             served: facts.served,
+            left,
             status: exit,
         })
+    }
+
+    /// The listeners whose queues the worker was told to empty, as far as nobody
+    /// else has them: it did not come to its end, and clients may wait there.
+    fn estate(&self, id: WorkerId) -> Vec<Arc<Listener>> {
+        let Some(worker) = self.workers.get(&id).filter(|one| one.retired && !one.heir) else {
+            return Vec::new();
+        };
+        let mask = self.scoreboard.row(worker.first_row).last_owner_of();
+        let shared = |listener: &Arc<Listener>| {
+            let mut others = self.workers.iter().filter(|(other, _)| **other != id);
+            others.any(|(_, other)| other.listeners.iter().any(|one| Arc::ptr_eq(one, listener)))
+        };
+        let listeners = worker.listeners.iter().take(64).enumerate();
+        listeners
+            .filter(|(index, listener)| mask >> index & 1 == 1 && !shared(listener))
+            .map(|(_, listener)| Arc::clone(listener))
+            .collect()
     }
 }
 
@@ -139,6 +168,8 @@ pub struct Death {
     pub clean: bool,
     /// Whether it had served a connection to its end.
     pub served: bool,
+    /// Whether it left a queue that nobody else will empty.
+    pub left: bool,
     /// Its exit status, if it exited.
     pub status: Option<i32>,
 }

@@ -152,6 +152,16 @@ impl World {
                         "ids are never reused"
                     );
                 }
+                Command::SpawnHeir {
+                    worker,
+                    cohort,
+                    slot,
+                    of,
+                } => {
+                    assert!(!self.workers.contains_key(&of), "it is dead");
+                    let heir = (cohort, slot, true, Told::Retire);
+                    assert_eq!(self.workers.insert(worker, heir), None);
+                }
                 Command::Retire(worker) => {
                     let told = &mut self.workers.get_mut(&worker).expect("it lives").3;
                     assert_eq!(*told, Told::Nothing, "told once");
@@ -209,6 +219,19 @@ impl World {
             worker,
             clean,
             served: false,
+            left: false,
+        });
+    }
+
+    /// Dies on its way out, before it has emptied its queue.
+    fn dies_leaving_a_queue(&mut self, worker: WorkerId) {
+        let told = self.workers.remove(&worker).expect("it lives").3;
+        assert_ne!(told, Told::Nothing, "others have successors");
+        self.send(Event::Exited {
+            worker,
+            clean: false,
+            served: true,
+            left: true,
         });
     }
 
@@ -493,6 +516,7 @@ fn a_worker_that_dies_young_is_spawned_later_and_later() {
         worker,
         clean: false,
         served: true,
+        left: false,
     });
     assert_eq!(world.workers.len(), 1);
     world.all_ready();
@@ -734,6 +758,46 @@ fn a_pool_without_a_ready_worker_is_not_silent() {
 }
 
 #[test]
+fn a_queue_that_was_left_gets_an_heir() {
+    let mut world = World::serving(&[Size::Fixed(2)]);
+    world.request(Request::FewerWorkers);
+    let leaver = world.with(Told::Retire)[0];
+    let slot = world.slot_of(leaver);
+    world.dies_leaving_a_queue(leaver);
+    let heir = world.with(Told::Retire)[0];
+    assert_eq!(world.slot_of(heir), slot);
+    assert_eq!(world.workers.len(), 2);
+    // It has as long as any drain, and then it is over.
+    world.pass(SETTINGS.graceful_timeout);
+    assert_eq!(world.with(Told::Kill), [heir]);
+    world.dies(heir, false);
+    assert_eq!(world.workers.len(), 1);
+    // Who is ended at once leaves nothing.
+    world.request(Request::Stop);
+    world.request(Request::Stop);
+    let last = world.with(Told::Kill)[0];
+    world.dies_leaving_a_queue(last);
+    assert_eq!(world.exit, Some(Verdict::Stopped));
+}
+
+#[test]
+fn who_hangs_on_the_way_out_is_killed_sooner() {
+    let mut world = World::serving(&[Size::Fixed(2)]);
+    world.request(Request::FewerWorkers);
+    let leaver = world.with(Told::Retire)[0];
+    for _ in 0..2 {
+        world.send(Event::Hung(leaver));
+        world.pass(HUNG_PATIENCE / 2);
+    }
+    assert_eq!(world.with(Told::Kill), [leaver]);
+    let told = world
+        .notices
+        .iter()
+        .filter(|one| **one == Notice::Hung(leaver));
+    assert_eq!(told.count(), 1);
+}
+
+#[test]
 fn a_worn_worker_serves_until_its_successor_is_ready() {
     let mut world = World::serving(&[Size::Fixed(2)]);
     let worn = world.with(Told::Nothing)[1];
@@ -788,6 +852,7 @@ fn whoever_is_worn_and_goes_for_another_reason_gets_one_successor() {
         worker: worn[1],
         clean: true,
         served: true,
+        left: false,
     });
     world.workers.remove(&worn[1]);
     world.all_ready();
@@ -1066,6 +1131,7 @@ enum Step {
     Obedience,
     Request(u8),
     SuccessorFails,
+    Abandonment(usize),
     Resize(usize, u32),
     Load(u8),
     Count(usize, u32),
@@ -1081,6 +1147,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Obedience),
         2 => (0..6u8).prop_map(Step::Request),
         1 => Just(Step::SuccessorFails),
+        1 => any::<usize>().prop_map(Step::Abandonment),
         2 => (any::<usize>(), 1..7u32).prop_map(|(which, workers)| Step::Resize(which, workers)),
         3 => any::<u8>().prop_map(Step::Load),
         3 => (any::<usize>(), 0..12u32).prop_map(|(which, idle)| Step::Count(which, idle)),
@@ -1123,6 +1190,12 @@ fn take(world: &mut World, step: &Step) {
             4 => Request::Upgrade,
             _ => Request::Reopen,
         }),
+        Step::Abandonment(which) => {
+            let leaving = [world.with(Told::Retire), world.with(Told::Kill)].concat();
+            if !leaving.is_empty() {
+                world.dies_leaving_a_queue(leaving[which % leaving.len()]);
+            }
+        }
         Step::SuccessorFails => {
             if std::mem::take(&mut world.successor) {
                 world.send(Event::SuccessorFailed);
