@@ -18,6 +18,7 @@ on_each_model! {
     workers_are_replaced_all_the_time_and_nobody_is_lost
     a_generation_that_is_given_up_loses_nobody
     what_a_deadline_cuts_is_told
+    a_slot_that_goes_during_a_reload_is_there_again_after_it
 }
 
 /// Larger than what the kernel buffers for one connection.
@@ -282,5 +283,31 @@ fn a_worker_more_and_less_by_signal_is_the_same_resize() {
     server.wait_for_workers(5, "web[");
     let titles: Vec<String> = server.workers().into_iter().map(process::title).collect();
     assert!(titles.iter().all(|title| !title.contains("web[5]")));
+    server.stop();
+}
+
+/// A worker less is asked for while the reload that brings it back is under way:
+/// the last slot's socket refuses new clients until then, and no longer. Where
+/// the reload is over too soon the slot is gone, so there are several tries.
+fn a_slot_that_goes_during_a_reload_is_there_again_after_it(model: &str) {
+    let pools = web(model, 4, "accept = \"reuseport\"");
+    let mut server = Server::run_with(site(), MASTER, &pools);
+    let load = Load::start(server.address("web"), "/", b"index\n", 4, Habit::Fresh);
+    for generation in 2..12 {
+        server.signal(Signal::SIGHUP);
+        server.signal(Signal::SIGTTOU);
+        server.wait_for_generation(generation);
+        eventually("each slot has clients", SOON, || {
+            let report = status(&server);
+            let workers = report["workers"].as_array().unwrap();
+            let busy = |one: &&serde_json::Value| {
+                one["generation"] == generation && one["connections"] != 0
+            };
+            let busy = workers.iter().filter(busy).count();
+            (busy >= 3 && busy == workers.len()).then_some(())
+        });
+    }
+    load.wait_for(100);
+    assert_nobody_lost(&server, load, model);
     server.stop();
 }

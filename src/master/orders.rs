@@ -157,10 +157,11 @@ impl Master {
             crate::log::install(sink, generation.config.master.log.level);
         }
         if before > 0 || self.succession.predecessor.is_some() {
-            lead(&generation.listeners);
+            // Nobody is led to a socket that still refuses him.
             if let Err(error) = generation.listeners.adopt(&generation.config) {
                 log::warn!("a listener keeps what it had: {error}");
             }
+            lead(&generation.listeners);
         }
         self.crew.promote(number);
         let news = format!("generation {number} serves: {}", generation.addresses());

@@ -248,7 +248,7 @@ impl Listener {
 
     /// Whether accept4(2) on it returns EAGAIN instead of waiting. The flag
     /// belongs to the socket, not to a process: all its workers see it. One
-    /// that refuses handshakes never waits again.
+    /// that has refused handshakes never waits again.
     ///
     /// # Errors
     /// As fcntl(2).
@@ -264,15 +264,21 @@ impl Listener {
     }
 
     /// Takes over what a new configuration says of a listener that stays: the
-    /// length of its queue, and the mode of a unix socket's file.
+    /// length of its queue, and the mode of a unix socket's file. A TCP socket
+    /// that refused handshakes refuses them no more.
     ///
     /// # Errors
-    /// Which of listen(2) and chmod(2) refused, and why.
+    /// Which of listen(2), setsockopt(2) and chmod(2) refused, and why.
     pub fn adopt(&self, listen: &Listen, backlog: u32) -> Result<(), BindError> {
         let step = |call| move |error| BindError::new(call, listen, error);
         let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
         self.socket.listen(backlog).map_err(step("listen"))?;
         match listen {
+            // A slot may have gone, and with it who emptied this queue, while the
+            // generation that has it again was about to prove itself.
+            Listen::Tcp { .. } if self.refusing.load(Ordering::Relaxed) => {
+                sys::socket::admit_handshakes(self.socket.as_fd()).map_err(step("SO_DETACH_FILTER"))
+            }
             Listen::Tcp { .. } => Ok(()),
             Listen::Unix { path, mode } => {
                 let mode = std::fs::Permissions::from_mode(*mode);

@@ -183,6 +183,15 @@ pub fn refuse_handshakes(listener: BorrowedFd<'_>) -> io::Result<()> {
     attach(listener, libc::SO_ATTACH_FILTER, &program)
 }
 
+/// Takes back what [`refuse_handshakes`] did (SO_DETACH_FILTER). Where nothing
+/// was refused, nothing happens.
+///
+/// # Errors
+/// As setsockopt(2).
+pub fn admit_handshakes(listener: BorrowedFd<'_>) -> io::Result<()> {
+    detach(listener, libc::SO_DETACH_FILTER)
+}
+
 /// Steers the new connections of a SO_REUSEPORT group to the members whose
 /// numbers are in `members`, in rising order, each its share by chance
 /// (SO_ATTACH_REUSEPORT_CBPF, socket(7)). The others get none.
@@ -242,22 +251,7 @@ pub fn queue(listener: BorrowedFd<'_>) -> io::Result<(u32, u32)> {
 /// # Errors
 /// As setsockopt(2).
 pub fn steer_no_more(member: BorrowedFd<'_>) -> io::Result<()> {
-    let none: libc::c_int = 0;
-    let size = size_of_val(&none) as libc::socklen_t;
-    // SAFETY: `none` is live and `size` long; the kernel only reads it.
-    let result = unsafe {
-        libc::setsockopt(
-            member.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_DETACH_REUSEPORT_BPF,
-            (&raw const none).cast(),
-            size,
-        )
-    };
-    match check(result) {
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
-        other => other.map(drop),
-    }
+    detach(member, libc::SO_DETACH_REUSEPORT_BPF)
 }
 
 /// `SKF_AD_OFF + SKF_AD_RANDOM` of <linux/filter.h>.
@@ -285,4 +279,24 @@ fn attach(
         )
     };
     check(result).map(drop)
+}
+
+/// Takes a program away; none is none the less.
+fn detach(socket: BorrowedFd<'_>, option: libc::c_int) -> io::Result<()> {
+    let none: libc::c_int = 0;
+    let size = size_of_val(&none) as libc::socklen_t;
+    // SAFETY: `none` is live and `size` long; the kernel only reads it.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            (&raw const none).cast(),
+            size,
+        )
+    };
+    match check(result) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        other => other.map(drop),
+    }
 }
