@@ -113,7 +113,9 @@ impl Supervisor {
                     cohort.idle = idle;
                 }
             }
-            Event::Woke => {}
+            // Not before everything was heard that had come by then: this
+            // process may have been stopped past the deadline itself.
+            Event::Woke => self.judge_upgrade(now),
         }
         self.settle(now);
     }
@@ -492,7 +494,6 @@ impl Supervisor {
         }
         self.cut_generations();
         self.judge_generation(now);
-        self.judge_upgrade(now);
         self.judge_breakers(now);
         self.drop_empty();
         if self.state == State::Crowded && !self.is_crowded() {

@@ -463,6 +463,18 @@ fn a_successor_that_is_gone_or_late_changes_nothing() {
 }
 
 #[test]
+fn a_successor_is_late_only_when_everything_was_heard() {
+    let mut world = World::serving(&[Size::Fixed(2)]);
+    world.request(Request::Upgrade);
+    // The master was stopped, and something else is heard first.
+    world.now += 2 * SETTINGS.upgrade_timeout;
+    world.request(Request::Reopen);
+    assert!(world.successor, "it may serve by now");
+    world.send(Event::SuccessorServes);
+    assert!(world.handed_over && world.successor);
+}
+
+#[test]
 fn a_stop_during_an_upgrade_ends_the_successor() {
     let mut world = World::serving(&[Size::Fixed(1)]);
     world.request(Request::Upgrade);
