@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -187,6 +187,8 @@ pub struct Control {
     /// Another master still listens, until [`Control::open`].
     closed: bool,
     path: PathBuf,
+    /// Which file that was; another one is another master's.
+    file: Option<(u64, u64)>,
     clients: Vec<Client>,
     next: u64,
     /// Out of descriptors: who waits is looked after at the next turn, whatever
@@ -254,6 +256,7 @@ impl Control {
             listener: Some(listener),
             closed,
             path: path.to_owned(),
+            file: identity(path),
             clients: Vec::new(),
             next: 1,
             short: false,
@@ -380,10 +383,17 @@ impl Control {
 
 impl Drop for Control {
     fn drop(&mut self) {
-        if self.listener.is_some() && !self.closed {
+        let ours = self.listener.is_some() && !self.closed;
+        if ours && self.file.is_some() && identity(&self.path) == self.file {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+/// Which file is at `path`: its device and its number there.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let found = std::fs::symlink_metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
 }
 
 impl Client {

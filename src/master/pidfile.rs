@@ -52,9 +52,7 @@ impl PidFile {
             }
             // The master before us may have removed the file between our open
             // and our lock: then we hold a lock on nothing.
-            let ours = file.metadata().map_err(PidFileError::Io)?;
-            let named = std::fs::metadata(path);
-            if named.is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino())) {
+            if is_at(&file, path).map_err(PidFileError::Io)? {
                 return Ok(Self {
                     path: path.to_owned(),
                     file,
@@ -115,11 +113,19 @@ impl AsFd for PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        if self.ours {
-            // Still locked, so nobody else has written into it.
+        // Still locked, so nobody else has written into it. But another may have
+        // made one of his own, where somebody had removed ours.
+        if self.ours && is_at(&self.file, &self.path).unwrap_or(false) {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+/// Whether `path` is the name of `file`.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let held = file.metadata()?;
+    let named = std::fs::metadata(path);
+    Ok(named.is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())))
 }
 
 fn pid_in(mut file: &File) -> Option<u32> {
@@ -151,6 +157,19 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{pid}\n"));
         assert_eq!(holder_of(&path), Some(pid));
         drop(held);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_file_of_another_master_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pid");
+        let first = PidFile::lock(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let second = PidFile::lock(&path).unwrap();
+        drop(first);
+        assert!(path.exists());
+        drop(second);
         assert!(!path.exists());
     }
 
