@@ -132,7 +132,7 @@ table! {
     /// `[pool.NAME]`.
     PoolTable in "[pool.NAME]" {
         listen: Vec<At<ListenTable>> = Listens, Vec::new(),
-            "Where the pool listens: one address, or an array of them.";
+            "Where the pool listens: one address, or an array of them, 64 at most.";
         service: Option<ServiceName> = Optional(Word(SERVICES), "required"), None,
             "What a connection gets.";
         message: Option<String> = Optional(

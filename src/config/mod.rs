@@ -103,12 +103,16 @@ pub enum LogTarget {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facility(pub u8);
 
+/// The most listeners of a pool: a worker is told in the bits of one word whose
+/// queues it has to empty.
+pub const MAX_LISTENERS: usize = 64;
+
 /// A set of listeners, a service and a number of workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
     /// Its name: 1 to 32 of `a-z A-Z 0-9 - _`.
     pub name: String,
-    /// Where it listens; at least one.
+    /// Where it listens: one to [`MAX_LISTENERS`].
     pub listen: Vec<Listen>,
     /// The kernel's accept queue, already clamped to net.core.somaxconn.
     pub backlog: u32,

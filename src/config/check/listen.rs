@@ -6,7 +6,7 @@ use super::Checker;
 use crate::config::file::{ListenTable, MasterTable, PoolTable};
 use crate::config::kind::At;
 use crate::config::mistake::{Mistake, Span};
-use crate::config::{Accept, Listen, Master, address};
+use crate::config::{Accept, Listen, MAX_LISTENERS, Master, address};
 
 /// The longest path of a unix socket: sun_path of unix(7) without its NUL.
 const LONGEST_SOCKET_PATH: usize = 107;
@@ -16,6 +16,10 @@ impl Checker<'_> {
         if table.listen.given.is_none() {
             let expected = "add listen = \"127.0.0.1:8080\"";
             self.error(header, "`listen` is missing", expected);
+        }
+        if let Some(item) = table.listen.value.get(MAX_LISTENERS) {
+            let message = format!("a pool listens in {MAX_LISTENERS} places at most");
+            self.error(&item.span, message, "use another pool for the rest");
         }
         let mut listeners = Vec::new();
         for item in &table.listen.value {

@@ -141,6 +141,23 @@ fn what_is_required_is_asked_for() {
 }
 
 #[test]
+fn a_pool_has_64_listeners_at_most() {
+    let listen = |count: u32| {
+        let places: Vec<String> = (1..=count)
+            .map(|port| format!("'127.0.0.1:{port}'"))
+            .collect();
+        format!("service='echo'\nlisten=[\n{}]", places.join(",\n"))
+    };
+    assert_eq!(pool(&listen(64)).listen.len(), 64);
+    let found = wrong(&listen(65));
+    same(
+        "65",
+        &found,
+        &["68:1: error: a pool listens in 64 places at most; use another pool"],
+    );
+}
+
+#[test]
 fn a_key_without_effect_is_a_mistake() {
     for (keys, expected) in [
         (

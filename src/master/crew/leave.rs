@@ -1,6 +1,7 @@
 //! How workers go: told to leave, ended, and reaped.
 
 use super::Crew;
+use crate::config::MAX_LISTENERS;
 use crate::master::message::{CohortId, Cut, WorkerId};
 use crate::net::{Listener, ListenerSet};
 use crate::scoreboard::Counter;
@@ -20,7 +21,7 @@ impl Crew {
         };
         worker.retired = true;
         let mut mask = 0;
-        for (index, listener) in worker.listeners.iter().enumerate().take(64) {
+        for (index, listener) in worker.listeners.iter().enumerate().take(MAX_LISTENERS) {
             if !staying.holds(listener) {
                 mask |= 1 << index;
                 refuse(listener);
