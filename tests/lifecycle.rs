@@ -22,6 +22,23 @@ on_each_model! {
     a_queue_behind_full_workers_is_served_before_the_end
 }
 
+/// Whoever is late is waited for once, not once for each listener.
+#[test]
+fn a_stop_with_many_listeners_is_a_short_one() {
+    for model in MODELS {
+        let listen: Vec<String> = (0..60).map(|one| format!("\"unix:{one}\"")).collect();
+        let listen = listen.join(", ");
+        let pools = format!(
+            "[pool.web]\nlisten = [{listen}]\nservice = \"echo\"\nmodel = \"{model}\"\nworkers = 1\n"
+        );
+        let mut server = Server::run_with(site(), "", &pools);
+        let asked = Instant::now();
+        server.signal(Signal::SIGTERM);
+        server.assert_good_end();
+        assert!(asked.elapsed() < Duration::from_secs(4), "{model}");
+    }
+}
+
 fn site() -> TempDir {
     let directory = TempDir::new().unwrap();
     std::fs::create_dir(directory.path().join("www")).unwrap();

@@ -211,25 +211,39 @@ pub(super) fn pause(duty: &Duty, error: &io::Error) {
 /// Serves what waits in the queues that nobody else will empty.
 fn empty_queues(duty: &Duty, lane: &mut Lane<'_>) {
     let owned = duty.rows.first().map_or(0, |row| row.last_owner_of());
-    for (index, queue) in duty.queues.iter().enumerate() {
-        if owned >> index & 1 == 0 {
-            continue;
+    let queues = duty.queues.iter().enumerate();
+    let mut queues: Vec<BorrowedFd<'_>> = queues
+        .filter(|(index, _)| owned >> index & 1 == 1)
+        .map(|(_, queue)| queue.as_fd())
+        .collect();
+    let mut until = None;
+    loop {
+        queues.retain(|queue| empty_queue(duty, lane, *queue));
+        // Stragglers may come to each of them meanwhile.
+        let now = Instant::now();
+        let until = *until.get_or_insert(now + STRAGGLERS);
+        if queues.is_empty() || now >= until {
+            return;
         }
-        let mut waited = false;
-        loop {
-            match accept(queue.as_fd(), false) {
-                Accepted::Connection(stream, peer) => {
-                    serve(stream, &peer, lane);
-                }
-                Accepted::Again => {}
-                Accepted::Exhausted(error) => pause(duty, &error),
-                Accepted::Nothing if !waited => {
-                    waited = true;
-                    let mut ready = [PollFd::new(queue.as_fd(), PollFlags::POLLIN)];
-                    let _ = poll(&mut ready, timeout(STRAGGLERS));
-                }
-                Accepted::Nothing | Accepted::Parked | Accepted::Sick(_) => break,
+        let watched = queues.iter();
+        let mut ready: Vec<PollFd<'_>> = watched
+            .map(|queue| PollFd::new(*queue, PollFlags::POLLIN))
+            .collect();
+        let _ = poll(&mut ready, timeout(until - now));
+    }
+}
+
+/// Serves what waits in one of them; answers whether more may come.
+fn empty_queue(duty: &Duty, lane: &mut Lane<'_>, queue: BorrowedFd<'_>) -> bool {
+    loop {
+        match accept(queue, false) {
+            Accepted::Connection(stream, peer) => {
+                serve(stream, &peer, lane);
             }
+            Accepted::Again => {}
+            Accepted::Exhausted(error) => pause(duty, &error),
+            Accepted::Nothing => return true,
+            Accepted::Parked | Accepted::Sick(_) => return false,
         }
     }
 }
