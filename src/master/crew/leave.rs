@@ -125,9 +125,14 @@ impl Crew {
             }
         }
         if worker.killed.is_some() {
-            rows.clone()
-                .map(|index| self.scoreboard.row(index).pid())
-                .for_each(end_if_ours);
+            let occupants = rows.clone().map(|index| self.scoreboard.row(index).pid());
+            // What a sick worker wrote there must not end another one.
+            let is_worker = |pid: &u32| {
+                let mut workers = self.workers.values();
+                workers.any(|one| one.pid.as_raw().unsigned_abs() == *pid)
+            };
+            let children = occupants.filter(|pid| !is_worker(pid));
+            children.for_each(end_if_ours);
         }
         rows.for_each(|index| self.scoreboard.row(index).clear());
         self.rows.give_back(worker.first_row, worker.row_count);
