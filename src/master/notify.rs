@@ -32,7 +32,18 @@ pub struct Notifier {
     status: String,
     status_is_news: bool,
     watchdog: Option<Watchdog>,
-    retired: bool,
+    turn: Turn,
+}
+
+/// Whose turn it is to speak, where one master replaces another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Turn {
+    /// Another one's, still.
+    NotYet,
+    #[default]
+    Ours,
+    /// Another one's, from now on.
+    Over,
 }
 
 #[derive(Debug)]
@@ -72,6 +83,16 @@ impl Notifier {
         }
     }
 
+    /// Says nothing until [`Notifier::begin`]: another process does.
+    pub fn wait(&mut self) {
+        self.turn = Turn::NotYet;
+    }
+
+    /// It is ours to speak.
+    pub fn begin(&mut self) {
+        self.turn = Turn::Ours;
+    }
+
     /// The service is up, and how it is; also the end of a reload, whatever
     /// came of it.
     pub fn ready(&mut self, line: &str) {
@@ -102,14 +123,14 @@ impl Notifier {
 
     /// Says nothing new from now on: another process does.
     pub fn retire(&mut self) {
-        self.retired = true;
+        self.turn = Turn::Over;
         self.status_is_news = false;
         self.watchdog = None;
     }
 
     /// How things are, in a line.
     pub fn status(&mut self, line: &str) {
-        if line != self.status && !self.retired {
+        if line != self.status && self.turn == Turn::Ours {
             line.clone_into(&mut self.status);
             self.status_is_news = true;
             self.send_what_waits();
@@ -119,7 +140,8 @@ impl Notifier {
     /// Sends what could not be sent, and the sign of life that is due.
     pub fn tick(&mut self, now: Instant) {
         self.send_what_waits();
-        let Some(watchdog) = self.watchdog.as_mut().filter(|one| one.due <= now) else {
+        let due = self.next_deadline().is_some_and(|due| due <= now);
+        let Some(watchdog) = self.watchdog.as_mut().filter(|_| due) else {
             return;
         };
         watchdog.due = now + watchdog.period;
@@ -132,11 +154,13 @@ impl Notifier {
 
     /// When [`Notifier::tick`] is due, but for what could not be sent.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.watchdog.as_ref().map(|watchdog| watchdog.due)
+        let watchdog = self.watchdog.as_ref();
+        let watchdog = watchdog.filter(|_| self.turn == Turn::Ours);
+        watchdog.map(|watchdog| watchdog.due)
     }
 
     fn state(&mut self, states: &[NotifyState<'_>]) {
-        if self.line.is_none() {
+        if self.line.is_none() || self.turn == Turn::NotYet {
             return;
         }
         let words: Vec<String> = states.iter().map(NotifyState::to_string).collect();
@@ -257,6 +281,24 @@ mod tests {
         assert_eq!(heard(&manager).unwrap(), "STOPPING=1");
         notifier.tick(Instant::now());
         assert_eq!(heard(&manager), None, "no watchdog");
+    }
+
+    #[test]
+    fn who_is_not_the_master_yet_says_nothing() {
+        let (mut notifier, manager, _directory) = pair();
+        let (now, period) = (Instant::now(), Duration::from_secs(1));
+        notifier.watchdog = Some(Watchdog { period, due: now });
+        notifier.wait();
+        notifier.status("starting");
+        notifier.stopping();
+        notifier.tick(now);
+        assert_eq!(heard(&manager), None);
+        assert_eq!(notifier.next_deadline(), None, "nor is it woken for that");
+        notifier.begin();
+        notifier.ready("fine");
+        notifier.tick(now);
+        assert_eq!(heard(&manager).unwrap(), "READY=1\nSTATUS=fine");
+        assert_eq!(heard(&manager).unwrap(), "WATCHDOG=1");
     }
 
     #[test]

@@ -125,6 +125,9 @@ impl Master {
             standing: Standing::new(title),
             ending: None,
         };
+        if master.succession.predecessor.is_some() {
+            master.standing.notifier.wait();
+        }
         if let Some(pid_file) = &mut master.pid_file
             && master.succession.predecessor.is_none()
         {

@@ -242,6 +242,7 @@ impl Master {
         if let Some(control) = &mut self.control {
             control.open();
         }
+        self.standing.notifier.begin();
         self.standing.touch();
     }
 
