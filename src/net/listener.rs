@@ -343,6 +343,9 @@ impl Drop for Listener {
             self.lost.fetch_add(abandoned, Ordering::Relaxed);
             log::warn!("{}: clients lost in its queue: {abandoned}", self.local);
         }
+        // Whoever else may still have it open, a stranger that a program of ours
+        // has started, must not keep the port.
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
         if let Some((roster, member)) = self.membership.get() {
             roster.leave(*member);
         }
@@ -452,6 +455,22 @@ mod tests {
     fn port_zero_becomes_a_port() {
         let listener = Listener::bind(&loopback(), 5, false).unwrap();
         assert!(matches!(listener.local(), Listen::Tcp { address, .. } if address.port() != 0));
+    }
+
+    #[test]
+    fn a_port_is_free_when_its_listener_is_dropped_whoever_has_a_copy() {
+        let listener = Listener::bind(&loopback(), 5, false).unwrap();
+        let local = listener.local().clone();
+        let copy = listener.as_fd().try_clone_to_owned().unwrap();
+        drop(listener);
+        Listener::bind(&local, 5, false).unwrap();
+        // One that was left to another master is that one's to close.
+        let listener = Listener::bind(&local, 5, false).unwrap();
+        let other = listener.as_fd().try_clone_to_owned().unwrap();
+        listener.entrust();
+        drop(listener);
+        assert!(Listener::bind(&local, 5, false).is_err());
+        drop((copy, other));
     }
 
     #[test]

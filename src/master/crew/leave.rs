@@ -157,7 +157,7 @@ impl Crew {
             let mut others = self.workers.iter().filter(|(other, _)| **other != id);
             others.any(|(_, other)| other.listeners.iter().any(|one| Arc::ptr_eq(one, listener)))
         };
-        let listeners = worker.listeners.iter().take(64).enumerate();
+        let listeners = worker.listeners.iter().take(MAX_LISTENERS).enumerate();
         listeners
             .filter(|(index, listener)| mask >> index & 1 == 1 && !shared(listener))
             .map(|(_, listener)| Arc::clone(listener))
