@@ -47,7 +47,7 @@ const fn dose(model: Model, accept: Accept) -> Dose {
             workers: 80,
             keys: "",
             think: Duration::from_millis(100),
-            pace: Duration::from_millis(500),
+            pace: Duration::from_secs(1),
         },
         // The kernel deals out by a hash: a client waits behind a kept
         // connection that came to the same slot, so none is kept for long.
@@ -55,7 +55,7 @@ const fn dose(model: Model, accept: Accept) -> Dose {
             workers: 128,
             keys: "http.keepalive_requests = 20",
             think: Duration::from_millis(100),
-            pace: Duration::from_millis(500),
+            pace: Duration::from_secs(1),
         },
         (Model::Event, _) => Dose {
             workers: 2,
