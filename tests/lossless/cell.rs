@@ -93,19 +93,20 @@ impl Patron {
         Self::Reader(client, begun)
     }
 
-    /// Goes on to the end.
-    fn finish(self, ledger: &mut Ledger) {
+    /// Goes on to the end. A client that was kept by a `stopped` worker for
+    /// longer than a request may take may be told just that.
+    fn finish(self, ledger: &mut Ledger, stopped: bool) {
         let since = Instant::now();
         let (outcome, name, what) = match self {
             Self::Kept(mut client) => {
                 let request = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
                 let name = client.stream.local_addr().ok();
-                (ask(&mut client, request), name, "kept connection")
+                (ask(&mut client, request, stopped), name, "kept connection")
             }
             Self::Sender(mut client) => {
                 let name = client.stream.local_addr().ok();
                 let rest = b"st: test\r\nConnection: close\r\n\r\n";
-                (ask(&mut client, rest), name, "slow request")
+                (ask(&mut client, rest, stopped), name, "slow request")
             }
             Self::Reader(mut client, begun) => {
                 let name = client.stream.local_addr().ok();
@@ -158,10 +159,11 @@ fn begin(
     })
 }
 
-fn ask(client: &mut Client, bytes: &[u8]) -> io::Result<bool> {
+fn ask(client: &mut Client, bytes: &[u8], stopped: bool) -> io::Result<bool> {
     client.stream.write_all(bytes)?;
     let answer = client.try_answer(true)?;
-    Ok(answer.status == 200 && answer.body == INDEX)
+    let late = stopped && answer.status == 408;
+    Ok(late || answer.status == 200 && answer.body == INDEX)
 }
 
 impl Scene {
@@ -380,7 +382,7 @@ impl Scene {
     /// Everybody finishes, and the server too.
     fn settle(&mut self) {
         for patron in std::mem::take(&mut self.patrons) {
-            patron.finish(&mut self.ledger);
+            patron.finish(&mut self.ledger, self.stopped.is_some());
         }
         let ends = match self.cell.operation {
             Operation::Term => {
