@@ -7,6 +7,7 @@
 
 mod identity;
 mod listen;
+mod site;
 
 use std::path::{Path, PathBuf};
 
@@ -174,6 +175,9 @@ impl Checker<'_> {
         Some(Http {
             access_log,
             mime_types,
+            auth: self.http_auth(table),
+            paths: self.paths(&table.path.value),
+            hosts: self.hosts(&table.host.value),
             ..defaults::http(root, table)
         })
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::file::{HttpTable, LogTable, MOST_WORKERS, MasterTable, PoolTable, Workers};
 use super::system::System;
-use super::{Accept, Http, Log, LogTarget, Master, Model, Pool, Service, Size};
+use super::{Accept, Access, Http, Log, LogTarget, Master, Model, Pool, Service, Size, Trust};
 
 /// The program's name in syslog lines.
 pub(crate) const TAG: &str = "preforkd";
@@ -111,7 +111,8 @@ pub(crate) fn pool(name: &str, service: Service, table: &PoolTable) -> Pool {
     }
 }
 
-/// The HTTP service of a table, without an access log and media types of its own.
+/// The HTTP service of a table, without an access log, media types, passwords,
+/// hosts and paths.
 pub(crate) fn http(root: PathBuf, table: &HttpTable) -> Http {
     Http {
         root,
@@ -133,6 +134,23 @@ pub(crate) fn http(root: PathBuf, table: &HttpTable) -> Http {
         max_header: table.max_header.value,
         max_fields: table.max_fields.value,
         max_body: table.max_body.value,
+        symlinks: table.symlinks.value,
+        listing: table.listing.value,
+        fallback: table.fallback.value.clone(),
+        error_pages: table.error_pages.value.clone(),
+        headers: table.headers.value.clone(),
+        access: Access {
+            allow: table.allow.value.clone(),
+            deny: table.deny.value.clone(),
+        },
+        auth: None,
+        trust: Trust {
+            proxies: table.trusted_proxies.value.clone(),
+            field: table.forwarded.value,
+        },
+        strict_hosts: table.strict_hosts.value,
+        paths: Vec::new(),
+        hosts: Vec::new(),
     }
 }
 

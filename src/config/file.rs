@@ -4,6 +4,8 @@
 //! Reading goes on past a wrong value, so that one run shows all mistakes. What
 //! depends on several keys, or on the machine, is left to [`check`](super::check).
 
+pub(crate) mod site;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,11 +17,15 @@ use super::kind::{
     At, Charset, FileNames, FilePath, Flag, Kind, Optional, Shown, Tag, Text, Word, wrong_type,
 };
 use super::mistake::{Mistake, Span};
+use super::network::{ClientList, Clients};
 use super::number::{Count, Mode, NO_LIMIT, Size, Time};
 use super::place::{Address, Listens, Target, TargetKind};
+use super::site::{ErrorPage, Forwarded, Header};
 use super::table::{Key, Shorthand, SubTable, Table, in_order, table, unknown_key};
+use super::web::{ByName, ErrorPages, Headers, Named, OrOff, UrlPath};
 use super::wording::{abridged, printable, quote};
-use super::{Accept, Facility, Listen, Model};
+use super::{Accept, Facility, Listen, Model, Symlinks};
+use site::{AUTH, AuthTable, FORWARDED, HostTable, PathTable, RespondTable, SYMLINKS};
 
 /// A file that could be parsed, each value typed.
 #[derive(Clone, Debug, Default)]
@@ -240,6 +246,32 @@ table! {
             "The most header fields of a request; more get 431.";
         max_body: u64 = Size { min: 0, max: 1 << 40 }, 1 << 20,
             "The longest body of a request; a longer one gets 413.";
+        symlinks: Symlinks = Word(SYMLINKS), Symlinks::Beneath,
+            "Whether symbolic links may lead to anything beneath the root, or never anywhere.";
+        listing: bool = Flag, false,
+            "Whether a directory without an index file is listed, in HTML or JSON.";
+        fallback: Option<String> = OrOff(UrlPath), None,
+            "A file that is sent to browsers instead of 404, for paths without an extension.";
+        error_pages: Vec<ErrorPage> = ErrorPages, Vec::new(),
+            "Files that are sent with these statuses instead of the built-in pages.";
+        headers: Vec<Header> = Headers, Vec::new(),
+            "Fields of every answer; those about caches only where all went well.";
+        allow: Clients = ClientList, Clients::default(),
+            "Clients that may come in: address prefixes, or \"unix:\"; the longest prefix decides.";
+        deny: Clients = ClientList, Clients::default(),
+            "Clients that get 403.";
+        auth: Option<AuthTable> = OrOff(Shorthand(AUTH)), None,
+            "Who must say a password (Basic, RFC 7617).";
+        trusted_proxies: Clients = ClientList, Clients::default(),
+            "Proxies that are believed about who the client is.";
+        forwarded: Forwarded = Word(FORWARDED), Forwarded::XForwardedFor,
+            "The field in which they say it, read from right to left.";
+        strict_hosts: bool = Flag, false,
+            "Whether a request for a host without a table gets 421 instead of the default host.";
+        path: Vec<Named<PathTable>> = ByName, Vec::new(),
+            "Rules for paths, of every host.";
+        host: Vec<Named<HostTable>> = ByName, Vec::new(),
+            "Hosts by their names.";
     }
 }
 
@@ -330,6 +362,10 @@ pub fn keys() -> Vec<Key> {
     keys.extend(ListenTable::keys());
     keys.extend(HttpTable::keys());
     keys.extend(AccessLogTable::keys());
+    keys.extend(AuthTable::keys());
+    keys.extend(HostTable::keys());
+    keys.extend(PathTable::keys());
+    keys.extend(RespondTable::keys());
     keys
 }
 

@@ -13,16 +13,20 @@ mod address;
 mod check;
 mod defaults;
 mod file;
+mod htpasswd;
 mod kind;
 mod load;
 mod media;
 mod mistake;
+mod network;
 mod number;
 mod place;
 mod print;
+mod site;
 mod system;
 mod table;
 mod units;
+mod web;
 mod wording;
 
 use serde::{Deserialize, Serialize};
@@ -32,9 +36,15 @@ use std::time::Duration;
 
 pub use address::parse_listen;
 pub use file::keys;
+pub use htpasswd::Passwords;
 pub use load::{LoadError, Loaded, load, load_again, parse};
 pub use media::MediaTypes;
 pub use mistake::{Mistake, Mistakes, Severity, Span};
+pub use network::{Access, Clients, Network};
+pub use site::{
+    Auth, Content, ERROR_PAGE_STATUSES, ErrorPage, Forwarded, Header, Host, PathRule, Pattern,
+    RESPOND_STATUSES, Redirect, Respond, Root, Scope, Trust,
+};
 pub use system::{Account, System, ThisMachine};
 pub use table::Key;
 pub use units::{format_duration, format_size, parse_duration, parse_size};
@@ -342,4 +352,35 @@ pub struct Http {
     pub max_fields: usize,
     /// The longest request body, in octets.
     pub max_body: u64,
+    /// What symbolic links may do.
+    pub symlinks: Symlinks,
+    /// Whether a directory without an index is listed.
+    pub listing: bool,
+    /// The path of a file that is sent where nothing was found.
+    pub fallback: Option<String>,
+    /// Files for answers that went wrong.
+    pub error_pages: Vec<ErrorPage>,
+    /// Fields of answers.
+    pub headers: Vec<Header>,
+    /// Who may come in.
+    pub access: Access,
+    /// Who must say a password.
+    pub auth: Option<Auth>,
+    /// Whom we believe about who the client is.
+    pub trust: Trust,
+    /// Whether a host that has no table is refused with 421.
+    pub strict_hosts: bool,
+    /// Paths of every host, in the order of the file.
+    pub paths: Vec<PathRule>,
+    /// The hosts by name, in the order of the file.
+    pub hosts: Vec<Host>,
+}
+
+/// What symbolic links may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Symlinks {
+    /// Lead to anything below the root.
+    Beneath,
+    /// Nothing: a path with one in it is refused.
+    Never,
 }

@@ -3,6 +3,8 @@
 //! Owes a file that is read back to an equal configuration, and every key once:
 //! the tables are filled field by field, so a new key cannot be forgotten.
 
+mod site;
+
 use std::fmt;
 use std::path::PathBuf;
 
@@ -25,7 +27,9 @@ impl fmt::Display for Config {
             let table = self::pool(pool);
             write_table(f, &format!("\n[pool.{}]", pool.name), &table)?;
             if let Some(http) = &table.http.value {
-                write_table(f, &format!("\n[pool.{}.http]", pool.name), http)?;
+                let header = format!("pool.{}.http", pool.name);
+                write_table(f, &format!("\n[{header}]"), http)?;
+                site::write(f, &header, http)?;
             }
         }
         Ok(())
@@ -173,6 +177,19 @@ fn http(http: &Http) -> HttpTable {
         max_header: Entry::of(http.max_header),
         max_fields: Entry::of(http.max_fields),
         max_body: Entry::of(http.max_body),
+        symlinks: Entry::of(http.symlinks),
+        listing: Entry::of(http.listing),
+        fallback: Entry::of(http.fallback.clone()),
+        error_pages: Entry::of(http.error_pages.clone()),
+        headers: Entry::of(http.headers.clone()),
+        allow: Entry::of(http.access.allow.clone()),
+        deny: Entry::of(http.access.deny.clone()),
+        auth: Entry::of(http.auth.as_ref().map(site::auth)),
+        trusted_proxies: Entry::of(http.trust.proxies.clone()),
+        forwarded: Entry::of(http.trust.field),
+        strict_hosts: Entry::of(http.strict_hosts),
+        path: Entry::of(site::paths(&http.paths)),
+        host: Entry::of(site::hosts(&http.hosts)),
     }
 }
 
@@ -221,6 +238,29 @@ mod tests {
         charset = "off"
         gzip = true
         max_body = 12345
+        headers = { "X-A" = "b \"c\"", "Cache-Control" = "no-cache" }
+        error_pages = { 404 = "/404.html" }
+        allow = ["10.0.0.0/8", "unix:"]
+        trusted_proxies = "::1"
+        forwarded = "forwarded"
+        auth = { file = "htpasswd", realm = "a \"realm\"" }
+        [pool.files.http.path."/down loads/*"]
+        alias = "/srv"
+        listing = true
+        symlinks = "never"
+        fallback = "off"
+        auth = "off"
+        [pool.files.http.path."*.BAK"]
+        respond = { status = 410, body = "gone\n", content_type = "text/x" }
+        [pool.files.http.host."Example.org."]
+        names = "*.example.org"
+        deny = []
+        [pool.files.http.host."Example.org.".path."/old"]
+        redirect = "https://example.net/new?a=b"
+        redirect_status = 308
+        [pool.files.http.host."example.net"]
+        root = "/srv/www"
+        fallback = "/index.html"
         [pool.text]
         listen = { address = "unix:s", mode = "0640" }
         service = "message"
@@ -251,8 +291,12 @@ mod tests {
                 "[master] log",
                 "[pool.NAME] listen",
                 "[pool.NAME.http] access_log",
+                "[pool.NAME.http] auth",
+                "[pool.NAME.http.path.\"PATH\"] respond",
             ];
-            if inline.contains(&key.table) || key.name == "http" {
+            // These are headers.
+            let tables = ["http", "path", "host"];
+            if inline.contains(&key.table) || tables.contains(&key.name) {
                 continue;
             }
             let value = format!("{} = ", key.name);

@@ -63,6 +63,16 @@ pub trait System {
     /// than a configuration may be.
     fn contents(&self, path: &Path) -> io::Result<Vec<u8>>;
 
+    /// As [`System::contents`], for a file of text.
+    ///
+    /// # Errors
+    ///
+    /// Its own, and for what is not UTF-8.
+    fn read_text(&self, path: &Path) -> io::Result<String> {
+        let octets = self.contents(path)?;
+        String::from_utf8(octets).map_err(|_| io::Error::other("this is not UTF-8"))
+    }
+
     /// net.core.somaxconn, the longest accept queue the kernel gives; `None` if
     /// it cannot be read.
     fn somaxconn(&self) -> Option<u32>;
@@ -191,9 +201,19 @@ impl System for Pretend {
     }
 
     fn contents(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let of = |users: &[&str]| {
+            let lines = users
+                .iter()
+                .map(|user| format!("{user}:$2y$04${}\n", "a".repeat(53)));
+            Ok(lines.collect::<String>().into_bytes())
+        };
         match path.to_str() {
             Some("/etc/mime.types") => Ok(b"# types\ntext/x-own own o\n".to_vec()),
             Some("/etc/wrong.types") => Ok(b"text/x-own own\n\nhtml text/html\n".to_vec()),
+            Some("/etc/htpasswd" | "/srv/htpasswd") => of(&["ada", "bob"]),
+            Some("/etc/nobody") => of(&[]),
+            Some("/etc/broken") => Ok(b"ada:secret\n".to_vec()),
+            Some("/etc/latin1") => Ok(b"ren\xe9:x\n".to_vec()),
             Some(_) | None => Err(io::ErrorKind::NotFound.into()),
         }
     }

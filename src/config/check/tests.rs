@@ -10,7 +10,7 @@ fn load_as(text: &str, system: &Pretend) -> Result<Loaded, Vec<String>> {
     parse(text, "f", Path::new("/etc"), system).map_err(|found| found.lines().collect())
 }
 
-fn load(text: &str) -> Result<Loaded, Vec<String>> {
+pub(super) fn load(text: &str) -> Result<Loaded, Vec<String>> {
     load_as(text, &Pretend::default())
 }
 
@@ -24,12 +24,12 @@ fn pool(keys: &str) -> Pool {
 }
 
 /// The mistakes of a pool; its header is line 1, `keys` begins in line 2.
-fn wrong(keys: &str) -> Vec<String> {
+pub(super) fn wrong(keys: &str) -> Vec<String> {
     load(&format!("[pool.p]\n{keys}")).unwrap_err()
 }
 
 const ECHO: &str = "service='echo'\nlisten='127.0.0.1:7'\n";
-const HTTP: &str = "service='http'\nlisten='127.0.0.1:80'\n[pool.p.http]\n";
+pub(super) const HTTP: &str = "service='http'\nlisten='127.0.0.1:80'\n[pool.p.http]\n";
 
 #[test]
 fn the_shortest_pool_gets_every_default() {
@@ -458,7 +458,7 @@ fn a_backlog_is_cut_with_a_warning_if_it_was_asked_for() {
 }
 
 /// Each line found begins as expected, file name apart.
-fn same(what: &str, found: &[String], expected: &[&str]) {
+pub(super) fn same(what: &str, found: &[String], expected: &[&str]) {
     assert_eq!(found.len(), expected.len(), "{what}: {found:#?}");
     for (found, expected) in found.iter().zip(expected) {
         let begins = found

@@ -10,7 +10,6 @@ use crate::protocol::harness::{Entry, WALL, World};
 /// Small limits, so that they are easy to reach.
 pub(super) fn settings() -> Http {
     Http {
-        root: "/srv/www".into(),
         index: vec!["index.html".to_owned(), "index.htm".to_owned()],
         access_log: LogTarget::Stderr,
         dotfiles: false,
@@ -28,6 +27,7 @@ pub(super) fn settings() -> Http {
         max_header: 16 * 1024,
         max_fields: 100,
         max_body: 1000,
+        ..Http::with_defaults("/srv/www")
     }
 }
 
@@ -87,13 +87,37 @@ pub(super) fn split(output: &[u8], to_head: bool) -> Vec<(u16, String)> {
             .strip_prefix("HTTP/1.1 ")
             .and_then(|line| line.get(..3)?.parse().ok())
             .expect("an answer begins with a status line");
-        let length: usize = head
-            .lines()
-            .find_map(|line| line.strip_prefix("Content-Length: "))
-            .map_or(0, |length| length.parse().expect("a length is a number"));
-        let length = if to_head { 0 } else { length };
-        rest = &rest[end + 4 + length..];
+        rest = &rest[end + 4..];
+        let length = if to_head {
+            0
+        } else if head.contains("\r\nTransfer-Encoding: chunked\r\n") {
+            chunks(rest)
+        } else {
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("Content-Length: "))
+                .map(|length| length.parse().expect("a length is a number"));
+            let by_the_end = head.contains("\r\nVary: Accept\r\n");
+            length.unwrap_or(if by_the_end { rest.len() } else { 0 })
+        };
+        rest = &rest[length..];
         answers.push((status, head));
     }
     answers
+}
+
+/// How long a content in chunks is, its end included.
+fn chunks(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        let end = memchr::memmem::find(&bytes[at..], b"\r\n").expect("a size ends");
+        let digits = std::str::from_utf8(&bytes[at..at + end]).expect("a size is ASCII");
+        let size = usize::from_str_radix(digits, 16).expect("a size is a number");
+        at += end + 2 + size;
+        assert_eq!(&bytes[at..at + 2], b"\r\n", "after a chunk");
+        at += 2;
+        if size == 0 {
+            return at;
+        }
+    }
 }

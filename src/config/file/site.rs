@@ -1,0 +1,125 @@
+//! The tables of a web site: hosts by name, rules for paths, and what these
+//! have in common.
+
+use std::path::PathBuf;
+
+use crate::config::Symlinks;
+use crate::config::kind::{FileNames, FilePath, Flag, Optional, Text, Word};
+use crate::config::network::{ClientList, Clients};
+use crate::config::number::Size;
+use crate::config::site::{ErrorPage, Forwarded, Header, RESPOND_STATUSES};
+use crate::config::table::{Shorthand, table};
+use crate::config::web::{
+    ByName, Destination, ErrorPages, Headers, HostNames, Line, Named, OrOff, StatusOf, UrlPath,
+};
+
+table! {
+    /// `[pool.NAME.http.host."HOST"]`.
+    HostTable in "[pool.NAME.http.host.\"HOST\"]" {
+        names: Vec<String> = HostNames, Vec::new(),
+            "Further names; \"*.example.org\" is every name below example.org.";
+        root: Option<PathBuf> = Optional(FilePath, INHERITED), None,
+            "The directory that is served.";
+        index: Option<Vec<String>> = Optional(FileNames, INHERITED), None,
+            "Files that stand for their directory, tried in this order.";
+        dotfiles: Option<bool> = Optional(Flag, INHERITED), None,
+            "Whether names that begin with a dot are served.";
+        symlinks: Option<Symlinks> = Optional(Word(SYMLINKS), INHERITED), None,
+            "Whether symbolic links may lead anywhere.";
+        listing: Option<bool> = Optional(Flag, INHERITED), None,
+            "Whether a directory without an index file is listed.";
+        fallback: Option<Option<String>> = Optional(OrOff(UrlPath), INHERITED), None,
+            "A file that is sent to browsers instead of 404.";
+        error_pages: Vec<ErrorPage> = ErrorPages, Vec::new(),
+            "Files for these statuses, beside those that hold already.";
+        headers: Vec<Header> = Headers, Vec::new(),
+            "Fields of every answer, beside those that hold already; \"\" takes one back.";
+        allow: Option<Clients> = Optional(ClientList, INHERITED), None,
+            "Clients that may come in; said together with `deny`, in place of both.";
+        deny: Option<Clients> = Optional(ClientList, INHERITED), None,
+            "Clients that get 403.";
+        auth: Option<Option<AuthTable>> = Optional(OrOff(Shorthand(AUTH)), INHERITED), None,
+            "Who must say a password.";
+        max_body: Option<u64> = Optional(BODY, INHERITED), None,
+            "The longest body of a request.";
+        path: Vec<Named<PathTable>> = ByName, Vec::new(),
+            "Rules for paths of this host.";
+    }
+}
+
+table! {
+    /// `[pool.NAME.http.path."PATH"]`.
+    PathTable in "[pool.NAME.http.path.\"PATH\"]" {
+        alias: Option<PathBuf> = Optional(FilePath, "the files of the host"), None,
+            "Another directory, for a path that ends with a slash.";
+        redirect: Option<String> = Optional(Destination, "none"), None,
+            "Where clients are sent: a path, or a URI; the rest of the path is appended to it.";
+        redirect_status: Option<u16> = Optional(StatusOf(REDIRECT_STATUSES), "301"), None,
+            "The status of the redirect.";
+        respond: Option<RespondTable> = Optional(Shorthand(RESPOND), "none"), None,
+            "A fixed answer.";
+        index: Option<Vec<String>> = Optional(FileNames, INHERITED), None,
+            "Files that stand for their directory, tried in this order.";
+        dotfiles: Option<bool> = Optional(Flag, INHERITED), None,
+            "Whether names that begin with a dot are served.";
+        symlinks: Option<Symlinks> = Optional(Word(SYMLINKS), INHERITED), None,
+            "Whether symbolic links may lead anywhere.";
+        listing: Option<bool> = Optional(Flag, INHERITED), None,
+            "Whether a directory without an index file is listed.";
+        fallback: Option<Option<String>> = Optional(OrOff(UrlPath), INHERITED), None,
+            "A file that is sent to browsers instead of 404.";
+        error_pages: Vec<ErrorPage> = ErrorPages, Vec::new(),
+            "Files for these statuses, beside those that hold already.";
+        headers: Vec<Header> = Headers, Vec::new(),
+            "Fields of every answer, beside those that hold already; \"\" takes one back.";
+        allow: Option<Clients> = Optional(ClientList, INHERITED), None,
+            "Clients that may come in; said together with `deny`, in place of both.";
+        deny: Option<Clients> = Optional(ClientList, INHERITED), None,
+            "Clients that get 403.";
+        auth: Option<Option<AuthTable>> = Optional(OrOff(Shorthand(AUTH)), INHERITED), None,
+            "Who must say a password.";
+        max_body: Option<u64> = Optional(BODY, INHERITED), None,
+            "The longest body of a request.";
+    }
+}
+
+table! {
+    /// `auth`, wherever it stands.
+    AuthTable in "[pool.NAME.http] auth" {
+        file: Option<PathBuf> = Optional(FilePath, "required"), None,
+            "The password file (htpasswd -B), read by the master at each start and reload.";
+        realm: String = Line("a text"), "restricted".to_owned(),
+            "What clients are told that the password is for.";
+    }
+}
+
+table! {
+    /// `[pool.NAME.http.path."PATH"] respond`.
+    RespondTable in "[pool.NAME.http.path.\"PATH\"] respond" {
+        body: Option<String> = Optional(
+                Text { max: 65536, what: "a text" }, "nothing"), None,
+            "The content.";
+        status: u16 = StatusOf(RESPOND_STATUSES), 200,
+            "The status.";
+        content_type: String = Line("a media type"), "text/plain; charset=utf-8".to_owned(),
+            "The media type.";
+    }
+}
+
+const INHERITED: &str = "what holds around it";
+pub(super) const AUTH: &str = "\"off\", a password file, or a table { file = …, realm = … }";
+const RESPOND: &str = "a text, or a table { body = …, status = …, content_type = … }";
+const BODY: Size<u64> = Size {
+    min: 0,
+    max: 1 << 40,
+};
+const REDIRECT_STATUSES: &[u16] = &[301, 302, 303, 307, 308];
+
+pub(super) const SYMLINKS: &[(&str, Symlinks)] =
+    &[("beneath", Symlinks::Beneath), ("never", Symlinks::Never)];
+
+pub(super) const FORWARDED: &[(&str, Forwarded)] = &[
+    ("x-forwarded-for", Forwarded::XForwardedFor),
+    ("forwarded", Forwarded::Forwarded),
+    ("x-real-ip", Forwarded::XRealIp),
+];
