@@ -217,7 +217,7 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
 
     // 6. The service, and all that serving needs.
     let service = service(&pool, assignment.custom);
-    let descriptors = spare_descriptors(!assignment.roots.directories().is_empty());
+    let descriptors = spare_descriptors(!assignment.roots.is_empty());
     let limits = Limits {
         descriptors,
         worker_timeout: pool.worker_timeout,
@@ -311,7 +311,7 @@ fn run((duty, model, shared_with_others): &(Duty, Model, bool)) -> Leave {
 
 /// The descriptors that stay besides listeners: log, roots, bell.
 fn kept(roots: &Roots, access_log: &AccessLog, board: &Board) -> Vec<RawFd> {
-    let directories = roots.directories().iter().map(AsRawFd::as_raw_fd);
+    let directories = roots.descriptors().map(|root| root.as_raw_fd());
     let logs = [crate::log::descriptor(), access_log.descriptor()];
     directories
         .chain(logs.into_iter().flatten())

@@ -93,6 +93,13 @@ pub fn serve(stream: Stream, peer: &Peer, lane: &mut Lane<'_>) -> u64 {
         let want = connection.drive(lane);
         match want {
             Want::Closed(reason) => break reason,
+            // Nobody else waits for this process: here and now.
+            Want::Work => {
+                lane.write_log();
+                let answer = connection.take_work().map(|work| work.run());
+                connection.worked(answer);
+                lane.look_at_clock();
+            }
             Want::Read { deadline } => {
                 lane.set_deadline(Some(deadline));
                 // Whoever may wait long has its lines written first.

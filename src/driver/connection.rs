@@ -10,14 +10,17 @@
 //!   protocol.resume ─▶ Receiving ── bytes, end, deadline ────┤
 //!                   ─▶ Flushing ─── all sent ────────────────┤
 //!                   ─▶ Sending ──── file sent ───────────────┤
-//!                   ─▶ (open) ───── found, missing ──────────┘
+//!                   ─▶ Working ──── done, or too much ───────┤
+//!                   ─▶ (open, list)  found, missing ─────────┘
 //!                   ─▶ Ending ── all sent ─▶ Lingering ─▶ Closed
 //! ```
 
 use super::Lane;
+use super::effects::{Directory, Roots};
 use crate::net::Stream;
 use crate::protocol::{
-    Action, CloseReason, Ending, Facts, Input, Manner, Outcome, Output, Peer, Protocol, Turn,
+    Action, CloseReason, Ending, Entry, Facts, Input, Manner, OpenError, Outcome, Output, Peer,
+    Protocol, Turn, Work,
 };
 use crate::scoreboard::{Counter, RowState};
 use std::fs::File;
@@ -33,6 +36,11 @@ pub struct Connection {
     input: Input,
     output: Output,
     file: Option<File>,
+    /// The directory that is being listed, and what was read of it.
+    directory: Option<Directory>,
+    entries: Vec<Entry>,
+    /// What nobody has taken yet of what the stage is about.
+    work: Option<Work>,
     stage: Stage,
     /// When the peer must have taken something, while it takes nothing.
     stalls_at: Option<Instant>,
@@ -49,6 +57,8 @@ enum Stage {
     Receiving { deadline: Instant, idle: bool },
     /// Sending all output.
     Flushing,
+    /// Somebody does work for it.
+    Working,
     /// Sending all output, then a range of the file.
     Sending { offset: u64, left: u64, sent: u64 },
     /// Sending all output, then closing.
@@ -81,6 +91,9 @@ pub enum Want {
         /// When to call [`Connection::expire`].
         deadline: Instant,
     },
+    /// Somebody to do the work of [`Connection::take_work`], and to say what
+    /// came of it. What the peer does meanwhile does not matter.
+    Work,
     /// Nothing: it is over, for this reason.
     Closed(CloseReason),
 }
@@ -117,6 +130,9 @@ impl Connection {
             input: Input::default(),
             output: Output::default(),
             file: None,
+            directory: None,
+            entries: Vec::new(),
+            work: None,
             stage: Stage::Resume(Outcome::Connected),
             stalls_at: None,
             heard: false,
@@ -128,7 +144,19 @@ impl Connection {
         let mut budget = TURN;
         loop {
             match self.stage {
-                Stage::Resume(outcome) => self.resume(outcome, lane),
+                Stage::Resume(outcome) => {
+                    self.resume(outcome, lane);
+                    if let Outcome::Listed { .. } = outcome {
+                        // Nor must a large directory keep others waiting.
+                        budget = budget.saturating_sub(TURN / 8);
+                        if budget == 0 {
+                            return Want::Write {
+                                deadline: lane.now + lane.duty.limits.write_timeout,
+                            };
+                        }
+                    }
+                }
+                Stage::Working => return Want::Work,
                 Stage::Receiving { deadline, idle } => {
                     return match self.send(lane, false) {
                         Progress::Done => {
@@ -248,10 +276,28 @@ impl Connection {
             Stage::Resume(_)
             | Stage::Receiving { .. }
             | Stage::Flushing
+            | Stage::Working
             | Stage::Sending { .. }
             | Stage::Ending(_)
             | Stage::Lingering { .. }
             | Stage::Closed(_) => {}
+        }
+    }
+
+    /// The work that [`Want::Work`] is about, once.
+    pub fn take_work(&mut self) -> Option<Work> {
+        self.work.take()
+    }
+
+    /// What came of the work; `None`: nobody has the time for it. Call
+    /// [`Connection::drive`] afterwards.
+    pub fn worked(&mut self, answer: Option<bool>) {
+        if let Stage::Working = self.stage {
+            self.work = None;
+            self.stage = Stage::Resume(match answer {
+                Some(answer) => Outcome::Computed(answer),
+                None => Outcome::Overloaded,
+            });
         }
     }
 
@@ -287,12 +333,13 @@ impl Connection {
             draining,
             input: &mut self.input,
             output: &mut self.output,
+            entries: &mut self.entries,
             access_log,
             activity,
         };
         let action = self.protocol.resume(outcome, &mut turn);
         if matches!(action, Action::Receive { .. } | Action::Close(_)) {
-            self.file = None;
+            (self.file, self.directory) = (None, None);
         }
         let broken = matches!(outcome, Outcome::Broken { .. });
         self.stage = match action {
@@ -306,6 +353,20 @@ impl Connection {
                 // What was found before may still be wanted.
                 Err(error) => Outcome::Missing(error),
             }),
+            Action::List { root, path } => {
+                let (file, entries) = (self.file.take(), &mut self.entries);
+                Stage::Resume(list(
+                    &mut self.directory,
+                    file,
+                    entries,
+                    roots,
+                    (root, path),
+                ))
+            }
+            Action::Compute(work) => {
+                self.work = Some(work);
+                Stage::Working
+            }
             // Many small ranges must not pile up in the output.
             Action::SendFile { offset, length }
                 if length <= COPIED && self.output.len() < Output::ENOUGH =>
@@ -434,7 +495,7 @@ impl Connection {
             Stage::Ending(ending) => Stage::Closed(ending.reason),
             Stage::Lingering { reason, .. } | Stage::Closed(reason) => Stage::Closed(reason),
             Stage::Sending { sent, .. } => Stage::Resume(Outcome::Broken { sent, reason }),
-            Stage::Resume(_) | Stage::Receiving { .. } | Stage::Flushing => {
+            Stage::Resume(_) | Stage::Receiving { .. } | Stage::Flushing | Stage::Working => {
                 Stage::Resume(Outcome::Broken { sent: 0, reason })
             }
         };
@@ -444,6 +505,8 @@ impl Connection {
     /// takes the buffers over.
     fn rest(&mut self, lane: &mut Lane<'_>) {
         self.file = None;
+        self.directory = None;
+        self.entries = Vec::new();
         if self.input.is_empty() {
             lane.spares.take_back_input(&mut self.input);
         }
@@ -484,6 +547,29 @@ fn copy_file(file: Option<&File>, output: &mut Output, offset: u64, length: u64)
 /// `None` where the file is shorter than it was.
 fn read_file(file: Option<&File>, into: &mut [u8], offset: u64) -> Option<()> {
     file?.read_exact_at(into, offset).ok()
+}
+
+/// Reads on in the directory that was opened as `file`, or was being read.
+fn list(
+    slot: &mut Option<Directory>,
+    file: Option<File>,
+    entries: &mut Vec<Entry>,
+    roots: &Roots,
+    (root, path): (usize, &[u8]),
+) -> Outcome {
+    let begun = slot
+        .take()
+        .or_else(|| file.and_then(|file| Directory::new(file).ok()));
+    let Some(mut directory) = begun else {
+        return Outcome::Missing(OpenError::Failed);
+    };
+    match directory.read(roots, root, path, entries) {
+        Ok(more) => {
+            *slot = Some(directory).filter(|_| more);
+            Outcome::Listed { more }
+        }
+        Err(error) => Outcome::Missing(error),
+    }
 }
 
 fn would_wait(error: &io::Error) -> bool {

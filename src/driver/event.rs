@@ -9,6 +9,7 @@
 use super::accept::{Accepted, accept};
 use super::blocking::{PAUSE, report};
 use super::connection::{Connection, Want};
+use super::helpers::Helpers;
 use super::{Duty, Lane, Leave};
 use crate::net::Stream;
 use crate::protocol::{CloseReason, Peer};
@@ -46,6 +47,10 @@ impl Token {
     const LIFE: Self = Self {
         place: u32::MAX,
         tenant: 1,
+    };
+    const HELPERS: Self = Self {
+        place: u32::MAX,
+        tenant: 2,
     };
     const LISTENER: u32 = u32::MAX - 1;
 
@@ -100,6 +105,7 @@ struct Loop<'d> {
     /// turned out to have more time goes back in when the entry is due.
     timers: BinaryHeap<Reverse<(Instant, Token)>>,
     accepting: Accepting,
+    helpers: Helpers,
     exclusive: bool,
     connections: u64,
     /// When row and title may be written again, and how many connections they show.
@@ -128,6 +134,11 @@ impl<'d> Loop<'d> {
             &duty.life,
             EpollEvent::new(EpollFlags::EPOLLIN, Token::LIFE.bits()),
         )?;
+        let helpers = Helpers::new()?;
+        epoll.add(
+            helpers.bell(),
+            EpollEvent::new(EpollFlags::EPOLLIN, Token::HELPERS.bits()),
+        )?;
         let now = lane.now;
         let event_loop = Self {
             duty,
@@ -137,6 +148,7 @@ impl<'d> Loop<'d> {
             vacant: Vec::new(),
             timers: BinaryHeap::new(),
             accepting: Accepting::Open,
+            helpers,
             exclusive,
             connections: 0,
             summary_due: now,
@@ -174,6 +186,7 @@ impl<'d> Loop<'d> {
                         // Empty it; what it means is in the flag.
                         let _ = self.duty.wake.read();
                     }
+                    Token::HELPERS => self.hand_out_answers(),
                     token if token.place == Token::LISTENER => {
                         self.accept_from(token.tenant as usize)?
                     }
@@ -437,14 +450,34 @@ impl<'d> Loop<'d> {
         }
     }
 
+    /// Gives those their answers for whom work was done.
+    fn hand_out_answers(&mut self) {
+        for (bits, answer) in self.helpers.collect() {
+            let token = Token::of(bits);
+            if let Some(occupant) = self.occupant(token) {
+                occupant.connection.worked(Some(answer));
+                self.go_on(token);
+            }
+        }
+    }
+
     /// Drives a connection as far as it goes, and waits for what it wants.
     fn go_on(&mut self, token: Token) {
         let place = token.place as usize;
         let Some(occupant) = self.places[place].occupant.as_mut() else {
             return;
         };
-        let want = occupant.connection.drive(&mut self.lane);
+        let mut want = occupant.connection.drive(&mut self.lane);
+        if let Want::Work = want
+            && let Some(work) = occupant.connection.take_work()
+            && !self.helpers.submit(token.bits(), work)
+        {
+            occupant.connection.worked(None);
+            want = occupant.connection.drive(&mut self.lane);
+        }
         let (interest, deadline) = match want {
+            // A peer that goes away meanwhile would wake us again and again.
+            Want::Work => (EpollFlags::empty(), self.lane.now + NEVER),
             Want::Read { deadline } => (EpollFlags::EPOLLIN, deadline),
             Want::Write { deadline } => (EpollFlags::EPOLLOUT, deadline),
             Want::Either { deadline } => (EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT, deadline),
@@ -452,7 +485,9 @@ impl<'d> Loop<'d> {
         };
         if interest != occupant.interest {
             let event = &mut EpollEvent::new(interest, token.bits());
-            let registered = if occupant.interest.is_empty() {
+            let registered = if interest.is_empty() {
+                self.epoll.delete(&occupant.connection)
+            } else if occupant.interest.is_empty() {
                 self.epoll.add(&occupant.connection, *event)
             } else {
                 self.epoll.modify(&occupant.connection, event)

@@ -17,6 +17,7 @@ pub mod connection;
 pub mod effects;
 pub mod event;
 pub mod fork;
+mod helpers;
 pub mod lane;
 pub mod threads;
 

@@ -4,8 +4,8 @@
 //! service is touched; what is dropped again without having served leaves no
 //! trace.
 
-use crate::config::{Config, LogTarget, Model, Pool, Service};
-use crate::driver::effects::Roots;
+use crate::config::{Config, Http, LogTarget, Model, Pool, Service, Symlinks};
+use crate::driver::effects::{Links, Roots};
 use crate::driver::lane::AccessLog;
 use crate::log::Sink;
 use crate::net::{BindError, Listener, ListenerSet};
@@ -13,7 +13,6 @@ use crate::protocol;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 /// Services that the embedding program brings, by the name of their pool.
@@ -38,7 +37,7 @@ pub struct Generation {
 pub struct Opened {
     /// The pool.
     pub pool: Arc<Pool>,
-    /// Its document root.
+    /// Its document roots.
     pub roots: Roots,
     /// Its access log.
     pub access_log: Arc<AccessLog>,
@@ -148,7 +147,7 @@ impl Opened {
     fn open(pool: &Pool, services: &Services) -> Result<Self, OpenFailure> {
         let (roots, sink) = match &pool.service {
             Service::Http(http) => (
-                open_root(&http.root)?,
+                open_roots(http)?,
                 open_sink("access log", &http.access_log)?,
             ),
             Service::Echo
@@ -195,13 +194,20 @@ impl Opened {
     }
 }
 
-fn open_root(path: &Path) -> Result<Roots, OpenFailure> {
-    let failure = |error| OpenFailure::File {
+fn open_roots(http: &Http) -> Result<Roots, OpenFailure> {
+    let roots = http.roots();
+    let wanted = roots.iter().map(|(path, symlinks)| {
+        let links = match symlinks {
+            Symlinks::Beneath => Links::Beneath,
+            Symlinks::Never => Links::Never,
+        };
+        (path.as_path(), links)
+    });
+    Roots::open(wanted).map_err(|(path, error)| OpenFailure::File {
         what: "root",
         path: path.to_owned(),
         error,
-    };
-    Roots::open([path]).map_err(failure)
+    })
 }
 
 fn open_sink(what: &'static str, target: &LogTarget) -> Result<Sink, OpenFailure> {

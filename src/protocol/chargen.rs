@@ -48,7 +48,10 @@ impl Protocol for Chargen {
             | Outcome::Found(_)
             | Outcome::Missing(_)
             | Outcome::Sent
-            | Outcome::Read => CloseReason::Internal,
+            | Outcome::Read
+            | Outcome::Computed(_)
+            | Outcome::Overloaded
+            | Outcome::Listed { .. } => CloseReason::Internal,
         };
         Action::Close(Ending {
             reason,

@@ -49,7 +49,10 @@ impl Protocol for Discard {
             | Outcome::Found(_)
             | Outcome::Missing(_)
             | Outcome::Sent
-            | Outcome::Read => CloseReason::Internal,
+            | Outcome::Read
+            | Outcome::Computed(_)
+            | Outcome::Overloaded
+            | Outcome::Listed { .. } => CloseReason::Internal,
         };
         Action::Close(Ending {
             reason,

@@ -67,9 +67,13 @@ impl Protocol for Echo {
             Outcome::TimedOut => close(CloseReason::Idle),
             Outcome::Broken { reason, .. } => close(reason),
             // No file was ever asked for.
-            Outcome::Found(_) | Outcome::Missing(_) | Outcome::Sent | Outcome::Read => {
-                close(CloseReason::Internal)
-            }
+            Outcome::Found(_)
+            | Outcome::Missing(_)
+            | Outcome::Sent
+            | Outcome::Read
+            | Outcome::Computed(_)
+            | Outcome::Overloaded
+            | Outcome::Listed { .. } => close(CloseReason::Internal),
         }
     }
 }

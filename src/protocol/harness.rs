@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use super::Entry as Row;
 use super::{
     Action, Activity, Civil, CloseReason, Ending, Facts, FileKind, Input, OpenError, Outcome,
     Output, Patience, Peer, Service, Turn, Wall,
@@ -148,6 +149,7 @@ impl World {
         let (mut log, mut activity) = (Vec::new(), Activity::default());
         let (mut sent, mut opened) = (Vec::new(), Vec::new());
         let (mut deepest, mut flushes, mut file) = (0, 0, Vec::new());
+        let (mut entries, mut directory) = (Vec::new(), Vec::new());
         let mut outcome = Outcome::Connected;
         for call in 0.. {
             assert!(call < 1_000_000, "the protocol does not end");
@@ -157,6 +159,7 @@ impl World {
                 draining: call >= self.resumes_before_drain,
                 input: &mut input,
                 output: &mut output,
+                entries: &mut entries,
                 access_log: &mut log,
                 activity: &mut activity,
             };
@@ -198,10 +201,19 @@ impl World {
                     }
                 }
                 Action::Open { root, path } => {
-                    assert_eq!(root, 0);
                     assert_is_inside(path);
-                    opened.push(String::from_utf8_lossy(path).into_owned());
-                    self.open(path, &mut file)
+                    let text = String::from_utf8_lossy(path).into_owned();
+                    // The files of other roots have their number in front.
+                    let text = match root {
+                        0 => text,
+                        root => format!("{root}:{text}"),
+                    };
+                    opened.push(text.clone());
+                    directory = self.names_in(&text);
+                    match root {
+                        0 => self.open(path, &mut file),
+                        _ => self.open(text.as_bytes(), &mut file),
+                    }
                 }
                 Action::Read { offset, into } => {
                     let from = offset as usize;
@@ -225,6 +237,16 @@ impl World {
                         }
                     }
                 }
+                Action::Compute(work) => Outcome::Computed(work.run()),
+                Action::List { path, .. } => {
+                    assert_is_inside(path);
+                    // Few at a time, so that there are several times.
+                    let rest = directory.split_off(directory.len().min(2));
+                    entries.extend(std::mem::replace(&mut directory, rest));
+                    Outcome::Listed {
+                        more: !directory.is_empty(),
+                    }
+                }
                 Action::Close(ending) => {
                     drain(&mut output, &mut sent);
                     return Seen {
@@ -242,6 +264,37 @@ impl World {
             };
         }
         unreachable!("the loop has no other end");
+    }
+
+    /// What stands in a directory, in the order of names.
+    fn names_in(&self, directory: &str) -> Vec<Row> {
+        let prefix = match directory {
+            "" => String::new(),
+            root if root.ends_with(':') => root.to_owned(),
+            directory => format!("{directory}/"),
+        };
+        let row = |(path, entry): (&Vec<u8>, &Entry)| {
+            let name = path.strip_prefix(prefix.as_bytes())?;
+            if name.is_empty() || name.contains(&b'/') || name.contains(&b':') {
+                return None;
+            }
+            let (kind, length, mtime) = match entry {
+                Entry::File(content, mtime) => (FileKind::File, content.len() as u64, *mtime),
+                Entry::Directory => (FileKind::Directory, 0, 0),
+                Entry::Other => (FileKind::Other, 0, 0),
+                Entry::Fails(_) => return None,
+            };
+            let name = name.to_vec();
+            Some(Row {
+                name,
+                kind,
+                length,
+                mtime,
+            })
+        };
+        let mut rows: Vec<Row> = self.entries.iter().filter_map(row).collect();
+        rows.sort_by(|one, other| one.name.cmp(&other.name));
+        rows
     }
 
     fn open(&self, path: &[u8], file: &mut Vec<u8>) -> Outcome {

@@ -62,7 +62,10 @@ pub(super) fn speak_once(
         | Outcome::Found(_)
         | Outcome::Missing(_)
         | Outcome::Sent
-        | Outcome::Read => CloseReason::Internal,
+        | Outcome::Read
+        | Outcome::Computed(_)
+        | Outcome::Overloaded
+        | Outcome::Listed { .. } => CloseReason::Internal,
     };
     Action::Close(Ending {
         reason,

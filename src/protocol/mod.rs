@@ -35,6 +35,7 @@ pub use crate::calendar::{Civil, Wall};
 pub use buffer::{Input, Output};
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What a listener serves: makes the state machine for each new connection.
@@ -79,6 +80,8 @@ pub struct Turn<'a> {
     pub input: &'a mut Input,
     /// Bytes to send. The driver sends them before it waits for anything.
     pub output: &'a mut Output,
+    /// Entries of a directory that was to be listed; the protocol takes them.
+    pub entries: &'a mut Vec<Entry>,
     /// Whole access-log lines, each ended by `\n`; the driver writes them out.
     pub access_log: &'a mut Vec<u8>,
     /// What the scoreboard and the process title shall show.
@@ -124,8 +127,63 @@ pub enum Action<'p> {
         /// What is to be filled.
         into: &'p mut [u8],
     },
+    /// Do work that takes longer than other clients should wait. What is in
+    /// `output` may wait until it is done.
+    Compute(Work),
+    /// Read the next entries of the directory found last into
+    /// [`Turn::entries`], a few at a time, in no order. `root` and `path` are
+    /// those it was opened with, to tell where symbolic links in it lead.
+    List {
+        /// Index into the service's list of roots.
+        root: usize,
+        /// The path below the root.
+        path: &'p [u8],
+    },
     /// Send `output`, then end the connection.
     Close(Ending),
+}
+
+/// Work without any effect but its answer, which it gives on any thread.
+#[derive(Clone)]
+pub struct Work(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Work {
+    /// Work that is done by calling this once.
+    pub fn new(work: Arc<dyn Fn() -> bool + Send + Sync>) -> Self {
+        Self(work)
+    }
+
+    /// Does it.
+    pub fn run(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl PartialEq for Work {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Work {}
+
+impl std::fmt::Debug for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Work")
+    }
+}
+
+/// A row of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name, as it is in the file system.
+    pub name: Vec<u8>,
+    /// What it is; for a symbolic link, what it leads to.
+    pub kind: FileKind,
+    /// Size in octets.
+    pub length: u64,
+    /// Time of last modification, seconds since 1970.
+    pub mtime: i64,
 }
 
 /// What came of the last [`Action`].
@@ -149,6 +207,16 @@ pub enum Outcome {
     Sent,
     /// The octets of the file are where they were wanted.
     Read,
+    /// The work is done, with this answer.
+    Computed(bool),
+    /// There is more such work than can be done: try again later.
+    Overloaded,
+    /// The next entries are in [`Turn::entries`]; some that may not be opened
+    /// are left out. A failure is [`Outcome::Missing`].
+    Listed {
+        /// Whether there may be further ones.
+        more: bool,
+    },
     /// The connection is beyond use; `sent` octets of a file range had left.
     Broken {
         /// Octets of the last [`Action::SendFile`] that were sent; otherwise 0.

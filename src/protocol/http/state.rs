@@ -269,6 +269,9 @@ impl Connection {
                 | Outcome::Missing(_)
                 | Outcome::Sent
                 | Outcome::Read
+                | Outcome::Computed(_)
+                | Outcome::Overloaded
+                | Outcome::Listed { .. }
                 | Outcome::Flushed,
                 State::New
                 | State::AwaitRequest { .. }

@@ -84,6 +84,7 @@ impl Walk {
             draining: self.draining,
             input: &mut self.input,
             output: &mut self.output,
+            entries: &mut Vec::new(),
             access_log: &mut self.log,
             activity: &mut self.activity,
         };
@@ -93,6 +94,7 @@ impl Walk {
             Action::Open { path, .. } => Asked::Open(String::from_utf8_lossy(path).into_owned()),
             Action::SendFile { length, .. } => Asked::SendFile(length),
             Action::Read { into, .. } => Asked::Read(into.len()),
+            Action::Compute(_) | Action::List { .. } => unreachable!("http asks for neither"),
             Action::Close(ending) => Asked::Close(ending.reason, ending.manner),
         }
     }

@@ -1,0 +1,192 @@
+//! Threads that do long work for an event loop, which must not stand still.
+//!
+//! There are few of them, started when there is work for the first time, and
+//! few pieces of work may wait: whoever comes then is told so at once. They
+//! touch nothing but the work and its answer, hear no signal, and are not waited
+//! for when the worker leaves, for then no connection is open that wants an
+//! answer.
+
+use crate::protocol::Work;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::signal::{SigSet, SigmaskHow};
+use std::collections::VecDeque;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::Builder;
+
+/// How many threads there are. More would take processors from the loops.
+const THREADS: usize = 2;
+/// How many pieces of work may wait for one.
+const QUEUE: usize = 32;
+/// What a thread's stack needs at most.
+const STACK: usize = 256 * 1024;
+
+/// Some threads, and what they have to do.
+pub(super) struct Helpers {
+    shared: Arc<Shared>,
+    running: bool,
+}
+
+struct Shared {
+    waiting: Mutex<VecDeque<(u64, Work)>>,
+    /// There is work.
+    call: Condvar,
+    done: Mutex<Vec<(u64, bool)>>,
+    /// There are answers.
+    bell: EventFd,
+}
+
+impl Helpers {
+    /// No thread yet.
+    ///
+    /// # Errors
+    /// As eventfd(2).
+    pub(super) fn new() -> io::Result<Self> {
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                waiting: Mutex::new(VecDeque::new()),
+                call: Condvar::new(),
+                done: Mutex::new(Vec::new()),
+                bell: EventFd::from_value_and_flags(0, flags)?,
+            }),
+            running: false,
+        })
+    }
+
+    /// Readable when there are answers to collect.
+    pub(super) fn bell(&self) -> &EventFd {
+        &self.shared.bell
+    }
+
+    /// Has `work` done; its answer will bear `token`. False if there is too
+    /// much to do already.
+    pub(super) fn submit(&mut self, token: u64, work: Work) -> bool {
+        if !self.running {
+            match self.start() {
+                Ok(()) => self.running = true,
+                Err(error) => {
+                    log::warn!("a thread for passwords: {error}");
+                    return false;
+                }
+            }
+        }
+        let mut waiting = lock(&self.shared.waiting);
+        if waiting.len() >= QUEUE {
+            return false;
+        }
+        waiting.push_back((token, work));
+        self.shared.call.notify_one();
+        true
+    }
+
+    /// The answers since the last call, each with its token.
+    pub(super) fn collect(&self) -> Vec<(u64, bool)> {
+        // Empty it; whether there are answers is looked up.
+        let _ = self.shared.bell.read();
+        std::mem::take(&mut lock(&self.shared.done))
+    }
+
+    /// Threads inherit the mask: signals of the process are for its loop.
+    fn start(&self) -> io::Result<()> {
+        let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+        let mut started = Ok(());
+        for number in 0..THREADS {
+            let shared = Arc::clone(&self.shared);
+            let thread = Builder::new()
+                .name("helper".to_owned())
+                .stack_size(STACK)
+                .spawn(move || shared.serve());
+            // One is enough.
+            if number == 0 {
+                started = thread.map(drop);
+            }
+        }
+        mask.thread_set_mask()?;
+        started
+    }
+}
+
+impl Shared {
+    fn serve(&self) {
+        loop {
+            let mut waiting = lock(&self.waiting);
+            let (token, work) = loop {
+                match waiting.pop_front() {
+                    Some(next) => break next,
+                    None => {
+                        waiting = self
+                            .call
+                            .wait(waiting)
+                            .unwrap_or_else(PoisonError::into_inner);
+                    }
+                }
+            };
+            drop(waiting);
+            let answer = catch_unwind(AssertUnwindSafe(|| work.run())).unwrap_or(false);
+            lock(&self.done).push((token, answer));
+            // It cannot fail: the count is far from its end.
+            let _ = self.bell.write(1);
+        }
+    }
+}
+
+/// What a panic could leave half-done is not in there.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::os::fd::AsFd;
+    use std::sync::mpsc::channel;
+
+    fn wait(helpers: &Helpers) -> Vec<(u64, bool)> {
+        let mut ready = [PollFd::new(helpers.bell().as_fd(), PollFlags::POLLIN)];
+        assert_eq!(poll(&mut ready, PollTimeout::from(10_000u16)), Ok(1));
+        helpers.collect()
+    }
+
+    #[test]
+    fn answers_come_back_with_their_tokens() {
+        let mut helpers = Helpers::new().unwrap();
+        for token in 0..10 {
+            assert!(helpers.submit(token, Work::new(Arc::new(move || token % 2 == 0))));
+        }
+        let mut answers = Vec::new();
+        while answers.len() < 10 {
+            answers.extend(wait(&helpers));
+        }
+        answers.sort_unstable();
+        assert!(
+            answers
+                .iter()
+                .all(|(token, even)| (token % 2 == 0) == *even)
+        );
+    }
+
+    #[test]
+    fn what_is_too_much_is_refused_and_a_panic_is_a_no() {
+        let mut helpers = Helpers::new().unwrap();
+        assert!(helpers.submit(7, Work::new(Arc::new(|| panic!("on purpose")))));
+        assert_eq!(wait(&helpers), [(7, false)]);
+        let (finish, gate) = channel::<()>();
+        let gate = Mutex::new(gate);
+        let held = Work::new(Arc::new(move || lock(&gate).recv().is_ok()));
+        let taken = (0..100)
+            .filter(|token| helpers.submit(*token, held.clone()))
+            .count();
+        assert!((QUEUE..=QUEUE + THREADS).contains(&taken), "{taken}");
+        drop(finish);
+        let mut answers = 0;
+        while answers < taken {
+            answers += wait(&helpers).len();
+        }
+        assert!(helpers.submit(1, Work::new(Arc::new(|| true))));
+        assert_eq!(wait(&helpers), [(1, true)]);
+    }
+}
