@@ -67,6 +67,7 @@ pub(crate) struct World {
     file_breaks_at: Option<u64>,
     resumes_before_drain: usize,
     reads_late: bool,
+    computes: usize,
 }
 
 /// Everything that could be seen of a connection.
@@ -82,6 +83,8 @@ pub(crate) struct Seen {
     /// The most octets that waited in the output at once.
     pub(crate) deepest: usize,
     pub(crate) flushes: usize,
+    /// How often work was asked for.
+    pub(crate) computed: usize,
     /// How far the clock moved.
     pub(crate) elapsed: Duration,
 }
@@ -95,6 +98,7 @@ impl World {
             file_breaks_at: None,
             resumes_before_drain: usize::MAX,
             reads_late: false,
+            computes: usize::MAX,
         }
     }
 
@@ -127,6 +131,12 @@ impl World {
         self
     }
 
+    /// There is too much work after so much of it.
+    pub(crate) fn computes(mut self, computes: usize) -> Self {
+        self.computes = computes;
+        self
+    }
+
     /// Runs a connection on `bytes` whole, in two segments at every point, and
     /// one octet at a time.
     pub(crate) fn every_way(&self, bytes: &[u8], finale: Finale, check: impl Fn(&Seen)) {
@@ -150,6 +160,7 @@ impl World {
         let (mut sent, mut opened) = (Vec::new(), Vec::new());
         let (mut deepest, mut flushes, mut file) = (0, 0, Vec::new());
         let (mut entries, mut directory) = (Vec::new(), Vec::new());
+        let mut computed = 0;
         let mut outcome = Outcome::Connected;
         for call in 0.. {
             assert!(call < 1_000_000, "the protocol does not end");
@@ -237,7 +248,14 @@ impl World {
                         }
                     }
                 }
-                Action::Compute(work) => Outcome::Computed(work.run()),
+                Action::Compute(work) => {
+                    computed += 1;
+                    if computed > self.computes {
+                        Outcome::Overloaded
+                    } else {
+                        Outcome::Computed(work.run())
+                    }
+                }
                 Action::List { path, .. } => {
                     assert_is_inside(path);
                     // Few at a time, so that there are several times.
@@ -258,6 +276,7 @@ impl World {
                         opened,
                         deepest,
                         flushes,
+                        computed,
                         elapsed: now - begin,
                     };
                 }

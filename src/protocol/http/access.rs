@@ -29,11 +29,20 @@ pub(super) fn write_line(
         Some(address) => write!(out, "{}", address.ip()),
         None => write!(out, "{peer}"),
     };
+    out.extend_from_slice(b" - ");
+    let user = out.len();
+    escape(or_dash(notes.user().unwrap_or_default()), out);
+    // The one text that stands there without quotes: a space would end it.
+    for byte in &mut out[user..] {
+        if *byte == b' ' {
+            *byte = b'_';
+        }
+    }
     let local = &wall.local;
     let east = local.offset_minutes.unsigned_abs();
     let _ = write!(
         out,
-        " - - [{:02}/{}/{:04}:{:02}:{:02}:{:02} {}{:02}{:02}] \"",
+        " [{:02}/{}/{:04}:{:02}:{:02}:{:02} {}{:02}{:02}] \"",
         local.day,
         local.month_name(),
         local.year,

@@ -3,6 +3,7 @@
 use super::coding::Codings;
 use super::request::{Method, Request, Version};
 use super::response::Envelope;
+use super::site::Rule;
 use super::status::Status;
 use crate::protocol::{CloseReason, Ending, Manner};
 
@@ -50,12 +51,13 @@ impl Exchange {
     }
 
     /// What its answer says about itself.
-    pub(super) fn envelope(self, status: Status, closes: bool) -> Envelope {
+    pub(super) fn envelope(self, status: Status, closes: bool, rule: &Rule) -> Envelope<'_> {
         Envelope {
             status,
             version: self.version,
             closes,
             head_only: self.head_only,
+            rule,
         }
     }
 

@@ -8,11 +8,9 @@
 //!
 //! What is sent of a file that was found, `delivery` decides.
 
-use super::Site;
 use super::notes::Notes;
-use super::request::{Method, Request};
-use super::status::{Refusal, Status};
-use super::target::{self, Target};
+use super::site::Rule;
+use super::status::Status;
 use crate::protocol::{Facts, FileKind, OpenError};
 
 /// What to do about a request, before anything was opened.
@@ -22,6 +20,8 @@ pub(super) enum Plan {
     Open(Candidate),
     /// The answer is certain.
     Answer(Status),
+    /// It is fixed: the rule has it.
+    Respond,
 }
 
 /// In which role an object is opened.
@@ -33,6 +33,10 @@ pub(super) enum Candidate {
     Index(u16),
     /// That directory itself.
     Directory,
+    /// The file that is sent where nothing was found.
+    Fallback,
+    /// The file that is sent with this status.
+    ErrorPage(Status),
 }
 
 /// What an opened object, or the failure to open it, leads to.
@@ -44,54 +48,40 @@ pub(super) enum Verdict {
     Try(Candidate),
     /// Answer with a page.
     Answer(Status),
-}
-
-/// Decides about a request and notes the path, if it has one.
-pub(super) fn plan(request: &Request<'_>, site: &Site, notes: &mut Notes) -> Result<Plan, Refusal> {
-    let path = match request.target {
-        Target::Path { path, .. } => path,
-        Target::Authority => return Ok(Plan::Answer(Status::MethodNotAllowed)),
-        Target::Server => return Ok(Plan::Answer(Status::NoContent)),
-    };
-    match request.method {
-        Method::Get | Method::Head => {}
-        Method::Options => return Ok(Plan::Answer(Status::NoContent)),
-        Method::Post
-        | Method::Put
-        | Method::Delete
-        | Method::Patch
-        | Method::Connect
-        | Method::Trace => return Ok(Plan::Answer(Status::MethodNotAllowed)),
-    }
-    let resolved = notes.set_path(|out| target::resolve(path, out))?;
-    Ok(if resolved.hidden && !site.dotfiles {
-        // As if it were not there: a name alone can be worth hiding.
-        Plan::Answer(Status::NotFound)
-    } else if resolved.directory {
-        Plan::Open(first(site, notes))
-    } else {
-        Plan::Open(Candidate::Exact)
-    })
+    /// Answer with our own page: the configured one cannot be had.
+    AnswerPlainly(Status),
+    /// There is nothing: answer so, or with the fallback.
+    Nothing,
+    /// List this directory.
+    List,
 }
 
 /// What follows from an object that is open.
 pub(super) fn found(
     candidate: Candidate,
     facts: &Facts,
-    site: &Site,
+    rule: &Rule,
     notes: &mut Notes,
 ) -> Verdict {
     match (candidate, facts.kind) {
-        (Candidate::Exact | Candidate::Index(_), FileKind::File) => Verdict::Send,
+        (
+            Candidate::Exact | Candidate::Index(_) | Candidate::Fallback | Candidate::ErrorPage(_),
+            FileKind::File,
+        ) => Verdict::Send,
+        (Candidate::ErrorPage(status), FileKind::Directory | FileKind::Other) => {
+            Verdict::AnswerPlainly(status)
+        }
+        (Candidate::Fallback, FileKind::Directory) => Verdict::Answer(Status::NotFound),
         (Candidate::Exact, FileKind::Directory) => Verdict::Answer(Status::MovedPermanently),
-        (Candidate::Index(number), FileKind::Directory) => Verdict::Try(after(number, site, notes)),
-        // A listing, where one is wanted, goes here.
+        (Candidate::Index(number), FileKind::Directory) => Verdict::Try(after(number, rule, notes)),
+        (Candidate::Directory, FileKind::Directory) if rule.listing => Verdict::List,
         (Candidate::Directory, FileKind::Directory) => Verdict::Answer(Status::Forbidden),
         // A file does not become a directory by a slash.
         (Candidate::Directory, FileKind::File) => Verdict::Answer(Status::NotFound),
-        (Candidate::Exact | Candidate::Index(_) | Candidate::Directory, FileKind::Other) => {
-            Verdict::Answer(Status::Forbidden)
-        }
+        (
+            Candidate::Exact | Candidate::Index(_) | Candidate::Directory | Candidate::Fallback,
+            FileKind::Other,
+        ) => Verdict::Answer(Status::Forbidden),
     }
 }
 
@@ -99,32 +89,40 @@ pub(super) fn found(
 pub(super) fn missing(
     candidate: Candidate,
     error: OpenError,
-    site: &Site,
+    rule: &Rule,
     notes: &mut Notes,
 ) -> Verdict {
     match (candidate, error) {
-        (Candidate::Index(number), OpenError::NotFound) => Verdict::Try(after(number, site, notes)),
-        (Candidate::Exact | Candidate::Directory, OpenError::NotFound) => {
-            Verdict::Answer(Status::NotFound)
-        }
+        (Candidate::Index(number), OpenError::NotFound) => Verdict::Try(after(number, rule, notes)),
+        (Candidate::Exact | Candidate::Directory, OpenError::NotFound) => Verdict::Nothing,
+        (Candidate::Fallback, OpenError::NotFound) => Verdict::Answer(Status::NotFound),
+        (Candidate::ErrorPage(status), _) => Verdict::AnswerPlainly(status),
         (_, OpenError::Denied | OpenError::Escapes) => Verdict::Answer(Status::Forbidden),
         (_, OpenError::Exhausted) => Verdict::Answer(Status::Unavailable),
         (_, OpenError::Failed) => Verdict::Answer(Status::InternalError),
     }
 }
 
-fn first(site: &Site, notes: &mut Notes) -> Candidate {
-    index(0, site, notes)
+/// Whether the last name of a path has an extension: then a part of a page was
+/// meant, not a page.
+pub(super) fn has_extension(path: &[u8]) -> bool {
+    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
+    name.contains(&b'.')
 }
 
-fn after(number: u16, site: &Site, notes: &mut Notes) -> Candidate {
-    index(number.saturating_add(1), site, notes)
+/// The first candidate for a directory.
+pub(super) fn first(rule: &Rule, notes: &mut Notes) -> Candidate {
+    index(0, rule, notes)
+}
+
+fn after(number: u16, rule: &Rule, notes: &mut Notes) -> Candidate {
+    index(number.saturating_add(1), rule, notes)
 }
 
 /// The candidate of this number, or the directory when the names are used up.
 /// The path in the notes is made to fit.
-fn index(number: u16, site: &Site, notes: &mut Notes) -> Candidate {
-    match site.index.get(usize::from(number)) {
+fn index(number: u16, rule: &Rule, notes: &mut Notes) -> Candidate {
+    match rule.index.get(usize::from(number)) {
         Some(name) if number < u16::MAX => {
             notes.set_index(name);
             Candidate::Index(number)

@@ -1,4 +1,4 @@
-//! HTTP/1.1 and 1.0: an origin server for files below a root.
+//! HTTP/1.1 and 1.0: an origin server for files below one root or several.
 //!
 //! One piece of grammar a file. From the outside in:
 //!
@@ -9,6 +9,9 @@
 //! | `scan`, `request` | where a head ends, and what it says: the strict layer over httparse |
 //! | `target`, `host` | request target to relative path; authorities |
 //! | `persistence`, `body` | whether another request may follow; where a message ends |
+//! | `site`, `route` | hosts and the rule for each path; from a request to its rule and what to do |
+//! | `trust`, `accept`, `redirect` | who the client is behind proxies; HTML or JSON; Location |
+//! | `auth`, `listing` | names and passwords; directories as HTML and JSON |
 //! | `files` | from a path to the objects to open, and what each answer means |
 //! | `representation`, `mime`, `coding`, `variants`, `gzip` | a file as it is sent: tag and date; type; coding; its siblings; what is compressed here |
 //! | `delivery`, `criteria`, `conditional`, `range`, `multipart` | which part of it is sent, and on what condition |
@@ -21,7 +24,9 @@
 //! arrives. This module must never guess what a client meant, and never let a
 //! byte of a request reach a header, a log or a path unchecked.
 
+mod accept;
 mod access;
+mod auth;
 mod body;
 mod coding;
 mod conditional;
@@ -31,6 +36,7 @@ mod exchange;
 mod files;
 mod gzip;
 mod host;
+mod listing;
 mod mime;
 mod multipart;
 mod notes;
@@ -38,46 +44,54 @@ mod persistence;
 #[cfg(test)]
 mod pretend;
 mod range;
+mod redirect;
 mod representation;
 mod request;
 mod response;
+mod route;
 #[cfg(test)]
 mod rules;
 mod scan;
+mod site;
 #[cfg(test)]
 mod splits;
 mod state;
 mod status;
 mod target;
+mod trust;
 mod variants;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Peer, Protocol, Service};
-use crate::config::{Http, LogTarget};
+use crate::config::{Http, LogTarget, Trust};
+use auth::Memory;
 use request::Limits;
+use site::Map;
 use state::Connection;
 use variants::Variants;
 
-/// The HTTP service. It has one root, number 0 in
-/// [`Action::Open`](super::Action::Open).
+/// The HTTP service. The number of a root in
+/// [`Action::Open`](super::Action::Open) is its place in
+/// [`Http::roots`](crate::config::Http::roots).
 #[derive(Clone, Debug)]
 pub struct HttpService {
     site: Arc<Site>,
 }
 
 impl HttpService {
-    /// A service with these settings. The directory itself is the driver's to
-    /// open. `max_header` counts at most [`Input::LIMIT`](super::Input::LIMIT)
+    /// A service with these settings. The directories themselves are the
+    /// driver's to open. `max_header` counts at most [`Input::LIMIT`](super::Input::LIMIT)
     /// octets, `max_fields` at most 256.
     pub fn new(settings: Http) -> Self {
         let limits = Limits::new(&settings);
         let variants = Variants::new(&settings);
         Self {
             site: Arc::new(Site {
-                index: settings.index,
-                dotfiles: settings.dotfiles,
+                map: Map::new(&settings),
+                trust: settings.trust,
+                memory: Memory::new(),
                 logs: settings.access_log != LogTarget::Off,
                 header_timeout: settings.header_timeout,
                 body_timeout: settings.body_timeout,
@@ -99,10 +113,12 @@ impl Service for HttpService {
 /// The settings as the state machine uses them, shared by all connections.
 #[derive(Debug)]
 struct Site {
-    /// Names tried for a directory, in order.
-    index: Vec<String>,
-    /// Whether names that begin with a dot are served.
-    dotfiles: bool,
+    /// Hosts and rules.
+    map: Map,
+    /// Whom we believe about who the client is.
+    trust: Trust,
+    /// Whose password was right lately.
+    memory: Memory,
     /// Whether anybody reads access-log lines.
     logs: bool,
     header_timeout: Duration,

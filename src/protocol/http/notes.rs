@@ -4,20 +4,20 @@
 //! keep-alive connection allocates nothing once it has found its size:
 //!
 //! ```text
-//! ┌───────┬────────────────┬─────────────────────┬──────────┬───────────┬───────┐
-//! │ query │ request line*  │ Referer*, agent*    │ criteria │ base path │ index │
-//! └───────┴────────────────┴─────────────────────┴──────────┴───────────┴───────┘
-//!         ▲ query          ▲ line          fields ▲     path ▲      base ▲
-//!                          * escaped for the access log; empty without one
+//! ┌───────┬───────────────┬──────────────────┬──────────┬───────────────┬───────────┬───────┐
+//! │ query │ request line* │ Referer*, agent* │ criteria │ user:password │ base path │ index │
+//! └───────┴───────────────┴──────────────────┴──────────┴───────────────┴───────────┴───────┘
+//!   query ▲          line ▲           fields ▲ criteria ▲          path ▲      base ▲
+//!                         * escaped for the access log; empty without one
 //! ```
 //!
-//! Invariant: `query <= line <= fields <= path <= base <= text.len()`. The
-//! criteria are the fields that conditional requests and ranges need.
+//! Invariant: `query <= line <= fields <= criteria <= path <= base <= text.len()`.
+//! The criteria are the fields that conditional requests and ranges need.
 //! Nothing here may outlive its request: [`Notes::clear`] comes first.
 
-use super::access;
 use super::coding::Coding;
 use super::criteria::{self, Criteria};
+use super::{access, auth};
 
 /// A retained buffer is at most this large while a connection is idle.
 const RETAINED: usize = 1024;
@@ -29,8 +29,11 @@ pub(super) struct Notes {
     query: u32,
     line: u32,
     fields: u32,
+    criteria: u32,
     path: u32,
     base: u32,
+    directory: bool,
+    admitted: bool,
 }
 
 impl Notes {
@@ -38,7 +41,8 @@ impl Notes {
     pub(super) fn clear(&mut self) {
         self.text.clear();
         (self.query, self.line, self.fields) = (0, 0, 0);
-        (self.path, self.base) = (0, 0);
+        (self.criteria, self.path, self.base) = (0, 0, 0);
+        (self.directory, self.admitted) = (false, false);
     }
 
     /// Gives memory back that an idle connection has no use for.
@@ -53,29 +57,54 @@ impl Notes {
     pub(super) fn set_query(&mut self, query: &[u8]) {
         self.text.extend_from_slice(query);
         self.query = self.mark();
-        (self.line, self.fields) = (self.query, self.query);
-        (self.path, self.base) = (self.query, self.query);
+        self.line = self.query;
+        self.end_fields(self.query);
     }
 
     /// Notes the request line for the log. After the query.
     pub(super) fn set_line(&mut self, line: &[u8]) {
         access::escape(line, &mut self.text);
         self.line = self.mark();
-        (self.fields, self.path, self.base) = (self.line, self.line, self.line);
+        self.end_fields(self.line);
     }
 
     /// Notes the two fields of the combined format. After the line.
     pub(super) fn set_fields(&mut self, referer: Option<&[u8]>, user_agent: Option<&[u8]>) {
         access::write_fields(referer, user_agent, &mut self.text);
-        self.fields = self.mark();
-        (self.path, self.base) = (self.fields, self.fields);
+        self.end_fields(self.mark());
     }
 
     /// Notes the conditions and ranges of a field section. After the fields.
     pub(super) fn set_criteria(&mut self, section: &[u8]) {
         criteria::note(section, &mut self.text);
-        self.path = self.mark();
-        self.base = self.path;
+        self.criteria = self.mark();
+        (self.path, self.base) = (self.criteria, self.criteria);
+    }
+
+    /// Notes what `write` appends: a name and a password with a colon between.
+    /// After the criteria.
+    pub(super) fn set_credentials(&mut self, write: impl FnOnce(&mut Vec<u8>) -> bool) {
+        if write(&mut self.text) {
+            self.path = self.mark();
+            self.base = self.path;
+        }
+    }
+
+    /// Name and password, if there are any.
+    pub(super) fn credentials(&self) -> Option<&[u8]> {
+        let credentials = &self.text[self.criteria as usize..self.path as usize];
+        (!credentials.is_empty()).then_some(credentials)
+    }
+
+    /// The password was right.
+    pub(super) fn admit(&mut self) {
+        self.admitted = true;
+    }
+
+    /// Whose password was right.
+    pub(super) fn user(&self) -> Option<&[u8]> {
+        let credentials = self.credentials().filter(|_| self.admitted)?;
+        Some(auth::split(credentials).0)
     }
 
     /// Notes the path that `write` appends. Last of all.
@@ -89,6 +118,30 @@ impl Notes {
         }
         self.base = self.mark();
         result
+    }
+
+    /// Notes whether the path was asked for with a slash at its end.
+    pub(super) fn set_directory(&mut self, directory: bool) {
+        self.directory = directory;
+    }
+
+    /// Whether the path was asked for with a slash at its end.
+    pub(super) fn is_directory(&self) -> bool {
+        self.directory
+    }
+
+    /// Puts another path in the place of the one that was asked for.
+    pub(super) fn replace_path(&mut self, path: &[u8]) {
+        self.text.truncate(self.path as usize);
+        self.text.extend_from_slice(path);
+        self.base = self.mark();
+        self.directory = false;
+    }
+
+    /// The path of the index file is the one that was asked for.
+    pub(super) fn settle_index(&mut self) {
+        self.base = self.mark();
+        self.directory = false;
     }
 
     /// Makes the path that of `name` in the directory that was asked for.
@@ -132,12 +185,18 @@ impl Notes {
 
     /// The conditions and ranges.
     pub(super) fn criteria(&self) -> Criteria<'_> {
-        Criteria::new(&self.text[self.fields as usize..self.path as usize])
+        Criteria::new(&self.text[self.fields as usize..self.criteria as usize])
     }
 
     /// The path to open, relative to the root.
     pub(super) fn path(&self) -> &[u8] {
         &self.text[self.path as usize..]
+    }
+
+    /// The fields end here, and nothing follows them yet.
+    fn end_fields(&mut self, mark: u32) {
+        (self.fields, self.criteria) = (mark, mark);
+        (self.path, self.base) = (mark, mark);
     }
 
     /// A head is shorter than [`crate::protocol::Input::LIMIT`] and grows

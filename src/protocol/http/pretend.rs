@@ -1,5 +1,7 @@
 //! A pretend site for tests, and a client's eye for what it answers.
 
+pub(super) mod sites;
+
 use std::time::Duration;
 
 use super::HttpService;

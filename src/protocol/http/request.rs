@@ -7,6 +7,7 @@
 
 use memchr::memchr;
 
+use super::accept::Accept;
 use super::body::{Framing, FramingFields};
 use super::coding::{Accepted, Codings};
 use super::criteria::Criterion;
@@ -99,6 +100,10 @@ pub(super) struct Request<'a> {
     pub(super) framing: Framing,
     /// `Expect: 100-continue` from a client that may have one.
     pub(super) expects_continue: bool,
+    /// The Host field; `None` only in HTTP/1.0.
+    pub(super) host: Option<Authority<'a>>,
+    pub(super) accept: Accept,
+    pub(super) authorization: Option<&'a [u8]>,
     pub(super) referer: Option<&'a [u8]>,
     pub(super) user_agent: Option<&'a [u8]>,
     /// The codings that the client prefers to none.
@@ -127,6 +132,9 @@ impl<'a> Request<'a> {
             options: fields.options,
             framing: fields.framing.decide(line.version)?,
             expects_continue: fields.expectation.decide(line.version)?,
+            host: fields.host,
+            accept: fields.accept,
+            authorization: fields.authorization,
             referer: fields.referer,
             user_agent: fields.user_agent,
             codings: fields.accepted.codings(),
@@ -194,6 +202,8 @@ struct Fields<'a> {
     options: ConnectionOptions,
     framing: FramingFields<'a>,
     expectation: Expectation,
+    accept: Accept,
+    authorization: Option<&'a [u8]>,
     referer: Option<&'a [u8]>,
     user_agent: Option<&'a [u8]>,
     accepted: Accepted,
@@ -241,10 +251,15 @@ impl<'a> Fields<'a> {
                 let host = host::parse(value).ok_or(Refusal::bad("rfc9112-3.2 host"))?;
                 self.host = Some(host);
             }
+            6 if is("accept") => self.accept.add(value),
             6 if is("expect") => self.expectation.add(value),
             7 if is("referer") => self.referer = Some(value),
             10 if is("connection") => self.options.add(value),
             10 if is("user-agent") => self.user_agent = Some(value),
+            // Of two one might be checked and the other believed.
+            13 if is("authorization") && self.authorization.replace(value).is_some() => {
+                return Err(Refusal::bad("rfc9110-11.6.2 authorization repeated"));
+            }
             14 if is("content-length") => self.framing.add_length(value),
             15 if is("accept-encoding") => self.accepted.add(value),
             17 if is("transfer-encoding") => self.framing.add_coding(value),
@@ -297,6 +312,19 @@ impl Expectation {
             )),
         }
     }
+}
+
+/// The values of a field in a head that [`Request::parse`] took, the last one
+/// first. `name` is in lower case.
+pub(super) fn field_values_from_last<'a>(
+    head: &'a [u8],
+    name: &'static str,
+) -> impl Iterator<Item = &'a [u8]> {
+    head.rsplit(|&byte| byte == b'\n').filter_map(move |line| {
+        let (field, value) = line.split_at(memchr(b':', line)?);
+        let is_it = field.eq_ignore_ascii_case(name.as_bytes());
+        is_it.then(|| value[1..].trim_ascii())
+    })
 }
 
 const fn too_many() -> Refusal {

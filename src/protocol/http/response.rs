@@ -10,20 +10,22 @@ use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use httpdate::HttpDate;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
+use super::listing::{End, Form, Listing};
 use super::mime::ContentType;
 use super::multipart::{ContentRange, Parts};
 use super::notes::Notes;
 use super::range::Span;
+use super::redirect;
 use super::representation::Representation;
 use super::request::Version;
+use super::site::{Content, Respond, Rule};
 use super::status::Status;
 use crate::protocol::{Output, Wall};
 
 /// What every answer to a request has to say or to leave out.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Envelope {
+pub(super) struct Envelope<'s> {
     /// The status.
     pub(super) status: Status,
     /// The client's version: HTTP/1.0 is told that the connection stays.
@@ -32,13 +34,20 @@ pub(super) struct Envelope {
     pub(super) closes: bool,
     /// The method is HEAD: the same fields, no content (RFC 9110 §9.3.2).
     pub(super) head_only: bool,
+    /// The rule that holds: its fields are in every answer.
+    pub(super) rule: &'s Rule,
 }
 
 /// The interim answer that lets a client send its content (RFC 9110 §15.2.1).
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Methods that a file has.
-const ALLOW: &str = "GET, HEAD, OPTIONS";
+/// Methods that what is under a rule has.
+fn allow(rule: &Rule) -> &'static str {
+    match rule.content {
+        Content::Files { .. } | Content::Respond(_) => "GET, HEAD, OPTIONS",
+        Content::Redirect(_) => "GET, HEAD, OPTIONS, POST, PUT, DELETE, PATCH",
+    }
+}
 
 /// Seconds after which a client may come back when we are out of resources.
 const RETRY_AFTER: &str = "1";
@@ -58,7 +67,7 @@ pub(super) enum Extent<'a> {
 /// says; its octets follow.
 pub(super) fn write_file_head(
     output: &mut Output,
-    envelope: Envelope,
+    envelope: Envelope<'_>,
     wall: &Wall,
     file: &Representation,
     content_type: ContentType<'_>,
@@ -106,7 +115,7 @@ pub(super) fn write_file_head(
 /// no other: the tag spares it the date.
 pub(super) fn write_not_modified(
     output: &mut Output,
-    envelope: Envelope,
+    envelope: Envelope<'_>,
     wall: &Wall,
     file: &Representation,
 ) {
@@ -119,7 +128,7 @@ pub(super) fn write_not_modified(
 /// of (RFC 9110 §15.5.17).
 pub(super) fn write_unsatisfiable(
     output: &mut Output,
-    envelope: Envelope,
+    envelope: Envelope<'_>,
     wall: &Wall,
     length: u64,
     notes: &Notes,
@@ -140,7 +149,7 @@ pub(super) fn write(output: &mut Output, text: impl Display) {
 /// who must mend their client; a redirection goes where `notes` say.
 pub(super) fn write_page(
     output: &mut Output,
-    envelope: Envelope,
+    envelope: Envelope<'_>,
     wall: &Wall,
     rule: Option<&'static str>,
     notes: &Notes,
@@ -151,7 +160,7 @@ pub(super) fn write_page(
 /// As [`write_page`], with more fields.
 fn write_page_with(
     output: &mut Output,
-    envelope: Envelope,
+    envelope: Envelope<'_>,
     wall: &Wall,
     rule: Option<&'static str>,
     notes: &Notes,
@@ -161,27 +170,7 @@ fn write_page_with(
     let page = page(status, rule);
     let length: usize = page.iter().map(|part| part.len()).sum();
     let mut head = Head::begin(output, envelope, wall);
-    match status {
-        Status::MethodNotAllowed | Status::NoContent => head.field("Allow", ALLOW),
-        Status::Unavailable => head.field("Retry-After", RETRY_AFTER),
-        Status::MovedPermanently => head.location(notes),
-        Status::Ok
-        | Status::PartialContent
-        | Status::NotModified
-        | Status::PreconditionFailed
-        | Status::RangeNotSatisfiable
-        | Status::BadRequest
-        | Status::Forbidden
-        | Status::NotFound
-        | Status::RequestTimeout
-        | Status::ContentTooLarge
-        | Status::UriTooLong
-        | Status::ExpectationFailed
-        | Status::HeaderTooLarge
-        | Status::InternalError
-        | Status::NotImplemented
-        | Status::VersionNotSupported => {}
-    }
+    head.duties(status, envelope.rule, notes);
     more(&mut head);
     // RFC 9110 §8.6: 204 has no content and no length either.
     if status == Status::NoContent {
@@ -198,6 +187,65 @@ fn write_page_with(
         output.push(part.as_bytes());
     }
     length as u64
+}
+
+/// Writes the head of an answer whose content is a file of `length` octets, in
+/// the place of a page about its status. It says nothing of the file that would
+/// outlive the error.
+pub(super) fn write_error_head(
+    output: &mut Output,
+    envelope: Envelope<'_>,
+    wall: &Wall,
+    notes: &Notes,
+    content_type: ContentType<'_>,
+    length: u64,
+) {
+    let mut head = Head::begin(output, envelope, wall);
+    head.duties(envelope.status, envelope.rule, notes);
+    head.formatted("Content-Type", format_args!("{content_type}"));
+    head.formatted("Content-Length", format_args!("{length}"));
+    head.end();
+}
+
+/// Writes the head of the answer that lists a directory; its length is not
+/// known yet. What it looks like depends on Accept, and caches must know.
+pub(super) fn write_listing_head(
+    output: &mut Output,
+    envelope: Envelope<'_>,
+    wall: &Wall,
+    form: Form,
+    end: End,
+) {
+    let mut head = Head::begin(output, envelope, wall);
+    head.field("Content-Type", Listing::content_type(form));
+    head.field("Vary", "Accept");
+    match end {
+        End::Chunked => head.field("Transfer-Encoding", "chunked"),
+        End::Close => {}
+    }
+    head.end();
+}
+
+/// Writes a whole answer with a fixed content, and answers how many octets of
+/// it there are.
+pub(super) fn write_fixed(
+    output: &mut Output,
+    envelope: Envelope<'_>,
+    wall: &Wall,
+    respond: &Respond,
+) -> u64 {
+    let mut head = Head::begin(output, envelope, wall);
+    if respond.status == Status::Unavailable {
+        head.field("Retry-After", RETRY_AFTER);
+    }
+    head.field("Content-Type", &respond.content_type);
+    head.formatted("Content-Length", format_args!("{}", respond.body.len()));
+    head.end();
+    if envelope.head_only {
+        return 0;
+    }
+    output.push(respond.body.as_bytes());
+    respond.body.len() as u64
 }
 
 /// The parts of a page about `status`. All of it is our own text.
@@ -224,7 +272,7 @@ fn page(status: Status, rule: Option<&'static str>) -> [&'static str; 10] {
 struct Head<'o>(&'o mut Vec<u8>);
 
 impl<'o> Head<'o> {
-    fn begin(output: &'o mut Output, envelope: Envelope, wall: &Wall) -> Self {
+    fn begin(output: &'o mut Output, envelope: Envelope<'_>, wall: &Wall) -> Self {
         let mut head = Self(output.tail());
         head.0.extend_from_slice(b"HTTP/1.1 ");
         head.0.extend_from_slice(envelope.status.line().as_bytes());
@@ -235,6 +283,11 @@ impl<'o> Head<'o> {
             (true, _) => head.field("Connection", "close"),
             (false, Version::Http10) => head.field("Connection", "keep-alive"),
             (false, Version::Http11) => {}
+        }
+        head.0.extend_from_slice(&envelope.rule.fields);
+        // A cache must not keep what went wrong.
+        if envelope.status.code() < 400 {
+            head.0.extend_from_slice(&envelope.rule.cache_fields);
         }
         head
     }
@@ -256,46 +309,66 @@ impl<'o> Head<'o> {
         }
     }
 
-    /// The directory that was asked for, with its slash. The path is written
-    /// anew from the normalised one: it begins with one slash, and so cannot
-    /// be taken for the name of another host.
-    fn location(&mut self, notes: &Notes) {
-        let path = percent_encode(notes.path(), PATH);
+    /// Where a redirection leads.
+    fn location(&mut self, rule: &Rule, notes: &Notes) {
         self.0.extend_from_slice(b"Location: ");
-        let _ = write!(self.0, "/{path}/");
-        if !notes.query().is_empty() {
-            // Only octets that a target may have came in.
-            self.0.push(b'?');
-            self.0.extend_from_slice(notes.query());
-        }
+        redirect::write_location(self.0, rule, notes);
         self.0.extend_from_slice(b"\r\n");
+    }
+
+    /// What an answer of this status has to say besides.
+    fn duties(&mut self, status: Status, rule: &Rule, notes: &Notes) {
+        match status {
+            Status::MethodNotAllowed | Status::NoContent => self.field("Allow", allow(rule)),
+            Status::Unavailable => self.field("Retry-After", RETRY_AFTER),
+            Status::MovedPermanently
+            | Status::Found
+            | Status::SeeOther
+            | Status::TemporaryRedirect
+            | Status::PermanentRedirect => self.location(rule, notes),
+            Status::Unauthorized => self.challenge(rule),
+            Status::Ok
+            | Status::PartialContent
+            | Status::NotModified
+            | Status::PreconditionFailed
+            | Status::RangeNotSatisfiable
+            | Status::BadRequest
+            | Status::Forbidden
+            | Status::NotFound
+            | Status::RequestTimeout
+            | Status::Gone
+            | Status::ContentTooLarge
+            | Status::UriTooLong
+            | Status::ExpectationFailed
+            | Status::Misdirected
+            | Status::HeaderTooLarge
+            | Status::LegalReasons
+            | Status::InternalError
+            | Status::NotImplemented
+            | Status::VersionNotSupported => {}
+        }
+    }
+
+    /// RFC 7617 §2, §2.1. A realm is visible ASCII.
+    fn challenge(&mut self, rule: &Rule) {
+        let Some(auth) = &rule.auth else {
+            return;
+        };
+        self.0
+            .extend_from_slice(b"WWW-Authenticate: Basic realm=\"");
+        for &byte in auth.realm.as_bytes() {
+            if matches!(byte, b'"' | b'\\') {
+                self.0.push(b'\\');
+            }
+            self.0.push(byte);
+        }
+        self.0.extend_from_slice(b"\", charset=\"UTF-8\"\r\n");
     }
 
     fn end(self) {
         self.0.extend_from_slice(b"\r\n");
     }
 }
-
-/// pchar and `/` (RFC 3986 §3.3) stay as they are.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'!')
-    .remove(b'$')
-    .remove(b'&')
-    .remove(b'\'')
-    .remove(b'(')
-    .remove(b')')
-    .remove(b'*')
-    .remove(b'+')
-    .remove(b',')
-    .remove(b';')
-    .remove(b'=')
-    .remove(b':')
-    .remove(b'@')
-    .remove(b'/');
 
 /// IMF-fixdate knows the years 1970 to 9999; what lies beyond is cut.
 fn date(seconds: i64) -> HttpDate {
@@ -311,15 +384,24 @@ mod tests {
     use super::super::super::harness::WALL;
     use super::super::coding::Coding;
     use super::super::mime::Types;
+    use super::super::site::Map;
     use super::*;
     use crate::protocol::{Facts, FileKind};
+    use std::sync::LazyLock;
 
-    const ENVELOPE: Envelope = Envelope {
-        status: Status::Ok,
-        version: Version::Http11,
-        closes: false,
-        head_only: false,
-    };
+    static BARE: LazyLock<Map> =
+        LazyLock::new(|| Map::new(&crate::config::Http::with_defaults("/srv/www")));
+
+    /// An answer under a rule that says nothing.
+    fn envelope() -> Envelope<'static> {
+        Envelope {
+            status: Status::Ok,
+            version: Version::Http11,
+            closes: false,
+            head_only: false,
+            rule: BARE.rule(Map::BARE),
+        }
+    }
 
     fn text(output: &Output) -> &str {
         std::str::from_utf8(output.unsent()).unwrap()
@@ -343,7 +425,7 @@ mod tests {
         };
         let content_type = types.content_type(media);
         let whole = Extent::Whole;
-        write_file_head(&mut output, ENVELOPE, &WALL, &file, content_type, whole);
+        write_file_head(&mut output, envelope(), &WALL, &file, content_type, whole);
         let tag = file.tag;
         assert_eq!(
             text(&output),
@@ -366,7 +448,10 @@ mod tests {
     fn every_page_has_the_length_it_says() {
         for status in [Status::BadRequest, Status::NotFound, Status::Unavailable] {
             let mut output = Output::default();
-            let envelope = Envelope { status, ..ENVELOPE };
+            let envelope = Envelope {
+                status,
+                ..envelope()
+            };
             let rule = Some("rfc9112-5.1 field-name");
             let octets = write_page(&mut output, envelope, &WALL, rule, &Notes::default());
             let (head, body) = text(&output).split_once("\r\n\r\n").unwrap();
@@ -387,7 +472,7 @@ mod tests {
             let envelope = Envelope {
                 status,
                 head_only,
-                ..ENVELOPE
+                ..envelope()
             };
             let octets = write_page(&mut output, envelope, &WALL, None, &Notes::default());
             assert_eq!(octets, 0);
@@ -409,7 +494,7 @@ mod tests {
         let mut output = Output::default();
         let envelope = Envelope {
             status: Status::MovedPermanently,
-            ..ENVELOPE
+            ..envelope()
         };
         write_page(&mut output, envelope, &WALL, None, &notes);
         assert!(text(&output).contains("\r\nLocation: /a%20b/%5Cc%0D%0A%E4:@/?q=1\r\n"));
@@ -428,7 +513,7 @@ mod tests {
                 status: Status::NotFound,
                 version,
                 closes,
-                ..ENVELOPE
+                ..envelope()
             };
             write_page(&mut output, envelope, &WALL, None, &Notes::default());
             let found = text(&output)

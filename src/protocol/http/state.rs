@@ -1,27 +1,31 @@
-//! Every transition of the request cycle. The only file here that talks to
-//! the driver.
+//! Every transition of the request cycle: the states, and the table of what
+//! follows from which outcome. Only this file talks to the driver; the files
+//! below it answer the table.
 //!
 //! ```text
-//!          Connected                      first octet
-//!   New ─────────────▶ AwaitRequest ─────────────────────▶ AwaitHead
-//!                       ▲   ▲    │                          │  │  │
-//!               Flushed │   │    │ PeerFinished, TimedOut   │  │  │ TimedOut: 408
-//!        AwaitFlush ────┘   │    ▼                          │  │  │ refused: 4xx, 5xx
-//!             ▲             │  Closed ◀─────────────────────│──│──┘
-//!             │ output      │    ▲                 content  │  │ no content
-//!             │ is long     │    │ close           to come  ▼  │
-//!             └─────┬───────┘    │                AwaitBody │  │
-//!                answered ───────┘                       │  │  │
-//!                   ▲ ▲ ▲                                ▼  ▼  ▼
-//!              Sent │ │ └──────── the answer is certain ── plan
-//!                   │ │ a page                               │ Open
-//!          AwaitSent  └──────────────────── AwaitFile ◀──────┘
-//!               ▲       a file                │ │  ▲ │
-//!               └─────────────────────────────┘ │  └─┘ next candidate
+//!        Connected                  first octet
+//!   New ──────────▶ AwaitRequest ───────────────▶ AwaitHead ─── TimedOut, refused:
+//!                    ▲  ▲   │                        │          4xx, 5xx ─▶ Closed
+//!            Flushed │  │   │ PeerFinished,     head │
+//!                    │  │   │ TimedOut      is whole ▼    Compute
+//!        AwaitFlush ─┘  │   ▼                     locked? ────────▶ AwaitVerdict
+//!            ▲          │  Closed                    │         Computed │
+//!            │ output   │   ▲                        ▼◀─────────────────┘
+//!            │ is long  │   │ close             content? ────────▶ AwaitBody
+//!            └──────┬───┴───┘                        │                  │ complete
+//!               answered ◀── a page, a fixed ──── plan ◀────────────────┘
+//!                   ▲        answer                  │ Open
+//!                   │                                ▼
+//!                   │                             AwaitFile ──┐ Open the next candidate,
+//!                   ├── AwaitSent … ◀── a file ──────┤ │  ▲   │ a file of another rule,
+//!                   └── AwaitEntries … ◀─ directory ─┘ │  └───┘ an error's page
+//!                        to be listed                  ▼
+//!                                             nothing: a page
 //! ```
 //!
-//! Between AwaitFile and AwaitSent there is more, where a file comes in another
-//! coding or in parts: `file` has that part of the picture, and its transitions.
+//! The dots are drawn where they belong: in `file`, for a file may come in another
+//! coding or in parts, and in `listing`. `request` reads heads and content, `rule`
+//! has what rules have a say in, `answer` the ends of answers.
 //!
 //! States are named for what is awaited. Broken leads from all of them to
 //! Closed, and so does an outcome that fits no wish of ours. What comes later
@@ -34,28 +38,32 @@
 //! without a deadline, and never let a second request begin after it said
 //! `Connection: close`.
 
+mod answer;
 mod file;
+mod listing;
+mod request;
+mod rule;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use file::{Held, Search, Series};
-
 use super::Site;
-use super::access;
+use super::accept::Accept;
+use super::auth::Tag;
 use super::body::Decoder;
-use super::coding::Codings;
 use super::exchange::{Exchange, Persistence};
 use super::files::{self, Candidate, Plan, Verdict};
+use super::listing::Listing;
 use super::notes::Notes;
-use super::request::{Request, Version};
-use super::response;
 use super::scan::Scan;
-use super::status::{Refusal, Status};
-use super::target::Target;
+use super::site::{Content, Map, Rule, RuleNumber};
+use super::status::Status;
 use crate::protocol::{
-    Action, CloseReason, Ending, Facts, Manner, OpenError, Outcome, Output, Peer, Protocol, Turn,
+    Action, CloseReason, Ending, Facts, OpenError, Outcome, Peer, Protocol, Turn, Work,
 };
+use file::{Held, Search, Series};
+use request::{Next, TIMEOUT};
 
 /// One connection. It is small while it is idle: an event worker keeps ten
 /// thousand of them.
@@ -66,6 +74,16 @@ pub(super) struct Connection {
     /// Requests answered so far.
     answered: u64,
     notes: Notes,
+    /// Of the request under way: who the client is …
+    client: Option<IpAddr>,
+    /// … which rule holds, and below whose root its files are …
+    rule: RuleNumber,
+    files: RuleNumber,
+    /// … which form it wants …
+    accept: Accept,
+    /// … the directory that is being listed for it.
+    listing: Option<Box<Listing>>,
+    /// … and what is sent to it from memory.
     held: Held,
     state: State,
 }
@@ -87,6 +105,12 @@ enum State {
         plan: Plan,
         decoder: Decoder,
     },
+    /// Whether a password is right.
+    AwaitVerdict {
+        exchange: Exchange,
+        next: Next,
+        tag: Tag,
+    },
     /// What became of opening a candidate.
     AwaitFile {
         exchange: Exchange,
@@ -106,6 +130,16 @@ enum State {
     AwaitPart(Series),
     /// Room for more of what was compressed: what follows is at `at`.
     AwaitPiece { at: usize, parting: Option<Ending> },
+    /// Entries of a directory; `parting` once its listing has begun.
+    AwaitEntries {
+        exchange: Exchange,
+        parting: Option<Ending>,
+    },
+    /// Room for the next rows of a listing.
+    AwaitRoom {
+        exchange: Exchange,
+        parting: Option<Ending>,
+    },
     /// Room: enough answers are gathered, and the client must take them first.
     AwaitFlush,
     /// Nothing.
@@ -119,6 +153,8 @@ enum Wish {
     Open,
     SendFile { offset: u64, length: u64 },
     Read,
+    Compute(Work),
+    List,
     Close(Ending),
 }
 
@@ -134,10 +170,15 @@ impl Protocol for Connection {
         match wish {
             Wish::Receive { deadline, idle } => Action::Receive { deadline, idle },
             Wish::Flush => Action::Flush,
-            Wish::Open => Action::Open {
-                root: 0,
-                path: self.notes.path(),
-            },
+            Wish::Open => {
+                let (root, path) = self.place();
+                Action::Open { root, path }
+            }
+            Wish::List => {
+                let (root, path) = self.place();
+                Action::List { root, path }
+            }
+            Wish::Compute(work) => Action::Compute(work),
             Wish::SendFile { offset, length } => Action::SendFile { offset, length },
             Wish::Read => Action::Read {
                 offset: 0,
@@ -158,6 +199,11 @@ impl Connection {
             peer,
             answered: 0,
             notes: Notes::default(),
+            client: None,
+            rule: Map::BARE,
+            files: Map::BARE,
+            accept: Accept::default(),
+            listing: None,
             held: Held::Nothing,
             state: State::New,
         }
@@ -195,6 +241,19 @@ impl Connection {
                 self.refuse(exchange, TIMEOUT, turn)
             }
             (
+                Outcome::Computed(right),
+                State::AwaitVerdict {
+                    exchange,
+                    next,
+                    tag,
+                },
+            ) => self.on_verdict(exchange, next, right.then_some(tag), turn),
+            (Outcome::Overloaded, State::AwaitVerdict { mut exchange, .. }) => {
+                // Whatever comes on this connection is not worth more work.
+                exchange.persistence = Persistence::Abandon;
+                self.answer(exchange, Status::Unavailable, turn)
+            }
+            (
                 Outcome::Found(facts),
                 State::AwaitFile {
                     exchange,
@@ -215,10 +274,6 @@ impl Connection {
             (Outcome::Read, State::AwaitRead { exchange, facts }) => {
                 self.on_read(exchange, &facts, turn)
             }
-            (Outcome::Sent, State::AwaitPart(series)) => self.send_part(series, turn),
-            (Outcome::Flushed, State::AwaitPiece { at, parting }) => {
-                self.send_piece(at, parting, turn)
-            }
             (
                 Outcome::Sent,
                 State::AwaitSent {
@@ -229,6 +284,19 @@ impl Connection {
             ) => {
                 self.log(status, octets, turn);
                 self.answered(parting, turn)
+            }
+            (Outcome::Sent, State::AwaitPart(series)) => self.send_part(series, turn),
+            (Outcome::Flushed, State::AwaitPiece { at, parting }) => {
+                self.send_piece(at, parting, turn)
+            }
+            (Outcome::Listed { more }, State::AwaitEntries { exchange, parting }) => {
+                self.on_entries(exchange, parting, more, turn)
+            }
+            (Outcome::Missing(_), State::AwaitEntries { exchange, .. }) => {
+                self.on_entries_missing(exchange, turn)
+            }
+            (Outcome::Flushed, State::AwaitRoom { exchange, parting }) => {
+                self.write_listing(exchange, parting, turn)
             }
             (Outcome::Flushed, State::AwaitFlush) => {
                 self.await_request(turn);
@@ -248,10 +316,18 @@ impl Connection {
             }
             (
                 Outcome::Broken { reason, .. },
+                State::AwaitEntries { .. } | State::AwaitRoom { .. },
+            ) => {
+                self.log_listing(turn);
+                self.close(reason)
+            }
+            (
+                Outcome::Broken { reason, .. },
                 State::New
                 | State::AwaitRequest { .. }
                 | State::AwaitHead { .. }
                 | State::AwaitBody { .. }
+                | State::AwaitVerdict { .. }
                 | State::AwaitFile { .. }
                 | State::AwaitSibling(_)
                 | State::AwaitRead { .. }
@@ -277,12 +353,15 @@ impl Connection {
                 | State::AwaitRequest { .. }
                 | State::AwaitHead { .. }
                 | State::AwaitBody { .. }
+                | State::AwaitVerdict { .. }
                 | State::AwaitFile { .. }
                 | State::AwaitSibling(_)
                 | State::AwaitRead { .. }
                 | State::AwaitSent { .. }
                 | State::AwaitPart(_)
                 | State::AwaitPiece { .. }
+                | State::AwaitEntries { .. }
+                | State::AwaitRoom { .. }
                 | State::AwaitFlush
                 | State::Closed,
             ) => self.close(CloseReason::Internal),
@@ -311,127 +390,18 @@ impl Connection {
             } => self.read_body(exchange, plan, decoder, turn),
             // None of these reads.
             State::New
+            | State::AwaitVerdict { .. }
             | State::AwaitFile { .. }
             | State::AwaitSibling(_)
             | State::AwaitRead { .. }
             | State::AwaitSent { .. }
             | State::AwaitPart(_)
             | State::AwaitPiece { .. }
+            | State::AwaitEntries { .. }
+            | State::AwaitRoom { .. }
             | State::AwaitFlush
             | State::Closed => self.close(CloseReason::Internal),
         }
-    }
-
-    /// Skips one empty line, and notices the first octet of a request.
-    fn read_blank(&mut self, deadline: Instant, blank: bool, turn: &mut Turn<'_>) -> Option<Wish> {
-        match (turn.input.unread(), blank) {
-            ([], _) | ([b'\r'], false) => {
-                self.notes.rest();
-                let idle = true;
-                Some(Wish::Receive { deadline, idle })
-            }
-            ([b'\r', b'\n', ..], false) => {
-                turn.input.consume(2);
-                self.state = State::AwaitRequest {
-                    deadline,
-                    blank: true,
-                };
-                None
-            }
-            ([..], _) => {
-                self.notes.clear();
-                self.state = State::AwaitHead {
-                    deadline: turn.now + self.site.header_timeout,
-                    scan: Scan::default(),
-                };
-                None
-            }
-        }
-    }
-
-    /// A head is whole: `length` octets of the input.
-    fn begin(&mut self, length: usize, turn: &mut Turn<'_>) -> Option<Wish> {
-        let head = &turn.input.unread()[..length];
-        let request = match Request::parse(head, &self.site.limits) {
-            Ok(request) => request,
-            Err(refusal) => return self.refuse_head(refusal, turn),
-        };
-        turn.activity.requests += 1;
-        turn.activity
-            .describe(&[request.raw.0, b" ", request.raw.1]);
-        if let Target::Path {
-            query: Some(query), ..
-        } = request.target
-        {
-            self.notes.set_query(query);
-        }
-        if self.site.logs {
-            self.notes.set_line(first_line(head));
-            self.notes.set_fields(request.referer, request.user_agent);
-        }
-        if let Some(section) = request.criteria {
-            self.notes.set_criteria(section);
-        }
-        let mut exchange = Exchange::of(&request);
-        let expects_continue = request.expects_continue;
-        let verdict = files::plan(&request, &self.site, &mut self.notes);
-        let decoder = Decoder::new(request.framing, self.site.limits.body);
-        turn.input.consume(length);
-        let (plan, decoder) = match (verdict, decoder) {
-            (Ok(plan), Ok(decoder)) => (plan, decoder),
-            (Err(refusal), _) | (_, Err(refusal)) => return self.refuse(exchange, refusal, turn),
-        };
-        let Some(decoder) = decoder else {
-            return self.carry_out(exchange, plan, turn);
-        };
-        match plan {
-            // RFC 9110 §10.1.1: a final answer that is certain comes instead
-            // of 100, and the content is not asked for.
-            Plan::Answer(_) if expects_continue => {
-                exchange.persistence = Persistence::Abandon;
-                self.carry_out(exchange, plan, turn)
-            }
-            Plan::Open(_) | Plan::Answer(_) => {
-                if expects_continue {
-                    turn.output.push(response::CONTINUE);
-                }
-                self.state = State::AwaitBody {
-                    exchange,
-                    plan,
-                    decoder,
-                };
-                None
-            }
-        }
-    }
-
-    fn read_body(
-        &mut self,
-        exchange: Exchange,
-        plan: Plan,
-        mut decoder: Decoder,
-        turn: &mut Turn<'_>,
-    ) -> Option<Wish> {
-        while !turn.input.is_empty() {
-            match decoder.proceed(turn.input.unread(), self.site.limits.body) {
-                Ok(progress) => {
-                    turn.input.consume(progress.consumed);
-                    if progress.complete {
-                        return self.carry_out(exchange, plan, turn);
-                    }
-                }
-                Err(refusal) => return self.refuse(exchange, refusal, turn),
-            }
-        }
-        self.state = State::AwaitBody {
-            exchange,
-            plan,
-            decoder,
-        };
-        Some(Wish::Receive {
-            deadline: turn.now + self.site.body_timeout,
-            idle: false,
-        })
     }
 
     fn carry_out(&mut self, exchange: Exchange, plan: Plan, turn: &mut Turn<'_>) -> Option<Wish> {
@@ -444,6 +414,7 @@ impl Connection {
                 Some(Wish::Open)
             }
             Plan::Answer(status) => self.answer(exchange, status, turn),
+            Plan::Respond => self.respond(exchange, turn),
         }
     }
 
@@ -454,10 +425,10 @@ impl Connection {
         facts: &Facts,
         turn: &mut Turn<'_>,
     ) -> Option<Wish> {
-        match files::found(candidate, facts, &self.site, &mut self.notes) {
-            Verdict::Send => self.on_file(exchange, facts, turn),
-            Verdict::Try(candidate) => self.carry_out(exchange, Plan::Open(candidate), turn),
-            Verdict::Answer(status) => self.answer(exchange, status, turn),
+        let rule = self.site.map.rule(self.rule);
+        match files::found(candidate, facts, rule, &mut self.notes) {
+            Verdict::Send => self.on_file(exchange, candidate, facts, turn),
+            verdict => self.follow(exchange, verdict, turn),
         }
     }
 
@@ -468,124 +439,42 @@ impl Connection {
         error: OpenError,
         turn: &mut Turn<'_>,
     ) -> Option<Wish> {
-        match files::missing(candidate, error, &self.site, &mut self.notes) {
+        let rule = self.site.map.rule(self.rule);
+        let verdict = files::missing(candidate, error, rule, &mut self.notes);
+        self.follow(exchange, verdict, turn)
+    }
+
+    fn follow(
+        &mut self,
+        exchange: Exchange,
+        verdict: Verdict,
+        turn: &mut Turn<'_>,
+    ) -> Option<Wish> {
+        match verdict {
             Verdict::Try(candidate) => self.carry_out(exchange, Plan::Open(candidate), turn),
             Verdict::Answer(status) => self.answer(exchange, status, turn),
+            Verdict::AnswerPlainly(status) => self.answer_plainly(exchange, status, turn),
+            Verdict::Nothing => self.on_nothing(exchange, turn),
+            Verdict::List => self.list(exchange, turn),
             // There is nothing to send.
             Verdict::Send => self.close(CloseReason::Internal),
         }
     }
 
-    /// Answers with a page about `status`.
-    fn answer(&mut self, exchange: Exchange, status: Status, turn: &mut Turn<'_>) -> Option<Wish> {
-        let parting = self.parting(exchange, status, turn);
-        let envelope = exchange.envelope(status, parting.is_some());
-        let octets = response::write_page(turn.output, envelope, turn.wall, None, &self.notes);
-        self.log(status, octets, turn);
-        self.answered(parting, turn)
-    }
-
-    fn parting(&self, exchange: Exchange, status: Status, turn: &Turn<'_>) -> Option<Ending> {
-        let limit = self.site.keepalive_requests;
-        let last = limit > 0 && self.answered + 1 >= limit;
-        exchange.parting(status, turn.draining, last)
-    }
-
-    /// An answer is in the output, or sent.
-    fn answered(&mut self, parting: Option<Ending>, turn: &mut Turn<'_>) -> Option<Wish> {
-        self.answered += 1;
-        if let Some(mut ending) = parting {
-            self.state = State::Closed;
-            // Unread octets would turn close(2) into RST.
-            if !turn.input.is_empty() {
-                ending.manner = Manner::Linger;
-            }
-            return Some(Wish::Close(ending));
-        }
-        if turn.output.len() >= Output::ENOUGH {
-            self.state = State::AwaitFlush;
-            return Some(Wish::Flush);
-        }
-        self.await_request(turn);
-        None
-    }
-
-    fn await_request(&mut self, turn: &Turn<'_>) {
-        self.state = State::AwaitRequest {
-            deadline: turn.now + self.site.keepalive_timeout,
-            blank: false,
+    /// What is opened or listed: a root's number, and a path below it.
+    fn place(&self) -> (usize, &[u8]) {
+        let (root, skip) = match self.site.map.rule(self.files).content {
+            Content::Files { root, skip } => (root, skip),
+            // Nothing is there, and nothing is opened.
+            Content::Redirect(_) | Content::Respond(_) => (usize::MAX, 0),
         };
+        (root, self.notes.path().get(skip..).unwrap_or_default())
     }
 
-    /// Refuses a request whose head is still in the input, whole or not.
-    fn refuse_head(&mut self, refusal: Refusal, turn: &mut Turn<'_>) -> Option<Wish> {
-        let unread = turn.input.unread();
-        let line = first_line(&unread[..unread.len().min(REFUSED_LINE)]);
-        turn.activity.requests += 1;
-        turn.activity.describe(&[line]);
-        if self.site.logs {
-            self.notes.set_line(line);
-        }
-        let exchange = Exchange {
-            version: Version::Http11,
-            codings: Codings::NONE,
-            head_only: unread.starts_with(b"HEAD "),
-            persistence: Persistence::Abandon,
-        };
-        self.refuse(exchange, refusal, turn)
+    /// The rule that holds for the request under way.
+    fn rule(&self) -> &Rule {
+        self.site.map.rule(self.rule)
     }
-
-    /// Says why a request is not carried out, and ends the connection in
-    /// stages, so that the client can read it (RFC 9112 §9.6).
-    fn refuse(
-        &mut self,
-        exchange: Exchange,
-        refusal: Refusal,
-        turn: &mut Turn<'_>,
-    ) -> Option<Wish> {
-        let Refusal { status, rule } = refusal;
-        let envelope = exchange.envelope(status, true);
-        let octets =
-            response::write_page(turn.output, envelope, turn.wall, Some(rule), &self.notes);
-        self.log(status, octets, turn);
-        self.state = State::Closed;
-        Some(Wish::Close(Ending {
-            reason: if refusal == TIMEOUT {
-                CloseReason::RequestTimeout
-            } else {
-                CloseReason::Refused(rule)
-            },
-            manner: Manner::Linger,
-        }))
-    }
-
-    /// Ends the connection without an answer.
-    fn close(&mut self, reason: CloseReason) -> Option<Wish> {
-        self.state = State::Closed;
-        Some(Wish::Close(Ending {
-            reason,
-            manner: Manner::AtOnce,
-        }))
-    }
-
-    fn log(&self, status: Status, octets: u64, turn: &mut Turn<'_>) {
-        if self.site.logs {
-            let log = &mut *turn.access_log;
-            access::write_line(log, &self.peer, turn.wall, &self.notes, status, octets);
-        }
-    }
-}
-
-/// The request did not arrive in time.
-const TIMEOUT: Refusal = Refusal::new(Status::RequestTimeout, "rfc9110-15.5.9 request timeout");
-
-/// How much of a request line that was refused is noted, in octets.
-const REFUSED_LINE: usize = 1024;
-
-/// What stands before the first line end.
-fn first_line(head: &[u8]) -> &[u8] {
-    let end = memchr::memchr2(b'\r', b'\n', head).unwrap_or(head.len());
-    &head[..end]
 }
 
 #[cfg(test)]

@@ -11,9 +11,12 @@
 //! older than its file, in whole seconds: nginx, Apache and h2o do not look at
 //! the time, and go on sending what a file was before it was edited.
 //!
-//! Looking costs an openat2(2) a coding. That there was none is remembered
-//! until the second is over, so that a file without siblings costs at most one
-//! look a second, and a sibling that appears is found within one.
+//! A sibling is opened below the same root as its file, and so under the same
+//! policy for symbolic links. Looking costs an openat2(2) a coding. That there
+//! was none is remembered until the second is over, so that a file without
+//! siblings costs at most one look a second, and a sibling that appears is found
+//! within one. What is remembered is about a path below a root: the same file may
+//! have siblings under another name, or below a root with another policy.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -57,14 +60,15 @@ impl Variants {
             || (self.gzip.is_some() && compressible)
     }
 
-    /// Whether to look for the sibling of an opened file in this coding.
-    pub(super) fn has_sibling(&self, facts: &Facts, coding: Coding, wall: &Wall) -> bool {
-        self.precompressed && !self.absences.has(facts, coding, wall)
+    /// Whether to look for the sibling in this coding of a file that was found
+    /// at `place`, a root's number and a path below it.
+    pub(super) fn has_sibling(&self, place: (usize, &[u8]), coding: Coding, wall: &Wall) -> bool {
+        self.precompressed && !self.absences.has(place, coding, wall)
     }
 
     /// There was no such sibling.
-    pub(super) fn note_absence(&self, facts: &Facts, coding: Coding, wall: &Wall) {
-        self.absences.add(facts, coding, wall);
+    pub(super) fn note_absence(&self, place: (usize, &[u8]), coding: Coding, wall: &Wall) {
+        self.absences.add(place, coding, wall);
     }
 
     /// What to do about compressing an opened file: `None` if it is not to be.
@@ -94,11 +98,11 @@ pub(super) fn is_sibling(file: &Facts, sibling: &Facts) -> bool {
     sibling.kind == FileKind::File && sibling.mtime >= file.mtime
 }
 
-/// Siblings that were not there, each for the rest of its second. A place is
+/// Siblings that were not there, each for the rest of its second. A slot is
 /// shared by many files, and belongs to the one that was noted last:
 ///
 /// ```text
-/// │ file, 29 bits │ second, 32 bits │ codings, 3 bits │
+/// │ root and path, 29 bits │ second, 32 bits │ codings, 3 bits │
 /// ```
 ///
 /// Two files that are taken for one cost nothing but a sibling that is not
@@ -109,40 +113,43 @@ pub(super) fn is_sibling(file: &Facts, sibling: &Facts) -> bool {
 struct Absences(OnceLock<Box<[AtomicU64]>>);
 
 impl Absences {
-    const PLACES: usize = 1024;
+    const SLOTS: usize = 1024;
     const CODINGS: u64 = 0b111;
 
-    fn has(&self, facts: &Facts, coding: Coding, wall: &Wall) -> bool {
-        let Some(places) = self.0.get() else {
+    fn has(&self, place: (usize, &[u8]), coding: Coding, wall: &Wall) -> bool {
+        let Some(slots) = self.0.get() else {
             return false;
         };
-        let (place, label) = Self::place(facts, wall);
-        let found = places[place].load(Ordering::Relaxed);
+        let (slot, label) = Self::slot(place, wall);
+        let found = slots[slot].load(Ordering::Relaxed);
         found & !Self::CODINGS == label && found & u64::from(coding.bit()) != 0
     }
 
-    fn add(&self, facts: &Facts, coding: Coding, wall: &Wall) {
-        let places = self
+    fn add(&self, place: (usize, &[u8]), coding: Coding, wall: &Wall) {
+        let slots = self
             .0
-            .get_or_init(|| (0..Self::PLACES).map(|_| AtomicU64::new(0)).collect());
-        let (place, label) = Self::place(facts, wall);
-        let found = places[place].load(Ordering::Relaxed);
+            .get_or_init(|| (0..Self::SLOTS).map(|_| AtomicU64::new(0)).collect());
+        let (slot, label) = Self::slot(place, wall);
+        let found = slots[slot].load(Ordering::Relaxed);
         let known = if found & !Self::CODINGS == label {
             found
         } else {
             label
         };
         // Two threads at once: one of two absences is looked for again.
-        places[place].store(known | u64::from(coding.bit()), Ordering::Relaxed);
+        slots[slot].store(known | u64::from(coding.bit()), Ordering::Relaxed);
     }
 
-    /// The place of a file, and what it holds now if it is about this file.
-    fn place(facts: &Facts, wall: &Wall) -> (usize, u64) {
-        let (device, inode) = facts.identity;
-        let file = mix(mix(device) ^ inode);
+    /// The slot of a place, and what it holds now if it is about this place.
+    fn slot((root, path): (usize, &[u8]), wall: &Wall) -> (usize, u64) {
+        let file = path.chunks(8).fold(mix(root as u64), |sum, octets| {
+            let mut word = [0; 8];
+            word[..octets.len()].copy_from_slice(octets);
+            mix(sum ^ u64::from_le_bytes(word))
+        });
         let second = u64::from(wall.unix as u32);
         let label = (file >> 35) << 35 | second << 3;
-        (file as usize % Self::PLACES, label)
+        (file as usize % Self::SLOTS, label)
     }
 }
 
@@ -165,16 +172,19 @@ mod tests {
     #[test]
     fn an_absence_is_known_for_a_second() {
         let absences = Absences::default();
-        let (one, other) = (facts(1), facts(2));
-        absences.add(&one, Coding::Gzip, &WALL);
-        assert!(absences.has(&one, Coding::Gzip, &WALL));
-        assert!(!absences.has(&one, Coding::Brotli, &WALL));
-        assert!(!absences.has(&other, Coding::Gzip, &WALL));
-        absences.add(&one, Coding::Brotli, &WALL);
-        assert!(absences.has(&one, Coding::Gzip, &WALL));
+        let one = (0, &b"dir/page.html"[..]);
+        absences.add(one, Coding::Gzip, &WALL);
+        assert!(absences.has(one, Coding::Gzip, &WALL));
+        assert!(!absences.has(one, Coding::Brotli, &WALL));
+        // Neither a neighbour nor another root's file of this name.
+        for other in [(0, &b"dir/page.htm"[..]), (1, one.1), (0, b"")] {
+            assert!(!absences.has(other, Coding::Gzip, &WALL));
+        }
+        absences.add(one, Coding::Brotli, &WALL);
+        assert!(absences.has(one, Coding::Gzip, &WALL));
         let mut later = WALL;
         later.unix += 1;
-        assert!(!absences.has(&one, Coding::Gzip, &later));
+        assert!(!absences.has(one, Coding::Gzip, &later));
     }
 
     #[test]

@@ -23,17 +23,23 @@ use std::sync::Arc;
 use super::super::coding::{Coding, Codings};
 use super::super::criteria::Criterion;
 use super::super::delivery::{self, Delivery};
+use super::super::exchange::Exchange;
+use super::super::files::{Candidate, Plan};
 use super::super::gzip::Known;
 use super::super::multipart::{Boundary, Parts};
 use super::super::representation::Representation;
-use super::super::response::Extent;
+use super::super::response::{self, Extent};
+use super::super::status::Status;
 use super::super::variants;
-use super::*;
+use super::{Connection, State, Wish};
+use crate::protocol::{CloseReason, Ending, Facts, Output, Turn};
 
 /// The search for a coding of a file that was found.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Search {
     exchange: Exchange,
+    /// As what it was opened.
+    candidate: Candidate,
     /// The file itself.
     facts: Facts,
     /// Which of the client's codings is looked for.
@@ -70,15 +76,17 @@ pub(super) enum Held {
 }
 
 impl Connection {
-    /// A file may be sent; perhaps there is a better coding of it.
-    pub(super) fn on_file(
+    /// A file is sent; perhaps there is a better coding of it.
+    pub(super) fn begin_search(
         &mut self,
         exchange: Exchange,
+        candidate: Candidate,
         facts: &Facts,
         turn: &mut Turn<'_>,
     ) -> Option<Wish> {
         let search = Search {
             exchange,
+            candidate,
             facts: *facts,
             place: 0,
             replaced: false,
@@ -111,7 +119,7 @@ impl Connection {
 
     fn pass_over(&mut self, search: Search, turn: &mut Turn<'_>) -> Option<Wish> {
         let variants = &self.site.variants;
-        variants.note_absence(&search.facts, search.coding(), turn.wall);
+        variants.note_absence(self.place(), search.coding(), turn.wall);
         match self.compress(&search, turn) {
             Some(wish) => wish,
             None => self.search(search.next(), turn),
@@ -126,7 +134,7 @@ impl Connection {
         while negotiable && search.coding() != Coding::Identity {
             let coding = search.coding();
             let variants = &self.site.variants;
-            if variants.has_sibling(&search.facts, coding, turn.wall) {
+            if variants.has_sibling(self.place(), coding, turn.wall) {
                 self.notes.set_sibling(coding);
                 self.state = State::AwaitSibling(search);
                 return Some(Wish::Open);
@@ -139,7 +147,7 @@ impl Connection {
         let mut exchange = search.exchange;
         if search.replaced {
             exchange.codings = Codings::NONE;
-            return self.carry_out(exchange, Plan::Open(Candidate::Exact), turn);
+            return self.carry_out(exchange, Plan::Open(search.candidate), turn);
         }
         let file = self.represent(&search.facts, Coding::Identity, turn);
         self.deliver(exchange, &file, turn)
@@ -253,7 +261,7 @@ impl Connection {
             Delivery::NotModified => {
                 let status = Status::NotModified;
                 let parting = self.parting(exchange, status, turn);
-                let envelope = exchange.envelope(status, parting.is_some());
+                let envelope = self.envelope(exchange, status, parting);
                 response::write_not_modified(turn.output, envelope, turn.wall, file);
                 self.log(status, 0, turn);
                 self.answered(parting, turn)
@@ -262,7 +270,7 @@ impl Connection {
             Delivery::Unsatisfiable => {
                 let status = Status::RangeNotSatisfiable;
                 let parting = self.parting(exchange, status, turn);
-                let envelope = exchange.envelope(status, parting.is_some());
+                let envelope = self.envelope(exchange, status, parting);
                 let octets = response::write_unsatisfiable(
                     turn.output,
                     envelope,
@@ -290,7 +298,7 @@ impl Connection {
             Extent::Part(_) | Extent::Parts(_) => Status::PartialContent,
         };
         let parting = self.parting(exchange, status, turn);
-        let envelope = exchange.envelope(status, parting.is_some());
+        let envelope = self.envelope(exchange, status, parting);
         let content_type = self.site.variants.types.content_type(file.media);
         let output = &mut *turn.output;
         response::write_file_head(output, envelope, turn.wall, file, content_type, extent);

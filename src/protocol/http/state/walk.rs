@@ -6,7 +6,7 @@ use super::super::{HttpService, pretend};
 use super::*;
 use crate::config::Http;
 use crate::protocol::harness::{PEER, WALL};
-use crate::protocol::{Activity, FileKind, Input};
+use crate::protocol::{Activity, Entry, FileKind, Input, Manner, Output};
 
 /// A connection and the world it sees, without a driver.
 struct Walk {
@@ -15,6 +15,7 @@ struct Walk {
     draining: bool,
     input: Input,
     output: Output,
+    entries: Vec<Entry>,
     log: Vec<u8>,
     activity: Activity,
 }
@@ -27,6 +28,8 @@ enum Asked {
     Open(String),
     SendFile(u64),
     Read(usize),
+    Compute,
+    List(String),
     Close(CloseReason, Manner),
 }
 
@@ -51,12 +54,26 @@ const OLD: Facts = Facts {
 };
 const PARTS: &[u8] = b"GET /a HTTP/1.1\r\nHost: a\r\nRange: bytes=0-0,-2\r\n\r\n";
 const OPTIONS: &[u8] = b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n";
+const LOCKED: &[u8] =
+    b"GET /locked/a HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YWRhOm9wZW4=\r\n\r\n";
+const LISTED: &[u8] = b"GET /listed/ HTTP/1.1\r\nHost: a\r\n\r\n";
+const ENTRY: Entry = Entry {
+    name: Vec::new(),
+    kind: FileKind::File,
+    length: 1,
+    mtime: 1,
+};
 const WITH_BODY: &[u8] = b"GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
 
 impl Walk {
     fn new() -> Self {
         let service = HttpService::new(Http {
             gzip: true,
+            paths: vec![
+                pretend::sites::locked("/locked/"),
+                pretend::sites::listed("/listed/"),
+            ],
+            hosts: vec![pretend::sites::host("other.example")],
             ..pretend::settings()
         });
         Self {
@@ -65,6 +82,7 @@ impl Walk {
             draining: false,
             input: Input::default(),
             output: Output::default(),
+            entries: Vec::new(),
             log: Vec::new(),
             activity: Activity::default(),
         }
@@ -84,7 +102,7 @@ impl Walk {
             draining: self.draining,
             input: &mut self.input,
             output: &mut self.output,
-            entries: &mut Vec::new(),
+            entries: &mut self.entries,
             access_log: &mut self.log,
             activity: &mut self.activity,
         };
@@ -94,7 +112,8 @@ impl Walk {
             Action::Open { path, .. } => Asked::Open(String::from_utf8_lossy(path).into_owned()),
             Action::SendFile { length, .. } => Asked::SendFile(length),
             Action::Read { into, .. } => Asked::Read(into.len()),
-            Action::Compute(_) | Action::List { .. } => unreachable!("http asks for neither"),
+            Action::Compute(_) => Asked::Compute,
+            Action::List { path, .. } => Asked::List(String::from_utf8_lossy(path).into_owned()),
             Action::Close(ending) => Asked::Close(ending.reason, ending.manner),
         }
     }
@@ -124,12 +143,15 @@ impl Walk {
             State::AwaitRequest { .. } => "AwaitRequest",
             State::AwaitHead { .. } => "AwaitHead",
             State::AwaitBody { .. } => "AwaitBody",
+            State::AwaitVerdict { .. } => "AwaitVerdict",
             State::AwaitFile { .. } => "AwaitFile",
             State::AwaitSibling(_) => "AwaitSibling",
             State::AwaitRead { .. } => "AwaitRead",
             State::AwaitSent { .. } => "AwaitSent",
             State::AwaitPart(_) => "AwaitPart",
             State::AwaitPiece { .. } => "AwaitPiece",
+            State::AwaitEntries { .. } => "AwaitEntries",
+            State::AwaitRoom { .. } => "AwaitRoom",
             State::AwaitFlush => "AwaitFlush",
             State::Closed => "Closed",
         }
@@ -160,8 +182,23 @@ fn at(state: &str) -> Walk {
         "AwaitBody" => {
             walk.receive(WITH_BODY);
         }
+        "AwaitVerdict" => {
+            walk.receive(LOCKED);
+        }
         "AwaitFile" => {
             walk.receive(GET);
+        }
+        "AwaitEntries" => {
+            walk.receive(LISTED);
+            walk.step(Outcome::Missing(OpenError::NotFound));
+            walk.step(Outcome::Missing(OpenError::NotFound));
+            walk.step(Outcome::Found(DIRECTORY));
+        }
+        "AwaitRoom" => {
+            walk = at("AwaitEntries");
+            walk.output.push(&[0; Output::ENOUGH]);
+            walk.entries.push(ENTRY);
+            walk.step(Outcome::Listed { more: false });
         }
         "AwaitSent" => {
             walk.receive(GET);
@@ -269,6 +306,26 @@ fn siblings_are_looked_for_and_then_compressed() {
 }
 
 #[test]
+fn absent_siblings_are_those_of_one_root() {
+    let mut walk = Walk::begun();
+    let ask = |host: &str| {
+        format!("GET /t HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: br\r\n\r\n").into_bytes()
+    };
+    // The same file is below both roots.
+    for host in ["a", "other.example"] {
+        assert_eq!(walk.receive(&ask(host)), Asked::Open("t".to_owned()));
+        assert_eq!(
+            walk.step(Outcome::Found(FILE)),
+            Asked::Open("t.br".to_owned())
+        );
+        walk.step(Outcome::Missing(OpenError::NotFound));
+        walk.step(Outcome::Sent);
+    }
+    walk.receive(&ask("a"));
+    assert_eq!(walk.step(Outcome::Found(FILE)), Asked::SendFile(7));
+}
+
+#[test]
 fn a_sibling_that_does_not_fit_is_put_back() {
     let mut walk = at("AwaitSibling");
     let asked = walk.step(Outcome::Found(Facts { mtime: 7, ..OLD }));
@@ -292,6 +349,60 @@ fn parts_follow_one_another() {
     assert_eq!(walk.step(Outcome::Sent), Asked::Receive(KEEPALIVE, true));
     assert_eq!(walk.status(), "206");
     assert_eq!(walk.log.iter().filter(|&&byte| byte == b'\n').count(), 1);
+}
+
+#[test]
+fn a_password_is_asked_about_before_anything_is_opened() {
+    let mut walk = Walk::begun();
+    assert_eq!(walk.receive(LOCKED), Asked::Compute);
+    assert_eq!(walk.state(), "AwaitVerdict");
+    assert_eq!(
+        walk.step(Outcome::Computed(true)),
+        Asked::Open("locked/a".to_owned())
+    );
+    walk.step(Outcome::Found(FILE));
+    assert_eq!(walk.step(Outcome::Sent), Asked::Receive(KEEPALIVE, true));
+    // It is remembered, for a minute.
+    assert_eq!(walk.receive(LOCKED), Asked::Open("locked/a".to_owned()));
+    walk.step(Outcome::Missing(OpenError::NotFound));
+    walk.now += 60 * SECOND;
+    assert_eq!(walk.receive(LOCKED), Asked::Compute);
+    walk.output.advance(usize::MAX);
+    assert_eq!(
+        walk.step(Outcome::Computed(false)),
+        Asked::Receive(KEEPALIVE, true)
+    );
+    assert_eq!(walk.status(), "401");
+    assert_eq!(walk.receive(LOCKED), Asked::Compute);
+    walk.output.advance(usize::MAX);
+    let asked = walk.step(Outcome::Overloaded);
+    assert_eq!(asked, Asked::Close(CloseReason::Complete, Manner::Linger));
+    assert_eq!(walk.status(), "503");
+}
+
+#[test]
+fn a_directory_is_listed_piece_by_piece() {
+    let mut walk = at("AwaitEntries");
+    walk.entries.push(ENTRY);
+    let asked = walk.step(Outcome::Listed { more: true });
+    assert_eq!(asked, Asked::List("listed".to_owned()));
+    assert!(walk.output.is_empty(), "sorting needs all of them");
+    let asked = walk.step(Outcome::Listed { more: false });
+    assert_eq!(asked, Asked::Receive(KEEPALIVE, true));
+    assert_eq!(walk.status(), "200");
+
+    let mut walk = at("AwaitRoom");
+    assert!(walk.log.is_empty());
+    walk.output.advance(usize::MAX);
+    let asked = walk.step(Outcome::Flushed);
+    assert_eq!(asked, Asked::Receive(KEEPALIVE, true));
+    assert_eq!(walk.log.iter().filter(|&&byte| byte == b'\n').count(), 1);
+
+    // What cannot be read on is not taken for the whole.
+    let mut walk = at("AwaitEntries");
+    let asked = walk.step(Outcome::Missing(OpenError::Failed));
+    assert_eq!(asked, Asked::Close(CloseReason::Internal, Manner::AtOnce));
+    assert_eq!(walk.status(), "500");
 }
 
 #[test]
@@ -374,12 +485,15 @@ fn a_break_leads_to_closed_from_everywhere() {
         "AwaitRequest",
         "AwaitHead",
         "AwaitBody",
+        "AwaitVerdict",
         "AwaitFile",
         "AwaitSibling",
         "AwaitRead",
         "AwaitSent",
         "AwaitPart",
         "AwaitPiece",
+        "AwaitEntries",
+        "AwaitRoom",
         "AwaitFlush",
     ] {
         let mut walk = at(state);
@@ -395,7 +509,7 @@ fn a_break_leads_to_closed_from_everywhere() {
         assert_eq!(walk.state(), "Closed");
         let line = String::from_utf8_lossy(&walk.log[logged..]).into_owned();
         assert_eq!(line.contains("\" 200 3 "), state == "AwaitSent", "{state}");
-        let half = ["AwaitSent", "AwaitPart", "AwaitPiece"].contains(&state);
+        let half = ["AwaitSent", "AwaitPart", "AwaitPiece", "AwaitRoom"].contains(&state);
         assert_eq!(line.lines().count(), usize::from(half), "{state}: {line}");
     }
 }
@@ -412,6 +526,9 @@ fn an_outcome_nobody_asked_for_ends_the_connection() {
         Outcome::Missing(OpenError::NotFound),
         Outcome::Sent,
         Outcome::Read,
+        Outcome::Computed(true),
+        Outcome::Overloaded,
+        Outcome::Listed { more: true },
     ];
     let reading = [Outcome::Received, Outcome::PeerFinished, Outcome::TimedOut];
     for (state, fitting) in [
@@ -424,6 +541,10 @@ fn an_outcome_nobody_asked_for_ends_the_connection() {
             &[Outcome::Found(FILE), Outcome::Missing(OpenError::NotFound)],
         ),
         (
+            "AwaitVerdict",
+            &[Outcome::Computed(true), Outcome::Overloaded],
+        ),
+        (
             "AwaitSibling",
             &[Outcome::Found(FILE), Outcome::Missing(OpenError::NotFound)],
         ),
@@ -431,6 +552,9 @@ fn an_outcome_nobody_asked_for_ends_the_connection() {
         ("AwaitSent", &[Outcome::Sent]),
         ("AwaitPart", &[Outcome::Sent]),
         ("AwaitPiece", &[Outcome::Flushed]),
+        // So it is with Missing and its 500.
+        ("AwaitEntries", &[Outcome::Listed { more: true }]),
+        ("AwaitRoom", &[Outcome::Flushed]),
         ("AwaitFlush", &[Outcome::Flushed]),
         ("Closed", &[]),
     ] {
@@ -480,7 +604,7 @@ fn unread_octets_make_the_close_careful() {
 #[test]
 fn a_connection_is_small() {
     assert!(
-        size_of::<Connection>() <= 192,
+        size_of::<Connection>() <= 248,
         "{} octets",
         size_of::<Connection>()
     );

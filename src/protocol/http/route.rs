@@ -1,0 +1,100 @@
+//! From a request and its client to the rule that holds for it, and what to do.
+//!
+//! The order is the one in which a refusal may tell something: whether the
+//! octets are a path at all, whose host it is, who may come in, who must say a
+//! password (judged by the caller, for it takes time), and only then what is
+//! there.
+
+use std::net::IpAddr;
+
+use super::files::{self, Candidate, Plan};
+use super::notes::Notes;
+use super::request::{Method, Request};
+use super::site::{Content, Map, Rule, RuleNumber};
+use super::status::{Refusal, Status};
+use super::target::{self, Target};
+
+/// What a request leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Route {
+    /// The rule.
+    pub(super) rule: RuleNumber,
+    /// What to do.
+    pub(super) plan: Plan,
+    /// A password comes first.
+    pub(super) locked: bool,
+}
+
+/// Decides about a request of `client` (`None`: one on a unix socket) and notes
+/// the path, if it has one.
+pub(super) fn route(
+    request: &Request<'_>,
+    client: Option<IpAddr>,
+    map: &Map,
+    notes: &mut Notes,
+) -> Result<Route, Refusal> {
+    let certain = |status| Route {
+        rule: Map::BARE,
+        plan: Plan::Answer(status),
+        locked: false,
+    };
+    let (path, authority) = match request.target {
+        // RFC 9112 §3.2.2: the authority of the target counts, not Host.
+        Target::Path {
+            path, authority, ..
+        } => (path, authority.or(request.host)),
+        Target::Authority => return Ok(certain(Status::MethodNotAllowed)),
+        Target::Server => return Ok(certain(Status::NoContent)),
+    };
+    let resolved = notes.set_path(|out| target::resolve(path, out))?;
+    notes.set_directory(resolved.directory);
+    let name = authority.map_or(&b""[..], |authority| authority.host);
+    let Some(host) = map.host(name) else {
+        return Ok(certain(Status::Misdirected));
+    };
+    let number = map.find(host, notes.path(), resolved.directory);
+    let rule = map.rule(number);
+    if !rule.access.permits(client) {
+        return Ok(Route {
+            rule: number,
+            plan: Plan::Answer(Status::Forbidden),
+            locked: false,
+        });
+    }
+    let is_file = matches!(rule.content, Content::Files { .. });
+    let plan = if is_file && resolved.hidden && !rule.dotfiles {
+        // As if it were not there: a name alone can be worth hiding.
+        Plan::Answer(Status::NotFound)
+    } else {
+        match (request.method, &rule.content) {
+            (Method::Get | Method::Head, _) if is_file && resolved.directory => {
+                plan(rule, files::first(rule, notes))
+            }
+            (Method::Get | Method::Head, _) => plan(rule, Candidate::Exact),
+            (Method::Options, _) => Plan::Answer(Status::NoContent),
+            (
+                Method::Post | Method::Put | Method::Delete | Method::Patch,
+                Content::Redirect(redirect),
+            ) => Plan::Answer(redirect.status),
+            (
+                Method::Post | Method::Put | Method::Delete | Method::Patch,
+                Content::Files { .. } | Content::Respond(_),
+            )
+            | (Method::Connect | Method::Trace, _) => Plan::Answer(Status::MethodNotAllowed),
+        }
+    };
+    Ok(Route {
+        rule: number,
+        plan,
+        locked: rule.auth.is_some(),
+    })
+}
+
+/// What GET does under a rule whose files are tried as `candidate`.
+pub(super) fn plan(rule: &Rule, candidate: Candidate) -> Plan {
+    match &rule.content {
+        Content::Files { .. } => Plan::Open(candidate),
+        Content::Redirect(redirect) => Plan::Answer(redirect.status),
+        Content::Respond(_) => Plan::Respond,
+    }
+}

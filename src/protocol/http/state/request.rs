@@ -1,0 +1,227 @@
+//! The transitions of a request that comes in: from its first octet over its
+//! head to what is planned, and through its content.
+
+use std::time::Instant;
+
+use super::super::auth;
+use super::super::body::Decoder;
+use super::super::coding::Codings;
+use super::super::exchange::{Exchange, Persistence};
+use super::super::files::Plan;
+use super::super::request::{Request, Version};
+use super::super::response;
+use super::super::route;
+use super::super::scan::Scan;
+use super::super::site::Map;
+use super::super::status::{Refusal, Status};
+use super::super::target::Target;
+use super::super::trust;
+use super::{Connection, State, Wish};
+use crate::protocol::Turn;
+
+/// How a request goes on whose head has been read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Next {
+    pub(super) plan: Plan,
+    /// `None`: there is no content, or it has been read.
+    pub(super) decoder: Option<Decoder>,
+    pub(super) expects_continue: bool,
+}
+
+/// The request did not arrive in time.
+pub(super) const TIMEOUT: Refusal =
+    Refusal::new(Status::RequestTimeout, "rfc9110-15.5.9 request timeout");
+
+/// How much of a request line that was refused is noted, in octets.
+const REFUSED_LINE: usize = 1024;
+
+impl Connection {
+    /// Skips one empty line, and notices the first octet of a request.
+    pub(super) fn read_blank(
+        &mut self,
+        deadline: Instant,
+        blank: bool,
+        turn: &mut Turn<'_>,
+    ) -> Option<Wish> {
+        match (turn.input.unread(), blank) {
+            ([], _) | ([b'\r'], false) => {
+                self.notes.rest();
+                let idle = true;
+                Some(Wish::Receive { deadline, idle })
+            }
+            ([b'\r', b'\n', ..], false) => {
+                turn.input.consume(2);
+                self.state = State::AwaitRequest {
+                    deadline,
+                    blank: true,
+                };
+                None
+            }
+            ([..], _) => {
+                self.notes.clear();
+                self.client = self.peer.remote.map(|address| address.ip().to_canonical());
+                (self.rule, self.files) = (Map::BARE, Map::BARE);
+                self.listing = None;
+                self.state = State::AwaitHead {
+                    deadline: turn.now + self.site.header_timeout,
+                    scan: Scan::default(),
+                };
+                None
+            }
+        }
+    }
+
+    /// A head is whole: `length` octets of the input.
+    pub(super) fn begin(&mut self, length: usize, turn: &mut Turn<'_>) -> Option<Wish> {
+        let head = &turn.input.unread()[..length];
+        let request = match Request::parse(head, &self.site.limits) {
+            Ok(request) => request,
+            Err(refusal) => return self.refuse_head(refusal, turn),
+        };
+        turn.activity.requests += 1;
+        turn.activity
+            .describe(&[request.raw.0, b" ", request.raw.1]);
+        if let Target::Path {
+            query: Some(query), ..
+        } = request.target
+        {
+            self.notes.set_query(query);
+        }
+        if self.site.logs {
+            self.notes.set_line(first_line(head));
+            self.notes.set_fields(request.referer, request.user_agent);
+        }
+        if let Some(section) = request.criteria {
+            self.notes.set_criteria(section);
+        }
+        if let Some(field) = request.authorization.filter(|_| self.site.map.is_locked()) {
+            self.notes.set_credentials(|out| auth::decode(field, out));
+        }
+        let exchange = Exchange::of(&request);
+        let expects_continue = request.expects_continue;
+        self.accept = request.accept;
+        self.client = trust::client(&self.peer, head, &self.site.trust);
+        let found = route::route(&request, self.client, &self.site.map, &mut self.notes);
+        let framing = request.framing;
+        turn.input.consume(length);
+        let route = match found {
+            Ok(route) => route,
+            Err(refusal) => return self.refuse(exchange, refusal, turn),
+        };
+        (self.rule, self.files) = (route.rule, route.rule);
+        let decoder = match Decoder::new(framing, self.body_limit()) {
+            Ok(decoder) => decoder,
+            Err(refusal) => return self.refuse(exchange, refusal, turn),
+        };
+        let next = Next {
+            plan: route.plan,
+            decoder,
+            expects_continue,
+        };
+        if route.locked {
+            self.unlock(exchange, next, turn)
+        } else {
+            self.proceed(exchange, next, turn)
+        }
+    }
+
+    /// Reads the content, if there is any, and then does what is planned.
+    pub(super) fn proceed(
+        &mut self,
+        mut exchange: Exchange,
+        next: Next,
+        turn: &mut Turn<'_>,
+    ) -> Option<Wish> {
+        let Next {
+            plan,
+            decoder,
+            expects_continue,
+        } = next;
+        let Some(decoder) = decoder else {
+            return self.carry_out(exchange, plan, turn);
+        };
+        match plan {
+            // RFC 9110 §10.1.1: a final answer that is certain comes instead
+            // of 100, and the content is not asked for.
+            Plan::Answer(_) | Plan::Respond if expects_continue => {
+                exchange.persistence = Persistence::Abandon;
+                self.carry_out(exchange, plan, turn)
+            }
+            Plan::Open(_) | Plan::Answer(_) | Plan::Respond => {
+                if expects_continue {
+                    turn.output.push(response::CONTINUE);
+                }
+                self.state = State::AwaitBody {
+                    exchange,
+                    plan,
+                    decoder,
+                };
+                None
+            }
+        }
+    }
+
+    pub(super) fn read_body(
+        &mut self,
+        exchange: Exchange,
+        plan: Plan,
+        mut decoder: Decoder,
+        turn: &mut Turn<'_>,
+    ) -> Option<Wish> {
+        let limit = self.body_limit();
+        while !turn.input.is_empty() {
+            match decoder.proceed(turn.input.unread(), limit) {
+                Ok(progress) => {
+                    turn.input.consume(progress.consumed);
+                    if progress.complete {
+                        return self.carry_out(exchange, plan, turn);
+                    }
+                }
+                Err(refusal) => return self.refuse(exchange, refusal, turn),
+            }
+        }
+        self.state = State::AwaitBody {
+            exchange,
+            plan,
+            decoder,
+        };
+        Some(Wish::Receive {
+            deadline: turn.now + self.site.body_timeout,
+            idle: false,
+        })
+    }
+
+    /// Refuses a request whose head is still in the input, whole or not.
+    pub(super) fn refuse_head(&mut self, refusal: Refusal, turn: &mut Turn<'_>) -> Option<Wish> {
+        let unread = turn.input.unread();
+        let line = first_line(&unread[..unread.len().min(REFUSED_LINE)]);
+        turn.activity.requests += 1;
+        turn.activity.describe(&[line]);
+        if self.site.logs {
+            self.notes.set_line(line);
+        }
+        self.rule = Map::BARE;
+        let exchange = Exchange {
+            version: Version::Http11,
+            codings: Codings::NONE,
+            head_only: unread.starts_with(b"HEAD "),
+            persistence: Persistence::Abandon,
+        };
+        self.refuse(exchange, refusal, turn)
+    }
+
+    /// The longest content the request may have, in octets.
+    fn body_limit(&self) -> u64 {
+        if self.rule == Map::BARE {
+            self.site.limits.body
+        } else {
+            self.rule().max_body
+        }
+    }
+}
+
+/// What stands before the first line end.
+fn first_line(head: &[u8]) -> &[u8] {
+    let end = memchr::memchr2(b'\r', b'\n', head).unwrap_or(head.len());
+    &head[..end]
+}
