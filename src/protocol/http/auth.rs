@@ -7,6 +7,8 @@
 //! worker's memory holds. Who was wrong is not remembered, and a name that
 //! nobody has costs as much time as one that somebody has.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -104,57 +106,16 @@ pub(super) fn decode(field: &[u8], out: &mut Vec<u8>) -> bool {
         return false;
     }
     let start = out.len();
-    let decoded = decode_base64(token.trim_ascii_start(), out);
+    // RFC 4648 §4: with its padding, and nothing else.
+    let decoded = STANDARD.decode_vec(token.trim_ascii_start(), out);
     // RFC 7617 §2: neither holds a control character.
     let plain = &out[start..];
     let fits = plain.contains(&b':') && !plain.iter().any(u8::is_ascii_control);
-    if decoded.is_none() || !fits {
+    if decoded.is_err() || !fits {
         out.truncate(start);
         return false;
     }
     true
-}
-
-/// Base 64 (RFC 4648 §4), with its padding and nothing else.
-fn decode_base64(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
-    if text.is_empty() || !text.len().is_multiple_of(4) {
-        return None;
-    }
-    let (body, last) = text.split_at(text.len() - 4);
-    for four in body.chunks_exact(4) {
-        let bits = bits(four)?;
-        out.extend_from_slice(&bits.to_be_bytes()[1..]);
-    }
-    let letters = match last {
-        [_, _, b'=', b'='] => 2,
-        [_, _, _, b'='] => 3,
-        [..] => 4,
-    };
-    let bits = bits(&last[..letters])?;
-    // What the padding stands for is nothing, not something left out.
-    let octets = letters - 1;
-    if bits & ((1 << (24 - 8 * octets)) - 1) != 0 {
-        return None;
-    }
-    out.extend_from_slice(&bits.to_be_bytes()[1..=octets]);
-    Some(())
-}
-
-/// Up to four letters as 24 bits, from the left.
-fn bits(letters: &[u8]) -> Option<u32> {
-    let mut bits = 0;
-    for (at, letter) in letters.iter().enumerate() {
-        let value = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            b'a'..=b'z' => letter - b'a' + 26,
-            b'0'..=b'9' => letter - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits |= u32::from(value) << (18 - 6 * at);
-    }
-    Some(bits)
 }
 
 #[cfg(test)]
@@ -162,7 +123,6 @@ fn bits(letters: &[u8]) -> Option<u32> {
 mod tests {
     use super::*;
     use crate::config::Passwords;
-    use proptest::prelude::*;
 
     fn auth() -> Auth {
         let hash = bcrypt::hash("open sesame", 4).unwrap();
@@ -259,26 +219,5 @@ mod tests {
         }
         assert_eq!(memory.lock().len(), MOST);
         assert!(!memory.knows(tag, now));
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_encoded_is_decoded(bytes in prop::collection::vec(any::<u8>(), 1..40)) {
-            const LETTERS: &[u8; 64] =
-                b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-            let mut text = Vec::new();
-            for three in bytes.chunks(3) {
-                let mut padded = [0; 4];
-                padded[1..=three.len()].copy_from_slice(three);
-                let bits = u32::from_be_bytes(padded);
-                for at in 0..4 {
-                    let letter = LETTERS[(bits >> (18 - 6 * at) & 63) as usize];
-                    text.push(if at <= three.len() { letter } else { b'=' });
-                }
-            }
-            let mut out = Vec::new();
-            prop_assert_eq!(decode_base64(&text, &mut out), Some(()));
-            prop_assert_eq!(out, bytes);
-        }
     }
 }
