@@ -6,9 +6,10 @@
 
 use std::path::PathBuf;
 
+use super::file::site::CgiTable;
 use super::file::{HttpTable, LogTable, MOST_WORKERS, MasterTable, PoolTable, Workers};
 use super::system::System;
-use super::{Accept, Access, Http, Log, LogTarget, Master, Model, Pool, Service, Size, Trust};
+use super::{Accept, Access, Cgi, Http, Log, LogTarget, Master, Model, Pool, Service, Size, Trust};
 
 /// The program's name in syslog lines.
 pub(crate) const TAG: &str = "preforkd";
@@ -151,6 +152,21 @@ pub(crate) fn http(root: PathBuf, table: &HttpTable) -> Http {
         strict_hosts: table.strict_hosts.value,
         paths: Vec::new(),
         hosts: Vec::new(),
+        cgi: Box::new(cgi(&table.cgi.value)),
+    }
+}
+
+fn cgi(table: &CgiTable) -> Cgi {
+    Cgi {
+        timeout: table.timeout.value,
+        silence_timeout: table.silence_timeout.value,
+        grace: table.grace.value,
+        max_children: table.max_children.value,
+        memory: table.memory.value,
+        processor_time: table.processor_time.value,
+        nice: table.nice.value,
+        pass: table.pass.value.clone(),
+        authorization: table.authorization.value,
     }
 }
 

@@ -25,7 +25,7 @@ use super::table::{Key, Shorthand, SubTable, Table, in_order, table, unknown_key
 use super::web::{ByName, ErrorPages, Headers, Named, OrOff, UrlPath};
 use super::wording::{abridged, printable, quote};
 use super::{Accept, Facility, Listen, Model, Symlinks};
-use site::{AUTH, AuthTable, FORWARDED, HostTable, PathTable, RespondTable, SYMLINKS};
+use site::{AUTH, AuthTable, CgiTable, FORWARDED, HostTable, PathTable, RespondTable, SYMLINKS};
 
 /// A file that could be parsed, each value typed.
 #[derive(Clone, Debug, Default)]
@@ -268,6 +268,8 @@ table! {
             "The field in which they say it, read from right to left.";
         strict_hosts: bool = Flag, false,
             "Whether a request for a host without a table gets 421 instead of the default host.";
+        cgi: CgiTable = SubTable, CgiTable::default(),
+            "What programs may do, where `cgi` says for a path that there are some.";
         path: Vec<Named<PathTable>> = ByName, Vec::new(),
             "Rules for paths, of every host.";
         host: Vec<Named<HostTable>> = ByName, Vec::new(),
@@ -366,6 +368,7 @@ pub fn keys() -> Vec<Key> {
     keys.extend(HostTable::keys());
     keys.extend(PathTable::keys());
     keys.extend(RespondTable::keys());
+    keys.extend(CgiTable::keys());
     keys
 }
 

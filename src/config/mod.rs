@@ -42,7 +42,7 @@ pub use media::MediaTypes;
 pub use mistake::{Mistake, Mistakes, Severity, Span};
 pub use network::{Access, Clients, Network};
 pub use site::{
-    Auth, Content, ERROR_PAGE_STATUSES, ErrorPage, Forwarded, Header, Host, PathRule, Pattern,
+    Auth, Cgi, Content, ERROR_PAGE_STATUSES, ErrorPage, Forwarded, Header, Host, PathRule, Pattern,
     RESPOND_STATUSES, Redirect, Respond, Root, Scope, Trust,
 };
 pub use system::{Account, System, ThisMachine};
@@ -374,6 +374,8 @@ pub struct Http {
     pub paths: Vec<PathRule>,
     /// The hosts by name, in the order of the file.
     pub hosts: Vec<Host>,
+    /// What programs may do.
+    pub cgi: Box<Cgi>,
 }
 
 /// What symbolic links may do.

@@ -188,6 +188,7 @@ fn http(http: &Http) -> HttpTable {
         trusted_proxies: Entry::of(http.trust.proxies.clone()),
         forwarded: Entry::of(http.trust.field),
         strict_hosts: Entry::of(http.strict_hosts),
+        cgi: Entry::of(site::cgi(&http.cgi)),
         path: Entry::of(site::paths(&http.paths)),
         host: Entry::of(site::hosts(&http.hosts)),
     }
@@ -258,6 +259,14 @@ mod tests {
         [pool.files.http.host."Example.org.".path."/old"]
         redirect = "https://example.net/new?a=b"
         redirect_status = 308
+        [pool.files.http.cgi]
+        memory = "64MiB"
+        pass = []
+        [pool.files.http.path."/cgi-bin/"]
+        alias = "/srv"
+        cgi = true
+        [pool.files.http.path."*.php"]
+        cgi = false
         [pool.files.http.host."example.net"]
         root = "/srv/www"
         fallback = "/index.html"
@@ -295,7 +304,7 @@ mod tests {
                 "[pool.NAME.http.path.\"PATH\"] respond",
             ];
             // These are headers.
-            let tables = ["http", "path", "host"];
+            let tables = ["http", "path", "host", "cgi"];
             if inline.contains(&key.table) || tables.contains(&key.name) {
                 continue;
             }

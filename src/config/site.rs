@@ -7,6 +7,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::htpasswd::Passwords;
 use super::network::{Access, Clients};
@@ -61,6 +62,8 @@ pub struct PathRule {
     pub scope: Scope,
     /// What is there, where it is not the files that are there anyway.
     pub content: Option<Content>,
+    /// Whether files are programs that are run (CGI).
+    pub cgi: Option<bool>,
 }
 
 /// Which paths a rule is about. Paths are meant decoded and without dot
@@ -94,6 +97,30 @@ pub struct Redirect {
     pub to: String,
     /// 301, 302, 303, 307 or 308.
     pub status: u16,
+}
+
+/// The `[pool.NAME.http.cgi]` table: what programs may do, where rules for
+/// paths say that files are programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cgi {
+    /// How long a program may take in all.
+    pub timeout: Duration,
+    /// How long it may write nothing.
+    pub silence_timeout: Duration,
+    /// How long it has between SIGTERM and SIGKILL.
+    pub grace: Duration,
+    /// Programs at once in one worker, 1..=65536.
+    pub max_children: u32,
+    /// Address space of each, in octets.
+    pub memory: Option<u64>,
+    /// Processor time of each, in whole seconds.
+    pub processor_time: Option<Duration>,
+    /// Added to the nice value, 0..=19.
+    pub nice: u8,
+    /// Variables of the server's environment that are passed on.
+    pub pass: Vec<String>,
+    /// Whether Authorization is passed on.
+    pub authorization: bool,
 }
 
 /// A fixed answer.

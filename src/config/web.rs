@@ -47,6 +47,52 @@ pub(crate) struct ErrorPages;
 /// The value of Content-Type, or a realm: visible ASCII and spaces.
 pub(crate) struct Line(pub(crate) &'static str);
 
+/// `pass`: names of variables, an array or one.
+pub(crate) struct Variables;
+
+impl Kind<Vec<String>> for Variables {
+    fn expected(&self) -> String {
+        "an array of names such as [\"PATH\"]".to_owned()
+    }
+
+    fn read(
+        &self,
+        name: &str,
+        value: &Spanned<DeValue<'_>>,
+        found: &mut Vec<Mistake>,
+    ) -> Option<Vec<String>> {
+        let before = found.len();
+        let mut names = Vec::new();
+        for item in items(value) {
+            let Some(text) = item.get_ref().as_str() else {
+                found.push(wrong_type(name, item, &self.expected()));
+                continue;
+            };
+            let inside = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+            let begins = text
+                .bytes()
+                .next()
+                .is_some_and(|byte| !byte.is_ascii_digit());
+            let why = if !begins || !text.bytes().all(inside) {
+                "expected letters, digits and underscores"
+            } else if text.starts_with("HTTP_") {
+                "that is where fields of the request come"
+            } else {
+                names.push(text.to_owned());
+                continue;
+            };
+            let message = format!("{} cannot be passed on", abridged(text));
+            found.push(Mistake::error(item.span(), message, why));
+        }
+        (found.len() == before).then_some(names)
+    }
+
+    fn show(&self, value: &Vec<String>) -> Shown {
+        let names: Vec<String> = value.iter().map(|name| quote(name)).collect();
+        Shown::Value(format!("[{}]", names.join(", ")))
+    }
+}
+
 impl<T: Table> Kind<Vec<Named<T>>> for ByName {
     fn expected(&self) -> String {
         format!("tables {}", T::HEADER)
@@ -527,6 +573,15 @@ mod tests {
         assert_eq!(mistakes(&OrOff(UrlPath), "'off'"), [""; 0]);
         assert_eq!(mistakes(&OrOff(UrlPath), "'/a'"), [""; 0]);
         assert_eq!(mistakes(&OrOff(UrlPath), "'no'").len(), 1);
+    }
+
+    #[test]
+    fn variables_are_no_fields() {
+        assert_eq!(mistakes(&Variables, "['PATH', '_a1']"), [""; 0]);
+        assert_eq!(mistakes(&Variables, "[]"), [""; 0]);
+        for text in ["'1a'", "'A=b'", "''", "['a b', 1]", "'HTTP_PROXY'"] {
+            assert!(!mistakes(&Variables, text).is_empty(), "{text}");
+        }
     }
 
     #[test]

@@ -88,6 +88,7 @@ impl Checker<'_> {
             }
             rules.push(PathRule {
                 content: self.content(&pattern, table, span),
+                cgi: table.cgi.value,
                 scope: scope!(self, table),
                 pattern,
             });
@@ -118,6 +119,9 @@ impl Checker<'_> {
                 "redirect_status",
                 "only with `redirect`",
             );
+        }
+        if table.redirect.given.is_some() || table.respond.given.is_some() {
+            self.misplaced(&table.cgi, "cgi", "only for files");
         }
         let is_extension = matches!(pattern, Pattern::Extension(_));
         if is_extension {

@@ -2,15 +2,17 @@
 //! have in common.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::config::Symlinks;
 use crate::config::kind::{FileNames, FilePath, Flag, Optional, Text, Word};
 use crate::config::network::{ClientList, Clients};
-use crate::config::number::Size;
+use crate::config::number::{Count, Size, Time};
 use crate::config::site::{ErrorPage, Forwarded, Header, RESPOND_STATUSES};
 use crate::config::table::{Shorthand, table};
 use crate::config::web::{
     ByName, Destination, ErrorPages, Headers, HostNames, Line, Named, OrOff, StatusOf, UrlPath,
+    Variables,
 };
 
 table! {
@@ -58,6 +60,8 @@ table! {
             "The status of the redirect.";
         respond: Option<RespondTable> = Optional(Shorthand(RESPOND), "none"), None,
             "A fixed answer.";
+        cgi: Option<bool> = Optional(Flag, INHERITED), None,
+            "Whether files are programs: they are run, not sent (CGI/1.1, RFC 3875).";
         index: Option<Vec<String>> = Optional(FileNames, INHERITED), None,
             "Files that stand for their directory, tried in this order.";
         dotfiles: Option<bool> = Optional(Flag, INHERITED), None,
@@ -106,6 +110,36 @@ table! {
     }
 }
 
+table! {
+    /// `[pool.NAME.http.cgi]`.
+    CgiTable in "[pool.NAME.http.cgi]" {
+        timeout: Duration = TIMEOUT, Duration::from_secs(300),
+            "How long a program may take in all; then it gets SIGTERM, and its client 504.";
+        silence_timeout: Duration = TIMEOUT, Duration::from_secs(60),
+            "How long a program may write nothing.";
+        grace: Duration = TIMEOUT, Duration::from_secs(2),
+            "How long it has to end after SIGTERM, or after its output has ended, until SIGKILL.";
+        max_children: u32 = Count { min: 1, max: 65536 }, 32,
+            "Programs at once in one worker; what is over gets 503.";
+        memory: Option<u64> = Optional(Size { min: 1 << 20, max: 1 << 50 }, "that of the server"), None,
+            "Address space of each program (RLIMIT_AS).";
+        processor_time: Option<Duration> = Optional(
+                Time { min: Duration::from_secs(1), max: DAY }, "that of the server"), None,
+            "Processor time of each program, in whole seconds (RLIMIT_CPU).";
+        nice: u8 = Count { min: 0, max: 19 }, 0,
+            "What is added to the nice value of each program.";
+        pass: Vec<String> = Variables, vec!["PATH".to_owned(), "TZ".to_owned()],
+            "Variables of the server's own environment that programs get.";
+        authorization: bool = Flag, false,
+            "Whether programs see the field Authorization.";
+    }
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const TIMEOUT: Time = Time {
+    min: Duration::from_millis(1),
+    max: DAY,
+};
 const INHERITED: &str = "what holds around it";
 pub(super) const AUTH: &str = "\"off\", a password file, or a table { file = …, realm = … }";
 const RESPOND: &str = "a text, or a table { body = …, status = …, content_type = … }";

@@ -4,14 +4,15 @@ use std::fmt;
 
 use super::write_table;
 use crate::config::file::HttpTable;
-use crate::config::file::site::{AuthTable, HostTable, PathTable, RespondTable};
-use crate::config::site::{Auth, Content, Host, PathRule};
+use crate::config::file::site::{AuthTable, CgiTable, HostTable, PathTable, RespondTable};
+use crate::config::site::{Auth, Cgi, Content, Host, PathRule};
 use crate::config::table::Entry;
 use crate::config::web::Named;
 use crate::config::wording::quote;
 
 /// Writes the tables below `[header]`.
 pub(super) fn write(f: &mut fmt::Formatter<'_>, header: &str, http: &HttpTable) -> fmt::Result {
+    write_table(f, &format!("\n[{header}.cgi]"), &http.cgi.value)?;
     write_paths(f, header, &http.path.value)?;
     for host in &http.host.value {
         let header = format!("{header}.host.{}", quote(&host.name));
@@ -43,6 +44,20 @@ pub(super) fn hosts(hosts: &[Host]) -> Vec<Named<HostTable>> {
 pub(super) fn paths(paths: &[PathRule]) -> Vec<Named<PathTable>> {
     let table = |rule: &PathRule| named(&rule.pattern.to_string(), path(rule));
     paths.iter().map(table).collect()
+}
+
+pub(super) fn cgi(cgi: &Cgi) -> CgiTable {
+    CgiTable {
+        timeout: Entry::of(cgi.timeout),
+        silence_timeout: Entry::of(cgi.silence_timeout),
+        grace: Entry::of(cgi.grace),
+        max_children: Entry::of(cgi.max_children),
+        memory: Entry::of(cgi.memory),
+        processor_time: Entry::of(cgi.processor_time),
+        nice: Entry::of(cgi.nice),
+        pass: Entry::of(cgi.pass.clone()),
+        authorization: Entry::of(cgi.authorization),
+    }
 }
 
 pub(super) fn auth(auth: &Auth) -> AuthTable {
@@ -110,5 +125,6 @@ fn path(rule: &PathRule) -> PathTable {
         deny: Entry::of(access.map(|access| access.deny.clone())),
         auth: Entry::of(scope.auth.as_ref().map(|one| one.as_ref().map(auth))),
         max_body: Entry::of(scope.max_body),
+        cgi: Entry::of(rule.cgi),
     }
 }

@@ -109,6 +109,7 @@ mod tests {
                 to: to.to_owned(),
                 status: 301,
             })),
+            cgi: None,
         };
         let map = Map::new(&Http {
             paths: vec![rule],

@@ -33,6 +33,7 @@ pub(crate) fn locked(pattern: &str) -> PathRule {
             ..Scope::default()
         },
         content: None,
+        cgi: None,
     }
 }
 
@@ -45,6 +46,7 @@ pub(crate) fn listed(pattern: &str) -> PathRule {
             ..Scope::default()
         },
         content: None,
+        cgi: None,
     }
 }
 
@@ -65,6 +67,7 @@ pub(crate) fn site_of_rules() -> Http {
         pattern: Pattern::parse(pattern).expect("a pattern of this file"),
         scope: Scope::default(),
         content: None,
+        cgi: None,
     };
     let with = |pattern: &str, content| PathRule {
         content: Some(content),

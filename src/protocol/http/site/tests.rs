@@ -13,6 +13,7 @@ fn path(pattern: &str, scope: Scope) -> PathRule {
         pattern: Pattern::parse(pattern).unwrap(),
         scope,
         content: None,
+        cgi: None,
     }
 }
 
