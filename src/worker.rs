@@ -241,6 +241,7 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
         listeners,
         queues,
         roots: assignment.roots,
+        programs: driver::program::Programs::default(),
         limits,
         board: assignment.board,
         seat: assignment.seat,
@@ -361,7 +362,11 @@ fn service(pool: &Pool, custom: Option<Arc<dyn Service>>) -> Arc<dyn Service> {
             Arc::new(protocol::message::MessageService::new(text.clone()))
         }
         config::Service::Http(settings) => {
-            Arc::new(protocol::http::HttpService::new(settings.clone()))
+            let variable = |name: &str| std::env::var_os(name);
+            let settings = settings.clone();
+            Arc::new(protocol::http::HttpService::with_variables(
+                settings, variable,
+            ))
         }
         config::Service::Custom => custom.unwrap_or_else(|| {
             // The library refuses a custom pool without a service before it starts.

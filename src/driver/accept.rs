@@ -27,7 +27,10 @@ pub enum Accepted {
 /// this call itself waits is the listener's own affair.
 pub fn accept(listener: BorrowedFd<'_>, nonblocking: bool) -> Accepted {
     match sys::socket::accept(listener, nonblocking) {
-        Ok((fd, remote)) => Accepted::Connection(Stream::new(fd, nonblocking), Peer { remote }),
+        Ok((fd, remote)) => {
+            let local = None;
+            Accepted::Connection(Stream::new(fd, nonblocking), Peer { remote, local })
+        }
         Err(error) => classify(error),
     }
 }

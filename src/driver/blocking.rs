@@ -113,6 +113,14 @@ pub fn serve(stream: Stream, peer: &Peer, lane: &mut Lane<'_>) -> u64 {
                     connection.receive(lane, None);
                 }
             }
+            Want::Program { deadline } | Want::ProgramAlone { deadline } => {
+                lane.set_deadline(Some(deadline));
+                lane.write_log();
+                let alone = matches!(want, Want::ProgramAlone { .. });
+                if wait_for_program(&connection, deadline, lane) && !alone {
+                    connection.hang_up();
+                }
+            }
         }
         // Until the next wait it is at work, and should be back at once.
         lane.set_deadline(Some(lane.now));
@@ -131,6 +139,8 @@ pub fn serve(stream: Stream, peer: &Peer, lane: &mut Lane<'_>) -> u64 {
 pub(super) fn report(peer: &Peer, reason: CloseReason) {
     match reason {
         CloseReason::Refused(rule) => log::debug!("{peer}: closed: refused: {rule}"),
+        // A test waits for this line.
+        CloseReason::Program(rule) => log::warn!("{peer}: closed: program: {rule}"),
         CloseReason::Internal | CloseReason::Truncated => {
             log::warn!("{peer}: closed: {}", reason.name());
         }
@@ -160,6 +170,19 @@ fn wait(socket: BorrowedFd<'_>, both: bool, deadline: Instant, lane: &mut Lane<'
     ready[0]
         .revents()
         .is_some_and(|found| found.contains(PollFlags::POLLIN))
+}
+
+/// Waits for the program; answers whether the socket broke meanwhile.
+fn wait_for_program(connection: &Connection, deadline: Instant, lane: &mut Lane<'_>) -> bool {
+    let patience = deadline.saturating_duration_since(lane.now);
+    // Asked for nothing, poll(2) still tells of errors.
+    let mut ready = vec![PollFd::new(connection.as_fd(), PollFlags::empty())];
+    let child = connection.child();
+    ready.extend(child.map(|child| PollFd::new(child.as_fd(), PollFlags::POLLIN)));
+    // As in `wait`.
+    let _ = poll(&mut ready, timeout(patience));
+    lane.look_at_clock();
+    ready[0].any().unwrap_or(false)
 }
 
 /// Rounded up, so that a deadline has passed when the wait is over.

@@ -11,22 +11,27 @@
 //!                   ─▶ Flushing ─── all sent ────────────────┤
 //!                   ─▶ Sending ──── file sent ───────────────┤
 //!                   ─▶ Working ──── done, or too much ───────┤
-//!                   ─▶ (open, list)  found, missing ─────────┘
+//!                   ─▶ (open, list)  found, missing ─────────┤
+//!                   ─▶ (run) ────── started, not started ────┤
+//!                   ─▶ Hearing ──── octets, end, deadline ───┘
 //!                   ─▶ Ending ── all sent ─▶ Lingering ─▶ Closed
+//!                                  └─▶ Dismissing ─┘  where a program still runs
 //! ```
 
-use super::Lane;
 use super::effects::{Directory, Roots};
+use super::program::{self, Child, Heard};
+use super::{Duty, Lane};
 use crate::net::Stream;
 use crate::protocol::{
-    Action, CloseReason, Ending, Entry, Facts, Input, Manner, OpenError, Outcome, Output, Peer,
-    Protocol, Turn, Work,
+    Action, CloseReason, Content, Ending, Entry, Facts, Input, Manner, OpenError, Outcome, Output,
+    Peer, Program, ProgramNews, Protocol, RunError, Turn, Work,
 };
 use crate::scoreboard::{Counter, RowState};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A client's connection.
@@ -41,6 +46,13 @@ pub struct Connection {
     entries: Vec<Entry>,
     /// What nobody has taken yet of what the stage is about.
     work: Option<Work>,
+    content: Content,
+    /// Where content is that was too much to be held.
+    stored: Option<File>,
+    /// The program that was run last; it may have ended.
+    child: Option<Box<Child>>,
+    /// What it wrote.
+    written: Input,
     stage: Stage,
     /// When the peer must have taken something, while it takes nothing.
     stalls_at: Option<Instant>,
@@ -61,8 +73,12 @@ enum Stage {
     Working,
     /// Sending all output, then a range of the file.
     Sending { offset: u64, left: u64, sent: u64 },
+    /// Sending all output, then waiting for the program.
+    Hearing { deadline: Instant },
     /// Sending all output, then closing.
     Ending(Ending),
+    /// Half-closed, and waiting for the program to end as it was told.
+    Dismissing(Ending),
     /// Half-closed: discarding what the peer still sends.
     Lingering {
         deadline: Instant,
@@ -94,6 +110,17 @@ pub enum Want {
     /// Somebody to do the work of [`Connection::take_work`], and to say what
     /// came of it. What the peer does meanwhile does not matter.
     Work,
+    /// The program ([`Connection::child`]), or `deadline`; of the socket only
+    /// that it broke, which [`Connection::hang_up`] wants to know.
+    Program {
+        /// When to call [`Connection::expire`].
+        deadline: Instant,
+    },
+    /// The program or `deadline`, and nothing of the socket.
+    ProgramAlone {
+        /// When to call [`Connection::expire`].
+        deadline: Instant,
+    },
     /// Nothing: it is over, for this reason.
     Closed(CloseReason),
 }
@@ -124,15 +151,24 @@ enum Progress {
 impl Connection {
     /// A connection that was just accepted.
     pub fn new(stream: Stream, peer: &Peer, lane: &Lane<'_>) -> Self {
+        let service = &lane.duty.service;
+        let mut peer = *peer;
+        if service.wants_local() {
+            peer.local = stream.local();
+        }
         Self {
             stream,
-            protocol: lane.duty.service.connection(peer),
+            protocol: service.connection(&peer),
             input: Input::default(),
             output: Output::default(),
             file: None,
             directory: None,
             entries: Vec::new(),
             work: None,
+            content: Content::counted_by(Arc::clone(&lane.duty.programs.content)),
+            stored: None,
+            child: None,
+            written: Input::default(),
             stage: Stage::Resume(Outcome::Connected),
             stalls_at: None,
             heard: false,
@@ -197,6 +233,20 @@ impl Connection {
                     Progress::Blocked => return self.want_write(lane),
                     Progress::Failed => {}
                 },
+                Stage::Hearing { deadline } => match self.send(lane, false) {
+                    Progress::Done => {
+                        if let Some(want) = self.hear(lane, deadline, &mut budget) {
+                            return want;
+                        }
+                    }
+                    Progress::Blocked => return self.want_write(lane),
+                    Progress::Failed => {}
+                },
+                Stage::Dismissing(ending) => {
+                    if let Some(want) = self.await_child(ending, lane) {
+                        return want;
+                    }
+                }
                 Stage::Ending(ending) => match self.send(lane, false) {
                     Progress::Done => self.end(ending, lane),
                     Progress::Blocked => return self.want_write(lane),
@@ -268,6 +318,14 @@ impl Connection {
             Stage::Receiving { deadline, .. } if deadline <= lane.now => {
                 self.stage = Stage::Resume(Outcome::TimedOut);
             }
+            Stage::Hearing { deadline } if deadline <= lane.now => {
+                self.stage = Stage::Resume(Outcome::TimedOut);
+            }
+            Stage::Hearing { .. } | Stage::Dismissing(_) => {
+                if let Some(child) = &mut self.child {
+                    child.advance(lane.now);
+                }
+            }
             Stage::Lingering {
                 deadline, reason, ..
             } if deadline <= lane.now => {
@@ -301,6 +359,20 @@ impl Connection {
         }
     }
 
+    /// The socket broke while only the program was waited for; call
+    /// [`Connection::drive`] afterwards. A client that merely sends no more
+    /// still gets its answer, and does not count.
+    pub fn hang_up(&mut self) {
+        if let Stage::Hearing { .. } = self.stage {
+            self.break_off(CloseReason::Reset);
+        }
+    }
+
+    /// The program that runs.
+    pub fn child(&self) -> Option<&Child> {
+        self.child.as_deref().filter(|child| !child.has_ended())
+    }
+
     /// Whether the client is between requests. Such a connection may be closed
     /// when we run short; one that has not said a word may not, for its first
     /// request is most likely on its way.
@@ -312,6 +384,7 @@ impl Connection {
     pub fn recycle(mut self, lane: &mut Lane<'_>) {
         self.input.consume(usize::MAX);
         self.rest(lane);
+        lane.spares.take_back_input(&mut self.written);
     }
 
     /// Ends it without another word.
@@ -334,18 +407,50 @@ impl Connection {
             input: &mut self.input,
             output: &mut self.output,
             entries: &mut self.entries,
+            content: &mut self.content,
+            program: &mut self.written,
             access_log,
             activity,
         };
         let action = self.protocol.resume(outcome, &mut turn);
-        if matches!(action, Action::Receive { .. } | Action::Close(_)) {
+        if matches!(
+            action,
+            Action::Receive { .. } | Action::Run(_) | Action::Close(_)
+        ) {
             (self.file, self.directory) = (None, None);
         }
         let broken = matches!(outcome, Outcome::Broken { .. });
         self.stage = match action {
-            Action::Close(ending) if !broken => Stage::Ending(ending),
-            Action::Close(ending) => Stage::Closed(ending.reason),
-            _ if broken => Stage::Closed(CloseReason::Internal),
+            Action::Close(ending) if !broken => {
+                dismiss(&mut self.child, ending.reason, now);
+                Stage::Ending(ending)
+            }
+            Action::Close(ending) => {
+                dismiss(&mut self.child, ending.reason, now);
+                Stage::Dismissing(Ending {
+                    manner: Manner::AtOnce,
+                    ..ending
+                })
+            }
+            _ if broken => {
+                dismiss(&mut self.child, CloseReason::Internal, now);
+                Stage::Dismissing(Ending {
+                    reason: CloseReason::Internal,
+                    manner: Manner::AtOnce,
+                })
+            }
+            Action::Run(program) => {
+                let stored = self.stored.take();
+                let started = run(&program, &mut self.content, stored, lane.duty);
+                Stage::Resume(match started {
+                    Ok(child) => {
+                        self.child = Some(Box::new(child));
+                        Outcome::Program(ProgramNews::Started)
+                    }
+                    Err(error) => Outcome::Program(ProgramNews::NotStarted(error)),
+                })
+            }
+            Action::Hear { deadline } => Stage::Hearing { deadline },
             Action::Receive { deadline, idle } => Stage::Receiving { deadline, idle },
             Action::Flush => Stage::Flushing,
             Action::Open { root, path } => Stage::Resume(match roots.find(root, path) {
@@ -384,6 +489,12 @@ impl Connection {
                 sent: 0,
             },
         };
+        if self.content.held().len() >= Content::ENOUGH
+            && let Err(error) = program::store(&mut self.content, &mut self.stored)
+        {
+            log::error!("memory for the content of a request: {error}");
+            self.break_off(CloseReason::Internal);
+        }
         let begun = lane.activity.requests - requests;
         if begun > 0 {
             lane.row.add(Counter::Requests, begun);
@@ -468,8 +579,62 @@ impl Connection {
         None
     }
 
-    /// All is sent: close at once, or half-close and drain.
+    /// Listens to the program; `None` means go on driving.
+    fn hear(&mut self, lane: &mut Lane<'_>, deadline: Instant, budget: &mut u64) -> Option<Want> {
+        let Some(child) = &mut self.child else {
+            self.break_off(CloseReason::Internal);
+            return None;
+        };
+        lane.set_state(RowState::Writing);
+        lane.spares.lend_input(&mut self.written);
+        let before = self.written.unread().len();
+        match child.hear(&mut self.written, lane.now) {
+            Heard::Bytes => {
+                let count = self.written.unread().len() - before;
+                self.stage = Stage::Resume(Outcome::Program(ProgramNews::Wrote));
+                *budget = budget.saturating_sub(count as u64);
+                // An endless writer must let others have their turn.
+                (*budget == 0).then(|| Want::Write {
+                    deadline: lane.now + lane.duty.limits.write_timeout,
+                })
+            }
+            Heard::Nothing => Some(Want::Program {
+                deadline: child.due().map_or(deadline, |due| due.min(deadline)),
+            }),
+            Heard::Full => {
+                self.break_off(CloseReason::Overflow);
+                None
+            }
+            Heard::Ended(end) => {
+                self.stage = Stage::Resume(Outcome::Program(ProgramNews::Ended(end)));
+                None
+            }
+        }
+    }
+
+    /// Waits for a program that was told to end; `None` means go on driving.
+    fn await_child(&mut self, ending: Ending, lane: &mut Lane<'_>) -> Option<Want> {
+        let gone = |child: &mut Box<Child>| child.is_gone(lane.now);
+        if self.child.as_mut().is_none_or(gone) {
+            self.child = None;
+            self.end(ending, lane);
+            return None;
+        }
+        lane.set_state(RowState::Closing);
+        let due = self.child.as_ref().and_then(|child| child.due());
+        let deadline = due.unwrap_or(lane.now);
+        Some(Want::ProgramAlone { deadline })
+    }
+
+    /// All is sent: close at once, or half-close and drain. A program that
+    /// still runs comes first: whoever has its answer need not wait for that.
     fn end(&mut self, ending: Ending, lane: &Lane<'_>) {
+        if self.child().is_some() {
+            // A socket that is broken already cannot be half-closed.
+            let _ = self.stream.finish();
+            self.stage = Stage::Dismissing(ending);
+            return;
+        }
         self.stage = match ending.manner {
             Manner::AtOnce => Stage::Closed(ending.reason),
             Manner::Linger => match self.stream.finish() {
@@ -492,12 +657,17 @@ impl Connection {
         self.stalls_at = None;
         self.output.reset();
         self.stage = match self.stage {
-            Stage::Ending(ending) => Stage::Closed(ending.reason),
+            Stage::Ending(ending) | Stage::Dismissing(ending) => Stage::Dismissing(Ending {
+                manner: Manner::AtOnce,
+                ..ending
+            }),
             Stage::Lingering { reason, .. } | Stage::Closed(reason) => Stage::Closed(reason),
             Stage::Sending { sent, .. } => Stage::Resume(Outcome::Broken { sent, reason }),
-            Stage::Resume(_) | Stage::Receiving { .. } | Stage::Flushing | Stage::Working => {
-                Stage::Resume(Outcome::Broken { sent: 0, reason })
-            }
+            Stage::Resume(_)
+            | Stage::Receiving { .. }
+            | Stage::Flushing
+            | Stage::Working
+            | Stage::Hearing { .. } => Stage::Resume(Outcome::Broken { sent: 0, reason }),
         };
     }
 
@@ -529,6 +699,26 @@ impl AsFd for Connection {
 fn found(slot: &mut Option<File>, file: File, facts: Facts) -> Outcome {
     *slot = Some(file);
     Outcome::Found(facts)
+}
+
+/// Starts a program.
+fn run(
+    program: &Program<'_>,
+    content: &mut Content,
+    stored: Option<File>,
+    duty: &Duty,
+) -> Result<Child, RunError> {
+    Child::start(program, content, stored, &duty.roots, &duty.programs)
+}
+
+/// Tells a program that still runs to end, and the log which one was to blame;
+/// whom it answered is said when the connection is closed.
+fn dismiss(child: &mut Option<Box<Child>>, reason: CloseReason, now: Instant) {
+    let Some(child) = child else { return };
+    if let CloseReason::Program(rule) = reason {
+        log::info!("program {} [{}]: {rule}", child.name(), child.id());
+    }
+    child.tell(now);
 }
 
 /// Copies a small file range into the output, so that it leaves with the head;

@@ -1,5 +1,5 @@
-//! What protocols may only ask for: opening a file below a root, and reading
-//! what is in a directory there.
+//! What protocols may only ask for: opening a file below a root, reading what
+//! is in a directory there, and the place of a program.
 
 use crate::protocol::{Entry, Facts, FileKind, OpenError};
 use nix::dir::{Dir, OwningIter};
@@ -97,6 +97,19 @@ impl Roots {
         let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
         let object = root.open(path, flags).map_err(open_error)?;
         fstat(&object).map(|stat| facts(&stat)).map_err(open_error)
+    }
+
+    /// As [`Roots::find`], but only the place is wanted (O_PATH), to run a
+    /// program or to run one in: it need not be readable. With `directory`
+    /// anything else is not found.
+    ///
+    /// # Errors
+    /// As [`OpenError`].
+    pub fn locate(&self, root: usize, path: &[u8], directory: bool) -> Result<OwnedFd, OpenError> {
+        let root = self.roots.get(root).ok_or(OpenError::Failed)?;
+        let mut flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+        flags.set(OFlag::O_DIRECTORY, directory);
+        root.open(path, flags).map_err(open_error)
     }
 }
 

@@ -77,10 +77,49 @@ struct Occupant {
     connection: Connection,
     peer: Peer,
     interest: EpollFlags,
+    /// The program that is waited for as well.
+    watched: Option<i32>,
     /// When it must be looked at, whatever happens.
     deadline: Instant,
     /// The earliest moment for which a timer is in the heap.
     timer: Instant,
+}
+
+impl Occupant {
+    fn watch_socket(
+        &mut self,
+        epoll: &Epoll,
+        interest: EpollFlags,
+        token: Token,
+    ) -> nix::Result<()> {
+        if interest == self.interest {
+            return Ok(());
+        }
+        let before = std::mem::replace(&mut self.interest, interest);
+        let event = &mut EpollEvent::new(interest, token.bits());
+        if interest.is_empty() {
+            epoll.delete(&self.connection)
+        } else if before.is_empty() {
+            epoll.add(&self.connection, *event)
+        } else {
+            epoll.modify(&self.connection, event)
+        }
+    }
+
+    /// A program that is gone took its descriptor along, and so left the set.
+    fn watch_program(&mut self, epoll: &Epoll, wanted: bool, token: Token) -> nix::Result<()> {
+        let child = self.connection.child();
+        let id = child.map(super::program::Child::id);
+        let watched = self.watched;
+        self.watched = id.filter(|_| wanted);
+        match child {
+            Some(child) if wanted && watched != id => {
+                epoll.add(child, EpollEvent::new(EpollFlags::EPOLLIN, token.bits()))
+            }
+            Some(child) if !wanted && watched == id => epoll.delete(child),
+            Some(_) | None => Ok(()),
+        }
+    }
 }
 
 /// What the loop does with its listeners.
@@ -421,6 +460,7 @@ impl<'d> Loop<'d> {
             connection,
             peer,
             interest: EpollFlags::empty(),
+            watched: None,
             deadline: now,
             timer: now + NEVER,
         });
@@ -434,6 +474,11 @@ impl<'d> Loop<'d> {
         let place = &mut self.places[token.place as usize];
         if place.tenant != token.tenant {
             return;
+        }
+        let broken = EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+        if let Some(occupant) = place.occupant.as_mut().filter(|_| flags.intersects(broken)) {
+            // A program's descriptor has neither of them.
+            occupant.connection.hang_up();
         }
         if let Some(occupant) = place.occupant.as_mut().filter(|_| flags.intersects(bytes)) {
             occupant.connection.receive(&mut self.lane, None);
@@ -481,22 +526,18 @@ impl<'d> Loop<'d> {
             Want::Read { deadline } => (EpollFlags::EPOLLIN, deadline),
             Want::Write { deadline } => (EpollFlags::EPOLLOUT, deadline),
             Want::Either { deadline } => (EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT, deadline),
+            // Errors are told whether they are asked for or not.
+            Want::Program { deadline } => (EpollFlags::EPOLLERR, deadline),
+            Want::ProgramAlone { deadline } => (EpollFlags::empty(), deadline),
             Want::Closed(reason) => return self.dismiss(token, reason),
         };
-        if interest != occupant.interest {
-            let event = &mut EpollEvent::new(interest, token.bits());
-            let registered = if interest.is_empty() {
-                self.epoll.delete(&occupant.connection)
-            } else if occupant.interest.is_empty() {
-                self.epoll.add(&occupant.connection, *event)
-            } else {
-                self.epoll.modify(&occupant.connection, event)
-            };
-            occupant.interest = interest;
-            if let Err(errno) = registered {
-                log::warn!("epoll_ctl: {errno}");
-                return self.dismiss(token, CloseReason::Internal);
-            }
+        let program = matches!(want, Want::Program { .. } | Want::ProgramAlone { .. });
+        let registered = occupant
+            .watch_socket(&self.epoll, interest, token)
+            .and_then(|()| occupant.watch_program(&self.epoll, program, token));
+        if let Err(errno) = registered {
+            log::warn!("epoll_ctl: {errno}");
+            return self.dismiss(token, CloseReason::Internal);
         }
         occupant.deadline = deadline;
         if deadline < occupant.timer {

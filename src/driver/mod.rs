@@ -9,7 +9,8 @@
 //!
 //! [`connection`] does the work of one connection and is the same everywhere;
 //! [`blocking`] and [`event`] differ only in how they wait; [`threads`] and
-//! [`fork`] run the blocking driver many times over.
+//! [`fork`] run the blocking driver many times over. [`program`] is a program
+//! that runs beside a connection.
 
 pub mod accept;
 pub mod blocking;
@@ -19,6 +20,7 @@ pub mod event;
 pub mod fork;
 mod helpers;
 pub mod lane;
+pub mod program;
 pub mod threads;
 
 pub use lane::Lane;
@@ -50,6 +52,8 @@ pub struct Duty {
     pub queues: Vec<OwnedFd>,
     /// What files are opened below.
     pub roots: Roots,
+    /// What the worker's programs take together.
+    pub programs: program::Programs,
     /// Deadlines and caps.
     pub limits: Limits,
     /// The cohort's board …

@@ -7,6 +7,7 @@ use nix::sys::socket::{Shutdown, setsockopt, shutdown, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 use std::fs::File;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -81,6 +82,14 @@ impl Stream {
         let mut offset =
             i64::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW))?;
         Ok(sendfile(&self.fd, file, Some(&mut offset), count)?)
+    }
+
+    /// Our own address (getsockname(2)); `None` for a unix socket.
+    pub fn local(&self) -> Option<SocketAddr> {
+        socket2::SockRef::from(&self.fd)
+            .local_addr()
+            .ok()?
+            .as_socket()
     }
 
     /// Says that no more will come from us (FIN).

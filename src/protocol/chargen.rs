@@ -51,6 +51,7 @@ impl Protocol for Chargen {
             | Outcome::Read
             | Outcome::Computed(_)
             | Outcome::Overloaded
+            | Outcome::Program(_)
             | Outcome::Listed { .. } => CloseReason::Internal,
         };
         Action::Close(Ending {

@@ -52,6 +52,7 @@ impl Protocol for Discard {
             | Outcome::Read
             | Outcome::Computed(_)
             | Outcome::Overloaded
+            | Outcome::Program(_)
             | Outcome::Listed { .. } => CloseReason::Internal,
         };
         Action::Close(Ending {

@@ -73,6 +73,7 @@ impl Protocol for Echo {
             | Outcome::Read
             | Outcome::Computed(_)
             | Outcome::Overloaded
+            | Outcome::Program(_)
             | Outcome::Listed { .. } => close(CloseReason::Internal),
         }
     }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::Entry as Row;
 use super::{
-    Action, Activity, Civil, CloseReason, Ending, Facts, FileKind, Input, OpenError, Outcome,
-    Output, Patience, Peer, Service, Turn, Wall,
+    Action, Activity, Civil, CloseReason, Content, Ending, Facts, FileKind, Input, OpenError,
+    Outcome, Output, Patience, Peer, ProgramEnd, ProgramNews, RunError, Service, Turn, Wall,
 };
 
 /// Half a minute.
@@ -39,6 +39,10 @@ pub(crate) const PEER: Peer = Peer {
         IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)),
         40_000,
     )),
+    local: Some(SocketAddr::new(
+        IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+        8080,
+    )),
 };
 
 /// What the client does after its last segment.
@@ -59,10 +63,38 @@ pub(crate) enum Entry {
     Fails(OpenError),
 }
 
+/// A program that was run, and what it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ran {
+    pub(crate) path: String,
+    pub(crate) environment: Vec<String>,
+    pub(crate) content: Vec<u8>,
+}
+
+impl Ran {
+    /// The value of a variable.
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
+        self.environment
+            .iter()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+    }
+}
+
+/// What a pretend program does.
+#[derive(Clone, Debug)]
+struct Script {
+    output: Vec<u8>,
+    /// `None`: it hangs.
+    end: Option<ProgramEnd>,
+}
+
 /// A service and the world around it.
 pub(crate) struct World {
     service: Box<dyn Service>,
     entries: HashMap<Vec<u8>, Entry>,
+    scripts: HashMap<String, Script>,
+    /// So many octets a program writes at once.
+    write: usize,
     flushes_before_break: usize,
     file_breaks_at: Option<u64>,
     resumes_before_drain: usize,
@@ -87,6 +119,10 @@ pub(crate) struct Seen {
     pub(crate) computed: usize,
     /// How far the clock moved.
     pub(crate) elapsed: Duration,
+    /// The programs that were run, in order.
+    pub(crate) ran: Vec<Ran>,
+    /// One of them was still running at the end.
+    pub(crate) left_running: bool,
 }
 
 impl World {
@@ -94,6 +130,8 @@ impl World {
         Self {
             service: Box::new(service),
             entries: HashMap::new(),
+            scripts: HashMap::new(),
+            write: usize::MAX,
             flushes_before_break: usize::MAX,
             file_breaks_at: None,
             resumes_before_drain: usize::MAX,
@@ -104,6 +142,24 @@ impl World {
 
     pub(crate) fn with(mut self, path: &str, entry: Entry) -> Self {
         self.entries.insert(path.as_bytes().to_vec(), entry);
+        self
+    }
+
+    /// A file that is a program as well: it writes this, and ends so, or hangs.
+    pub(crate) fn with_program(
+        mut self,
+        path: &str,
+        output: &str,
+        end: Option<ProgramEnd>,
+    ) -> Self {
+        let output = output.as_bytes().to_vec();
+        self.scripts.insert(path.to_owned(), Script { output, end });
+        self.with(path, Entry::File(b"source".to_vec(), 0))
+    }
+
+    /// Programs write so many octets at once.
+    pub(crate) fn writing(mut self, octets: usize) -> Self {
+        self.write = octets;
         self
     }
 
@@ -161,6 +217,8 @@ impl World {
         let (mut deepest, mut flushes, mut file) = (0, 0, Vec::new());
         let (mut entries, mut directory) = (Vec::new(), Vec::new());
         let mut computed = 0;
+        let (mut content, mut program) = (Content::default(), Input::default());
+        let (mut ran, mut running): (Vec<Ran>, Option<Script>) = (Vec::new(), None);
         let mut outcome = Outcome::Connected;
         for call in 0.. {
             assert!(call < 1_000_000, "the protocol does not end");
@@ -171,6 +229,8 @@ impl World {
                 input: &mut input,
                 output: &mut output,
                 entries: &mut entries,
+                content: &mut content,
+                program: &mut program,
                 access_log: &mut log,
                 activity: &mut activity,
             };
@@ -213,12 +273,7 @@ impl World {
                 }
                 Action::Open { root, path } => {
                     assert_is_inside(path);
-                    let text = String::from_utf8_lossy(path).into_owned();
-                    // The files of other roots have their number in front.
-                    let text = match root {
-                        0 => text,
-                        root => format!("{root}:{text}"),
-                    };
+                    let text = named(root, path);
                     opened.push(text.clone());
                     directory = self.names_in(&text);
                     match root {
@@ -265,6 +320,48 @@ impl World {
                         more: !directory.is_empty(),
                     }
                 }
+                Action::Run(wanted) => {
+                    assert!(running.is_none(), "two programs at once");
+                    assert_is_inside(wanted.path);
+                    let path = named(wanted.root, wanted.path);
+                    let lines = wanted.environment.split(|&byte| byte == 0);
+                    let lines = lines.map(|line| String::from_utf8_lossy(line).into_owned());
+                    ran.push(Ran {
+                        path: path.clone(),
+                        environment: lines.filter(|line| !line.is_empty()).collect(),
+                        content: content.held().to_vec(),
+                    });
+                    running = self.scripts.get(&path).cloned();
+                    if running.is_some() {
+                        content.clear();
+                    }
+                    Outcome::Program(match running {
+                        Some(_) => ProgramNews::Started,
+                        None if path.ends_with("busy") => ProgramNews::NotStarted(RunError::Busy),
+                        None => ProgramNews::NotStarted(RunError::Denied),
+                    })
+                }
+                Action::Hear { deadline } => {
+                    drain(&mut output, &mut sent);
+                    let script = running.as_mut().expect("a program runs");
+                    match (script.output.is_empty(), script.end) {
+                        (false, _) => {
+                            let count = script.output.len().min(self.write).min(64 * 1024);
+                            let rest = script.output.split_off(count);
+                            let part = std::mem::replace(&mut script.output, rest);
+                            assert_eq!(program.push(&part), count, "it was not consumed");
+                            Outcome::Program(ProgramNews::Wrote)
+                        }
+                        (true, Some(end)) => {
+                            running = None;
+                            Outcome::Program(ProgramNews::Ended(end))
+                        }
+                        (true, None) => {
+                            now = now.max(deadline);
+                            Outcome::TimedOut
+                        }
+                    }
+                }
                 Action::Close(ending) => {
                     drain(&mut output, &mut sent);
                     return Seen {
@@ -278,6 +375,8 @@ impl World {
                         flushes,
                         computed,
                         elapsed: now - begin,
+                        ran,
+                        left_running: running.is_some(),
                     };
                 }
             };
@@ -345,6 +444,15 @@ pub(crate) fn identity(path: &[u8]) -> (u64, u64) {
         1,
         octets.fold(0, |sum: u64, byte| sum.wrapping_mul(257) ^ byte),
     )
+}
+
+/// A path of the pretend files: those of other roots have their number in front.
+fn named(root: usize, path: &[u8]) -> String {
+    let text = String::from_utf8_lossy(path).into_owned();
+    match root {
+        0 => text,
+        root => format!("{root}:{text}"),
+    }
 }
 
 fn drain(output: &mut Output, sent: &mut Vec<u8>) {

@@ -65,6 +65,7 @@ pub(super) fn speak_once(
         | Outcome::Read
         | Outcome::Computed(_)
         | Outcome::Overloaded
+        | Outcome::Program(_)
         | Outcome::Listed { .. } => CloseReason::Internal,
     };
     Action::Close(Ending {

@@ -17,6 +17,7 @@
 //! conversation: [`Action::Receive`] comes back as [`Outcome::Received`],
 //! [`Outcome::PeerFinished`], [`Outcome::TimedOut`] or [`Outcome::Broken`];
 //! [`Action::Open`] as [`Outcome::Found`] or [`Outcome::Missing`]; and so on.
+//! A program that is run is a second peer, see [`program`].
 //! Read [`echo`] first: it is the contract at its smallest.
 
 pub mod chargen;
@@ -25,6 +26,7 @@ pub mod discard;
 pub mod echo;
 pub mod http;
 pub mod message;
+pub mod program;
 pub mod time;
 
 mod buffer;
@@ -33,6 +35,7 @@ mod harness;
 
 pub use crate::calendar::{Civil, Wall};
 pub use buffer::{Input, Output};
+pub use program::{Content, Program, ProgramEnd, ProgramLimits, ProgramNews, RunError};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -45,6 +48,12 @@ use std::time::{Duration, Instant};
 pub trait Service: Send + Sync {
     /// The machine for a connection that was just accepted from `peer`.
     fn connection(&self, peer: &Peer) -> Box<dyn Protocol>;
+
+    /// Whether its machines want to know [`Peer::local`], which costs a call
+    /// for each connection.
+    fn wants_local(&self) -> bool {
+        false
+    }
 }
 
 /// Any closure from a peer to a machine is a service.
@@ -82,6 +91,10 @@ pub struct Turn<'a> {
     pub output: &'a mut Output,
     /// Entries of a directory that was to be listed; the protocol takes them.
     pub entries: &'a mut Vec<Entry>,
+    /// What a program that is run next will read.
+    pub content: &'a mut Content,
+    /// What the program wrote and nobody has consumed.
+    pub program: &'a mut Input,
     /// Whole access-log lines, each ended by `\n`; the driver writes them out.
     pub access_log: &'a mut Vec<u8>,
     /// What the scoreboard and the process title shall show.
@@ -112,7 +125,7 @@ pub enum Action<'p> {
     /// Send `length` octets from `offset` of the file found last, after `output`.
     ///
     /// The file stays open for more of this, and for `Read`, until another is
-    /// found, or until the protocol asks for `Receive` or `Close`.
+    /// found, or until the protocol asks for `Receive`, `Run` or `Close`.
     SendFile {
         /// Where in the file to begin.
         offset: u64,
@@ -139,7 +152,16 @@ pub enum Action<'p> {
         /// The path below the root.
         path: &'p [u8],
     },
-    /// Send `output`, then end the connection.
+    /// Run a program, with [`Turn::content`] as its standard input. There is at
+    /// most one at a time.
+    Run(Program<'p>),
+    /// Send all of [`Turn::output`], then wait for what the program writes, or
+    /// for its end, until `deadline`.
+    Hear {
+        /// When to give up with [`Outcome::TimedOut`].
+        deadline: Instant,
+    },
+    /// Send `output`, then end the connection, and a program that still runs.
     Close(Ending),
 }
 
@@ -195,7 +217,7 @@ pub enum Outcome {
     Received,
     /// The peer sends no more (end of file); it may still be reading.
     PeerFinished,
-    /// The deadline of a `Receive` passed without a new octet.
+    /// The deadline of a `Receive` or a `Hear` passed without a new octet.
     TimedOut,
     /// All output has been handed to the kernel.
     Flushed,
@@ -217,6 +239,8 @@ pub enum Outcome {
         /// Whether there may be further ones.
         more: bool,
     },
+    /// Something came of a `Run` or a `Hear`.
+    Program(ProgramNews),
     /// The connection is beyond use; `sent` octets of a file range had left.
     Broken {
         /// Octets of the last [`Action::SendFile`] that were sent; otherwise 0.
@@ -314,6 +338,9 @@ pub enum CloseReason {
     Truncated,
     /// The peer sent more than the protocol could hold.
     Overflow,
+    /// A program did not do what was expected of it; the text says what, e.g.
+    /// `rfc3875-6.3.1 no Content-Type`.
+    Program(&'static str),
     /// We failed: out of descriptors or memory, or an unexpected error.
     Internal,
 }
@@ -334,6 +361,7 @@ impl CloseReason {
             Self::Draining => "draining",
             Self::Truncated => "truncated",
             Self::Overflow => "overflow",
+            Self::Program(_) => "program",
             Self::Internal => "internal",
         }
     }
@@ -389,6 +417,9 @@ impl Activity {
 pub struct Peer {
     /// The client's address; `None` on a unix socket.
     pub remote: Option<SocketAddr>,
+    /// Our address as the client sees it, for a service that
+    /// [wants it](Service::wants_local); `None` on a unix socket.
+    pub local: Option<SocketAddr>,
 }
 
 impl std::fmt::Display for Peer {

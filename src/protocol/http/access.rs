@@ -118,7 +118,10 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_a_dash() {
-        let unix = Peer { remote: None };
+        let unix = Peer {
+            remote: None,
+            local: None,
+        };
         let mut wall = WALL;
         wall.local.offset_minutes = -210;
         assert_eq!(

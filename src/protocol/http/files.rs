@@ -22,6 +22,8 @@ pub(super) enum Plan {
     Answer(Status),
     /// It is fixed: the rule has it.
     Respond,
+    /// Look for the program that answers.
+    Program,
 }
 
 /// In which role an object is opened.

@@ -12,6 +12,7 @@
 //! | `site`, `route` | hosts and the rule for each path; from a request to its rule and what to do |
 //! | `trust`, `accept`, `redirect` | who the client is behind proxies; HTML or JSON; Location |
 //! | `auth`, `listing` | names and passwords; directories as HTML and JSON |
+//! | `cgi` | programs: their environment, and what their output means |
 //! | `files` | from a path to the objects to open, and what each answer means |
 //! | `representation`, `mime`, `coding`, `variants`, `gzip` | a file as it is sent: tag and date; type; coding; its siblings; what is compressed here |
 //! | `delivery`, `criteria`, `conditional`, `range`, `multipart` | which part of it is sent, and on what condition |
@@ -28,6 +29,7 @@ mod accept;
 mod access;
 mod auth;
 mod body;
+mod cgi;
 mod coding;
 mod conditional;
 mod criteria;
@@ -61,12 +63,14 @@ mod target;
 mod trust;
 mod variants;
 
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Peer, Protocol, Service};
 use crate::config::{Http, LogTarget, Trust};
 use auth::Memory;
+use cgi::Cgi;
 use request::Limits;
 use site::Map;
 use state::Connection;
@@ -85,11 +89,18 @@ impl HttpService {
     /// driver's to open. `max_header` counts at most [`Input::LIMIT`](super::Input::LIMIT)
     /// octets, `max_fields` at most 256.
     pub fn new(settings: Http) -> Self {
+        Self::with_variables(settings, |_| None)
+    }
+
+    /// As [`HttpService::new`], for programs that get variables of the server's
+    /// own environment, which `variable` looks up.
+    pub fn with_variables(settings: Http, variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let limits = Limits::new(&settings);
         let variants = Variants::new(&settings);
         Self {
             site: Arc::new(Site {
                 map: Map::new(&settings),
+                cgi: Cgi::new(&settings, variable),
                 trust: settings.trust,
                 memory: Memory::new(),
                 logs: settings.access_log != LogTarget::Off,
@@ -108,6 +119,10 @@ impl Service for HttpService {
     fn connection(&self, peer: &Peer) -> Box<dyn Protocol> {
         Box::new(Connection::new(Arc::clone(&self.site), *peer))
     }
+
+    fn wants_local(&self) -> bool {
+        self.site.map.any_programs()
+    }
 }
 
 /// The settings as the state machine uses them, shared by all connections.
@@ -115,6 +130,8 @@ impl Service for HttpService {
 struct Site {
     /// Hosts and rules.
     map: Map,
+    /// What programs get and may do.
+    cgi: Cgi,
     /// Whom we believe about who the client is.
     trust: Trust,
     /// Whose password was right lately.

@@ -120,6 +120,24 @@ impl Notes {
         result
     }
 
+    /// Forgets query and path, for another request in the place of this one,
+    /// but not what the log will say, nor who the client is and what it wants
+    /// of the answer.
+    pub(super) fn restart(&mut self, query: &[u8]) {
+        let (line, fields) = (self.line - self.query, self.fields - self.query);
+        let criteria = self.criteria - self.query;
+        let admitted = self.admitted;
+        let kept = self.text[self.query as usize..self.path as usize].to_vec();
+        self.clear();
+        self.set_query(query);
+        self.text.extend_from_slice(&kept);
+        (self.line, self.fields) = (self.query + line, self.query + fields);
+        self.criteria = self.query + criteria;
+        self.path = self.mark();
+        self.base = self.path;
+        self.admitted = admitted;
+    }
+
     /// Notes whether the path was asked for with a slash at its end.
     pub(super) fn set_directory(&mut self, directory: bool) {
         self.directory = directory;
@@ -237,6 +255,22 @@ mod tests {
         assert_eq!(notes.path(), b"a/index.htm");
         notes.clear_index();
         assert_eq!(notes.path(), b"a");
+    }
+
+    #[test]
+    fn another_request_keeps_the_line() {
+        let mut notes = Notes::default();
+        notes.set_query(b"q=1");
+        notes.set_line(b"GET /a?q=1 HTTP/1.1");
+        notes.set_fields(None, Some(b"curl"));
+        notes.set_criteria(b"Range: bytes=0-1\r\n\r\n");
+        notes.replace_path(b"a");
+        notes.restart(b"long=2");
+        assert_eq!(notes.query(), b"long=2");
+        assert_eq!(notes.line(), b"GET /a?q=1 HTTP/1.1");
+        assert_eq!(notes.fields(), b"\"-\" \"curl\"");
+        assert!(notes.criteria().has(criteria::Criterion::Range));
+        assert_eq!(notes.path(), b"");
     }
 
     #[test]

@@ -11,6 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use httpdate::HttpDate;
 
+use super::cgi::framing::Body;
+use super::cgi::output::Document;
 use super::listing::{End, Form, Listing};
 use super::mime::ContentType;
 use super::multipart::{ContentRange, Parts};
@@ -44,6 +46,7 @@ pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Methods that what is under a rule has.
 fn allow(rule: &Rule) -> &'static str {
     match rule.content {
+        Content::Files { .. } if rule.cgi => "GET, HEAD, OPTIONS, POST, PUT, DELETE, PATCH",
         Content::Files { .. } | Content::Respond(_) => "GET, HEAD, OPTIONS",
         Content::Redirect(_) => "GET, HEAD, OPTIONS, POST, PUT, DELETE, PATCH",
     }
@@ -248,6 +251,37 @@ pub(super) fn write_fixed(
     respond.body.len() as u64
 }
 
+/// Writes the head of a program's answer; its body follows, framed as `body`
+/// says.
+pub(super) fn write_program_head(
+    output: &mut Output,
+    envelope: Envelope<'_>,
+    wall: &Wall,
+    document: &Document<'_>,
+    body: Body,
+) {
+    let mut head = Head::begin_with(
+        output,
+        envelope,
+        wall,
+        format_args!("{} ", document.status),
+        document.reason,
+    );
+    for (name, value) in document.fields() {
+        for part in [name, b": ", value, b"\r\n"] {
+            head.0.extend_from_slice(part);
+        }
+    }
+    match body {
+        Body::None(None) | Body::UntilClose => {}
+        Body::None(Some(length)) | Body::Length { whole: length, .. } => {
+            head.formatted("Content-Length", format_args!("{length}"));
+        }
+        Body::Chunked => head.field("Transfer-Encoding", "chunked"),
+    }
+    head.end();
+}
+
 /// The parts of a page about `status`. All of it is our own text.
 fn page(status: Status, rule: Option<&'static str>) -> [&'static str; 10] {
     let (opening, rule, closing) = match rule {
@@ -273,9 +307,22 @@ struct Head<'o>(&'o mut Vec<u8>);
 
 impl<'o> Head<'o> {
     fn begin(output: &'o mut Output, envelope: Envelope<'_>, wall: &Wall) -> Self {
+        let line = envelope.status.line().as_bytes();
+        Self::begin_with(output, envelope, wall, format_args!(""), line)
+    }
+
+    /// As [`Head::begin`], with a status line of the program's own words.
+    fn begin_with(
+        output: &'o mut Output,
+        envelope: Envelope<'_>,
+        wall: &Wall,
+        code: Arguments<'_>,
+        reason: &[u8],
+    ) -> Self {
         let mut head = Self(output.tail());
-        head.0.extend_from_slice(b"HTTP/1.1 ");
-        head.0.extend_from_slice(envelope.status.line().as_bytes());
+        // Writing to a buffer in memory cannot fail.
+        let _ = write!(head.0, "HTTP/1.1 {code}");
+        head.0.extend_from_slice(reason);
         head.0.extend_from_slice(b"\r\n");
         head.formatted("Date", format_args!("{}", date(wall.unix)));
         head.field("Server", "preforkd");
@@ -345,6 +392,8 @@ impl<'o> Head<'o> {
             | Status::LegalReasons
             | Status::InternalError
             | Status::NotImplemented
+            | Status::GatewayTimeout
+            | Status::Scripted(_)
             | Status::VersionNotSupported => {}
         }
     }

@@ -7,6 +7,7 @@
 
 use std::net::IpAddr;
 
+use super::cgi::locate::{self, Place};
 use super::files::{self, Candidate, Plan};
 use super::notes::Notes;
 use super::request::{Method, Request};
@@ -23,6 +24,11 @@ pub(super) struct Route {
     pub(super) plan: Plan,
     /// A password comes first.
     pub(super) locked: bool,
+    /// Which part of the path may be a program …
+    pub(super) program: Option<Place>,
+    /// … and whether it may come to one in another way, by an index or a
+    /// fallback.
+    pub(super) may_run: bool,
 }
 
 /// Decides about a request of `client` (`None`: one on a unix socket) and notes
@@ -37,6 +43,8 @@ pub(super) fn route(
         rule: Map::BARE,
         plan: Plan::Answer(status),
         locked: false,
+        program: None,
+        may_run: false,
     };
     let (path, authority) = match request.target {
         // RFC 9112 §3.2.2: the authority of the target counts, not Host.
@@ -57,10 +65,15 @@ pub(super) fn route(
     if !rule.access.permits(client) {
         return Ok(Route {
             rule: number,
-            plan: Plan::Answer(Status::Forbidden),
-            locked: false,
+            ..certain(Status::Forbidden)
         });
     }
+    if (!resolved.hidden || rule.dotfiles)
+        && let Some(route) = program(request.method, client, map, number, notes)
+    {
+        return Ok(route);
+    }
+    let may_run = map.has_programs(host) && (resolved.directory || rule.fallback.is_some());
     let is_file = matches!(rule.content, Content::Files { .. });
     let plan = if is_file && resolved.hidden && !rule.dotfiles {
         // As if it were not there: a name alone can be worth hiding.
@@ -72,6 +85,11 @@ pub(super) fn route(
             }
             (Method::Get | Method::Head, _) => plan(rule, Candidate::Exact),
             (Method::Options, _) => Plan::Answer(Status::NoContent),
+            // The index may be a program, which takes what a file does not.
+            (
+                Method::Post | Method::Put | Method::Delete | Method::Patch,
+                Content::Files { .. },
+            ) if may_run && resolved.directory => plan(rule, files::first(rule, notes)),
             (
                 Method::Post | Method::Put | Method::Delete | Method::Patch,
                 Content::Redirect(redirect),
@@ -87,6 +105,48 @@ pub(super) fn route(
         rule: number,
         plan,
         locked: rule.auth.is_some(),
+        program: None,
+        may_run,
+    })
+}
+
+/// The route of a request whose path, or a part of it, may be a program. The
+/// rule of that part holds, unless only that of the whole path has a password.
+fn program(
+    method: Method,
+    client: Option<IpAddr>,
+    map: &Map,
+    whole: RuleNumber,
+    notes: &Notes,
+) -> Option<Route> {
+    match method {
+        Method::Get
+        | Method::Head
+        | Method::Options
+        | Method::Post
+        | Method::Put
+        | Method::Delete
+        | Method::Patch => {}
+        Method::Connect | Method::Trace => return None,
+    }
+    let above = map.rule(whole);
+    if !matches!(above.content, Content::Files { .. }) {
+        return None;
+    }
+    let place = locate::next(map, above.host, notes.path(), 0)?;
+    let rule = map.rule(place.rule);
+    let plan = if rule.access.permits(client) {
+        Plan::Program
+    } else {
+        Plan::Answer(Status::Forbidden)
+    };
+    let keeps_password = above.auth.is_some() && rule.auth.is_none();
+    Some(Route {
+        rule: if keeps_password { whole } else { place.rule },
+        plan,
+        locked: above.auth.is_some() || rule.auth.is_some(),
+        program: Some(place),
+        may_run: true,
     })
 }
 

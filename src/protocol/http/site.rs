@@ -51,6 +51,8 @@ pub(super) struct Rule {
     pub(super) auth: Option<Arc<Auth>>,
     /// The longest request body, in octets.
     pub(super) max_body: u64,
+    /// Files are programs, and are run.
+    pub(super) cgi: bool,
 }
 
 /// What is under a path.
@@ -113,6 +115,8 @@ struct Paths {
     longest: usize,
     /// In lower case, with their dots.
     extensions: Vec<String>,
+    /// Whether there are programs.
+    programs: bool,
 }
 
 /// The rules for one path, without a slash at either end.
@@ -174,6 +178,16 @@ impl Map {
     /// Whether any rule wants a password.
     pub(super) fn is_locked(&self) -> bool {
         self.locked
+    }
+
+    /// Whether any file of any host is a program.
+    pub(super) fn any_programs(&self) -> bool {
+        self.hosts.iter().any(|host| host.programs)
+    }
+
+    /// Whether any file of a host is a program.
+    pub(super) fn has_programs(&self, host: HostNumber) -> bool {
+        self.hosts[host.0].programs
     }
 
     /// The host of this name; `None` for one that is not served here. Case and
@@ -351,6 +365,7 @@ impl<'h> Builder<'h> {
                 .unwrap_or(0),
             places,
             extensions,
+            programs: layers.iter().any(|layer| layer.cgi == Some(true)),
         }
     }
 
@@ -399,6 +414,7 @@ struct Draft {
     access: Arc<Access>,
     auth: Option<Arc<Auth>>,
     max_body: u64,
+    cgi: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -425,6 +441,7 @@ impl Draft {
             access: Arc::default(),
             auth: None,
             max_body: 0,
+            cgi: false,
         }
     }
 
@@ -445,6 +462,7 @@ impl Draft {
             access: Arc::new(http.access.clone()),
             auth: http.auth.clone().map(Arc::new),
             max_body: http.max_body,
+            cgi: false,
         }
     }
 
@@ -481,6 +499,7 @@ impl Draft {
 
     fn put_layer(&mut self, layer: &PathRule) {
         self.put(&layer.scope);
+        self.cgi = layer.cgi.unwrap_or(self.cgi);
         let skip = match &layer.pattern {
             Pattern::Prefix(prefix) => Some(prefix.len() - 1),
             Pattern::Exact(_) | Pattern::Extension(_) => None,
@@ -575,6 +594,7 @@ impl Draft {
             access: self.access,
             auth: self.auth,
             max_body: self.max_body,
+            cgi: self.cgi,
         }
     }
 }

@@ -14,23 +14,21 @@
 //!            │ is long  │   │ close             content? ────────▶ AwaitBody
 //!            └──────┬───┴───┘                        │                  │ complete
 //!               answered ◀── a page, a fixed ──── plan ◀────────────────┘
-//!                   ▲        answer                  │ Open
-//!                   │                                ▼
+//!                   ▲        answer                  │ └─ perhaps a program: AwaitScript …
+//!                   │                                ▼ Open
 //!                   │                             AwaitFile ──┐ Open the next candidate,
 //!                   ├── AwaitSent … ◀── a file ──────┤ │  ▲   │ a file of another rule,
-//!                   └── AwaitEntries … ◀─ directory ─┘ │  └───┘ an error's page
-//!                        to be listed                  ▼
-//!                                             nothing: a page
+//!                   ├── AwaitEntries … ◀─ directory ─┤ │  └───┘ an error's page
+//!                   │    to be listed                │ ▼
+//!                   └── AwaitStart … ◀── a program ──┘ nothing: a page
 //! ```
 //!
 //! The dots are drawn where they belong: in `file`, for a file may come in another
-//! coding or in parts, and in `listing`. `request` reads heads and content, `rule`
-//! has what rules have a say in, `answer` the ends of answers.
+//! coding or in parts, in `listing`, and in `program`. `request` reads heads and
+//! content, `rule` has what rules have a say in, `answer` the ends of answers.
 //!
 //! States are named for what is awaited. Broken leads from all of them to
-//! Closed, and so does an outcome that fits no wish of ours. What comes later
-//! has its place: content that is handed on hangs on AwaitBody, a program's
-//! output is one more state beside AwaitSent.
+//! Closed, and so does an outcome that fits no wish of ours.
 //!
 //! Answers leave in the order of their requests, because the next request is
 //! read only when the answer before it is in the output. The machine owes each
@@ -41,6 +39,7 @@
 mod answer;
 mod file;
 mod listing;
+mod program;
 mod request;
 mod rule;
 
@@ -52,6 +51,8 @@ use super::Site;
 use super::accept::Accept;
 use super::auth::Tag;
 use super::body::Decoder;
+use super::cgi::Errand;
+use super::cgi::framing::Body;
 use super::exchange::{Exchange, Persistence};
 use super::files::{self, Candidate, Plan, Verdict};
 use super::listing::Listing;
@@ -60,7 +61,7 @@ use super::scan::Scan;
 use super::site::{Content, Map, Rule, RuleNumber};
 use super::status::Status;
 use crate::protocol::{
-    Action, CloseReason, Ending, Facts, OpenError, Outcome, Peer, Protocol, Turn, Work,
+    Action, CloseReason, Ending, Facts, OpenError, Outcome, Peer, ProgramNews, Protocol, Turn, Work,
 };
 use file::{Held, Search, Series};
 use request::{Next, TIMEOUT};
@@ -81,8 +82,10 @@ pub(super) struct Connection {
     files: RuleNumber,
     /// … which form it wants …
     accept: Accept,
-    /// … the directory that is being listed for it.
+    /// … the directory that is being listed for it …
     listing: Option<Box<Listing>>,
+    /// … what a program must know to answer it, where one may …
+    errand: Option<Box<Errand>>,
     /// … and what is sent to it from memory.
     held: Held,
     state: State,
@@ -140,6 +143,21 @@ enum State {
         exchange: Exchange,
         parting: Option<Ending>,
     },
+    /// What became of opening a candidate for a program.
+    AwaitScript { exchange: Exchange },
+    /// Whether it runs.
+    AwaitStart { exchange: Exchange },
+    /// The rest of its header section, of which line `line` is under way.
+    AwaitAnswer { exchange: Exchange, line: u32 },
+    /// The rest of its body.
+    AwaitOutput {
+        status: u16,
+        body: Body,
+        octets: u64,
+        parting: Option<Ending>,
+    },
+    /// Its end, and then the answer of another path.
+    AwaitRedirect { exchange: Exchange },
     /// Room: enough answers are gathered, and the client must take them first.
     AwaitFlush,
     /// Nothing.
@@ -155,6 +173,9 @@ enum Wish {
     Read,
     Compute(Work),
     List,
+    OpenScript,
+    Run,
+    Hear { deadline: Instant },
     Close(Ending),
 }
 
@@ -187,6 +208,16 @@ impl Protocol for Connection {
                     Held::Nothing | Held::Compressed(_) => &mut [],
                 },
             },
+            Wish::OpenScript => {
+                let errand = self.errand.as_deref();
+                let (root, path) = errand.map_or((usize::MAX, &b""[..]), Errand::candidate);
+                Action::Open { root, path }
+            }
+            Wish::Run => match self.errand.as_deref() {
+                Some(errand) => Action::Run(errand.program(&self.site.cgi)),
+                None => Action::Flush,
+            },
+            Wish::Hear { deadline } => Action::Hear { deadline },
             Wish::Close(ending) => Action::Close(ending),
         }
     }
@@ -204,6 +235,7 @@ impl Connection {
             files: Map::BARE,
             accept: Accept::default(),
             listing: None,
+            errand: None,
             held: Held::Nothing,
             state: State::New,
         }
@@ -298,6 +330,59 @@ impl Connection {
             (Outcome::Flushed, State::AwaitRoom { exchange, parting }) => {
                 self.write_listing(exchange, parting, turn)
             }
+            (Outcome::Found(facts), State::AwaitScript { exchange }) => {
+                self.on_script(exchange, facts.kind, turn)
+            }
+            (Outcome::Missing(error), State::AwaitScript { exchange }) => {
+                self.on_no_script(exchange, error, turn)
+            }
+            (Outcome::Program(ProgramNews::Started), State::AwaitStart { exchange }) => {
+                self.state = State::AwaitAnswer { exchange, line: 0 };
+                self.listen(turn)
+            }
+            (Outcome::Program(ProgramNews::NotStarted(error)), State::AwaitStart { exchange }) => {
+                self.on_not_started(exchange, error, turn)
+            }
+            (Outcome::Program(ProgramNews::Wrote), State::AwaitAnswer { exchange, line }) => {
+                self.on_answer(exchange, line, None, turn)
+            }
+            (Outcome::Program(ProgramNews::Ended(end)), State::AwaitAnswer { exchange, line }) => {
+                self.on_answer(exchange, line, Some(end), turn)
+            }
+            (
+                Outcome::Program(ProgramNews::Wrote),
+                State::AwaitOutput {
+                    status,
+                    body,
+                    octets,
+                    parting,
+                },
+            ) => self.on_output(status, body, octets, parting, turn),
+            (
+                Outcome::Program(ProgramNews::Ended(end)),
+                State::AwaitOutput {
+                    status,
+                    body,
+                    octets,
+                    parting,
+                },
+            ) => self.on_end(Status::Scripted(status), body, octets, parting, end, turn),
+            (Outcome::Program(ProgramNews::Wrote), State::AwaitRedirect { .. }) => {
+                // It must not have a body (RFC 3875 §6.2.2).
+                turn.program.consume(usize::MAX);
+                self.listen(turn)
+            }
+            (Outcome::Program(ProgramNews::Ended(_)), State::AwaitRedirect { exchange }) => {
+                self.redirect(exchange, turn)
+            }
+            (
+                Outcome::TimedOut,
+                State::AwaitAnswer { exchange, .. } | State::AwaitRedirect { exchange },
+            ) => self.fail(exchange, Status::GatewayTimeout, program::TOO_LONG, turn),
+            (Outcome::TimedOut, State::AwaitOutput { status, octets, .. }) => {
+                self.log(Status::Scripted(status), octets, turn);
+                self.close(CloseReason::Program(program::TOO_LONG))
+            }
             (Outcome::Flushed, State::AwaitFlush) => {
                 self.await_request(turn);
                 None
@@ -321,6 +406,10 @@ impl Connection {
                 self.log_listing(turn);
                 self.close(reason)
             }
+            (Outcome::Broken { reason, .. }, State::AwaitOutput { status, octets, .. }) => {
+                self.log(Status::Scripted(status), octets, turn);
+                self.close(reason)
+            }
             (
                 Outcome::Broken { reason, .. },
                 State::New
@@ -331,6 +420,10 @@ impl Connection {
                 | State::AwaitFile { .. }
                 | State::AwaitSibling(_)
                 | State::AwaitRead { .. }
+                | State::AwaitScript { .. }
+                | State::AwaitStart { .. }
+                | State::AwaitAnswer { .. }
+                | State::AwaitRedirect { .. }
                 | State::AwaitFlush
                 | State::Closed,
             ) => self.close(reason),
@@ -348,6 +441,7 @@ impl Connection {
                 | Outcome::Computed(_)
                 | Outcome::Overloaded
                 | Outcome::Listed { .. }
+                | Outcome::Program(_)
                 | Outcome::Flushed,
                 State::New
                 | State::AwaitRequest { .. }
@@ -362,6 +456,11 @@ impl Connection {
                 | State::AwaitPiece { .. }
                 | State::AwaitEntries { .. }
                 | State::AwaitRoom { .. }
+                | State::AwaitScript { .. }
+                | State::AwaitStart { .. }
+                | State::AwaitAnswer { .. }
+                | State::AwaitOutput { .. }
+                | State::AwaitRedirect { .. }
                 | State::AwaitFlush
                 | State::Closed,
             ) => self.close(CloseReason::Internal),
@@ -399,6 +498,11 @@ impl Connection {
             | State::AwaitPiece { .. }
             | State::AwaitEntries { .. }
             | State::AwaitRoom { .. }
+            | State::AwaitScript { .. }
+            | State::AwaitStart { .. }
+            | State::AwaitAnswer { .. }
+            | State::AwaitOutput { .. }
+            | State::AwaitRedirect { .. }
             | State::AwaitFlush
             | State::Closed => self.close(CloseReason::Internal),
         }
@@ -415,6 +519,7 @@ impl Connection {
             }
             Plan::Answer(status) => self.answer(exchange, status, turn),
             Plan::Respond => self.respond(exchange, turn),
+            Plan::Program => self.seek_program(exchange, turn),
         }
     }
 

@@ -32,7 +32,10 @@ pub(super) enum Status {
     InternalError,
     NotImplemented,
     Unavailable,
+    GatewayTimeout,
     VersionNotSupported,
+    /// What a program chose, 200 to 599; its words stand in the answer.
+    Scripted(u16),
 }
 
 impl Status {
@@ -66,7 +69,9 @@ impl Status {
             Self::InternalError => 500,
             Self::NotImplemented => 501,
             Self::Unavailable => 503,
+            Self::GatewayTimeout => 504,
             Self::VersionNotSupported => 505,
+            Self::Scripted(code) => code,
         }
     }
 
@@ -105,7 +110,9 @@ impl Status {
             Self::InternalError => "500 Internal Server Error",
             Self::NotImplemented => "501 Not Implemented",
             Self::Unavailable => "503 Service Unavailable",
+            Self::GatewayTimeout => "504 Gateway Timeout",
             Self::VersionNotSupported => "505 HTTP Version Not Supported",
+            Self::Scripted(_) => "",
         }
     }
 
@@ -137,7 +144,9 @@ impl Status {
             Self::InternalError => "The server failed.",
             Self::NotImplemented => "The server does not know how to do this.",
             Self::Unavailable => "The server is out of resources; try again in a moment.",
+            Self::GatewayTimeout => "The program that answers here took too long.",
             Self::VersionNotSupported => "This server speaks HTTP/1.1 and HTTP/1.0.",
+            Self::Scripted(_) => "",
         }
     }
 }
@@ -171,6 +180,7 @@ const ALL: &[Status] = &[
     Status::InternalError,
     Status::NotImplemented,
     Status::Unavailable,
+    Status::GatewayTimeout,
     Status::VersionNotSupported,
 ];
 

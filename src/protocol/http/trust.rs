@@ -116,6 +116,7 @@ mod tests {
     fn of(peer: Option<&str>, field: Forwarded, fields: &str) -> Option<String> {
         let peer = Peer {
             remote: peer.map(|address| (address.parse::<IpAddr>().unwrap(), 5).into()),
+            local: None,
         };
         let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
         client(&peer, head.as_bytes(), &trust(field)).map(|address| address.to_string())

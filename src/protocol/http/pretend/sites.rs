@@ -158,6 +158,26 @@ pub(crate) fn site_of_rules() -> Http {
     }
 }
 
+/// A site with programs: by their directory, which is root number 1, and by
+/// their extension.
+pub(crate) fn site_of_programs() -> Http {
+    let programs = |pattern: &str, content| PathRule {
+        pattern: Pattern::parse(pattern).expect("a pattern of this file"),
+        scope: Scope::default(),
+        content,
+        cgi: Some(true),
+    };
+    Http {
+        index: vec!["index.html".to_owned(), "index.cgi".to_owned()],
+        max_body: 100_000,
+        paths: vec![
+            programs("/cgi-bin/", Some(Content::Alias("/srv/programs".into()))),
+            programs("*.cgi", None),
+        ],
+        ..settings()
+    }
+}
+
 /// That site, with the files of its roots.
 pub(crate) fn world_of_rules(settings: Http) -> World {
     let file = |text: &str| Entry::File(text.as_bytes().to_vec(), 784_111_777);

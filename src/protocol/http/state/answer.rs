@@ -30,6 +30,10 @@ impl Connection {
         };
         self.notes.replace_path(path.as_bytes());
         self.files = self.site.map.find(self.rule().host, path.as_bytes(), false);
+        // A program cannot be sent as a file.
+        if self.site.map.rule(self.files).cgi {
+            return self.answer_plainly(exchange, status, turn);
+        }
         let plan = Plan::Open(Candidate::ErrorPage(status));
         self.carry_out(exchange, plan, turn)
     }
@@ -76,6 +80,8 @@ impl Connection {
         turn: &mut Turn<'_>,
     ) -> Option<Wish> {
         self.answered += 1;
+        self.errand = None;
+        turn.content.clear();
         if let Some(mut ending) = parting {
             self.state = State::Closed;
             // Unread octets would turn close(2) into RST.
@@ -137,6 +143,7 @@ impl Connection {
             let log = &mut *turn.access_log;
             let client = Peer {
                 remote: self.client.map(|address| SocketAddr::new(address, 0)),
+                local: None,
             };
             access::write_line(log, &client, turn.wall, &self.notes, status, octets);
         }

@@ -84,6 +84,13 @@ impl Connection {
         facts: &Facts,
         turn: &mut Turn<'_>,
     ) -> Option<Wish> {
+        // A program is run; nothing of its source is sent, in whatever form.
+        if self.site.map.rule(self.files).cgi {
+            return self.run_file(exchange, turn);
+        }
+        if self.errand.as_ref().is_some_and(|errand| !errand.reads()) {
+            return self.answer(exchange, Status::MethodNotAllowed, turn);
+        }
         let search = Search {
             exchange,
             candidate,
@@ -136,8 +143,11 @@ impl Connection {
             let variants = &self.site.variants;
             if variants.has_sibling(self.place(), coding, turn.wall) {
                 self.notes.set_sibling(coding);
-                self.state = State::AwaitSibling(search);
-                return Some(Wish::Open);
+                if !self.names_program() {
+                    self.state = State::AwaitSibling(search);
+                    return Some(Wish::Open);
+                }
+                self.notes.clear_sibling(coding);
             }
             if let Some(wish) = self.compress(&search, turn) {
                 return wish;
@@ -151,6 +161,13 @@ impl Connection {
         }
         let file = self.represent(&search.facts, Coding::Identity, turn);
         self.deliver(exchange, &file, turn)
+    }
+
+    /// Whether a file under the path in the notes would be a program: such a
+    /// one is nobody's sibling.
+    fn names_program(&self) -> bool {
+        let (map, host) = (&self.site.map, self.rule().host);
+        map.has_programs(host) && map.rule(map.find(host, self.notes.path(), false)).cgi
     }
 
     /// Sends the file compressed, where that is the coding looked for and the

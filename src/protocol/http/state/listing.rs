@@ -21,6 +21,9 @@ use crate::protocol::{CloseReason, Ending, Manner, Turn};
 impl Connection {
     /// Lists the directory that is open. HEAD is answered without looking.
     pub(super) fn list(&mut self, exchange: Exchange, turn: &mut Turn<'_>) -> Option<Wish> {
+        if self.errand.as_ref().is_some_and(|errand| !errand.reads()) {
+            return self.answer(exchange, Status::MethodNotAllowed, turn);
+        }
         let (form, end) = self.listing_form(exchange);
         if exchange.head_only {
             let parting = self.listing_parting(exchange, end, turn);

@@ -8,7 +8,7 @@ use super::super::body::Decoder;
 use super::super::coding::Codings;
 use super::super::exchange::{Exchange, Persistence};
 use super::super::files::Plan;
-use super::super::request::{Request, Version};
+use super::super::request::{Method, Request, Version};
 use super::super::response;
 use super::super::route;
 use super::super::scan::Scan;
@@ -28,9 +28,24 @@ pub(super) struct Next {
     pub(super) expects_continue: bool,
 }
 
+impl Next {
+    /// Without content.
+    pub(super) const fn certain(plan: Plan) -> Self {
+        Self {
+            plan,
+            decoder: None,
+            expects_continue: false,
+        }
+    }
+}
+
 /// The request did not arrive in time.
 pub(super) const TIMEOUT: Refusal =
     Refusal::new(Status::RequestTimeout, "rfc9110-15.5.9 request timeout");
+
+/// Content is gathered before a program runs, and there is a bound on all of it.
+const TOO_MUCH_WAITS: Refusal =
+    Refusal::new(Status::Unavailable, "too much content waits for programs");
 
 /// How much of a request line that was refused is noted, in octets.
 const REFUSED_LINE: usize = 1024;
@@ -91,7 +106,10 @@ impl Connection {
             self.notes.set_line(first_line(head));
             self.notes.set_fields(request.referer, request.user_agent);
         }
-        if let Some(section) = request.criteria {
+        // RFC 9110 §13.2.1, §14.2: of no concern to a method that selects no
+        // representation, not even where a program sends us on to a file.
+        let reads = matches!(request.method, Method::Get | Method::Head);
+        if let Some(section) = request.criteria.filter(|_| reads) {
             self.notes.set_criteria(section);
         }
         if let Some(field) = request.authorization.filter(|_| self.site.map.is_locked()) {
@@ -103,6 +121,11 @@ impl Connection {
         self.client = trust::client(&self.peer, head, &self.site.trust);
         let found = route::route(&request, self.client, &self.site.map, &mut self.notes);
         let framing = request.framing;
+        self.errand = match &found {
+            Ok(route) => self.errand(&request, head, route),
+            Err(_) => None,
+        };
+        turn.content.clear();
         turn.input.consume(length);
         let route = match found {
             Ok(route) => route,
@@ -137,6 +160,10 @@ impl Connection {
             decoder,
             expects_continue,
         } = next;
+        if let Plan::Answer(_) | Plan::Respond = plan {
+            // No program will want the content.
+            self.errand = None;
+        }
         let Some(decoder) = decoder else {
             return self.carry_out(exchange, plan, turn);
         };
@@ -147,7 +174,7 @@ impl Connection {
                 exchange.persistence = Persistence::Abandon;
                 self.carry_out(exchange, plan, turn)
             }
-            Plan::Open(_) | Plan::Answer(_) | Plan::Respond => {
+            Plan::Open(_) | Plan::Answer(_) | Plan::Respond | Plan::Program => {
                 if expects_continue {
                     turn.output.push(response::CONTINUE);
                 }
@@ -169,9 +196,14 @@ impl Connection {
         turn: &mut Turn<'_>,
     ) -> Option<Wish> {
         let limit = self.body_limit();
+        let most = self.site.cgi.most_content(limit);
         while !turn.input.is_empty() {
             match decoder.proceed(turn.input.unread(), limit) {
                 Ok(progress) => {
+                    let content = &turn.input.unread()[progress.content];
+                    if self.errand.is_some() && !turn.content.push(content, most) {
+                        return self.refuse(exchange, TOO_MUCH_WAITS, turn);
+                    }
                     turn.input.consume(progress.consumed);
                     if progress.complete {
                         return self.carry_out(exchange, plan, turn);

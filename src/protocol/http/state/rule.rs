@@ -153,11 +153,7 @@ impl Connection {
         if !self.rule().access.permits(self.client) {
             return self.answer(exchange, Status::Forbidden, turn);
         }
-        let next = Next {
-            plan: route::plan(self.rule(), candidate),
-            decoder: None,
-            expects_continue: false,
-        };
+        let next = Next::certain(route::plan(self.rule(), candidate));
         if self.rule().auth.is_some() {
             self.unlock(exchange, next, turn)
         } else {

@@ -6,7 +6,9 @@ use super::super::{HttpService, pretend};
 use super::*;
 use crate::config::Http;
 use crate::protocol::harness::{PEER, WALL};
-use crate::protocol::{Activity, Entry, FileKind, Input, Manner, Output};
+use crate::protocol::{
+    Activity, Content, Entry, FileKind, Input, Manner, Output, ProgramEnd, RunError,
+};
 
 /// A connection and the world it sees, without a driver.
 struct Walk {
@@ -16,6 +18,8 @@ struct Walk {
     input: Input,
     output: Output,
     entries: Vec<Entry>,
+    content: Content,
+    program: Input,
     log: Vec<u8>,
     activity: Activity,
 }
@@ -30,6 +34,8 @@ enum Asked {
     Read(usize),
     Compute,
     List(String),
+    Run(String),
+    Hear(Duration),
     Close(CloseReason, Manner),
 }
 
@@ -63,16 +69,22 @@ const ENTRY: Entry = Entry {
     length: 1,
     mtime: 1,
 };
+const PROGRAM: &[u8] = b"GET /cgi-bin/a/b HTTP/1.1\r\nHost: a\r\n\r\n";
+const ANSWER: &[u8] = b"Content-Type: a/b\n\nabc";
 const WITH_BODY: &[u8] = b"GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
 
 impl Walk {
     fn new() -> Self {
         let service = HttpService::new(Http {
             gzip: true,
-            paths: vec![
-                pretend::sites::locked("/locked/"),
-                pretend::sites::listed("/listed/"),
-            ],
+            paths: [
+                pretend::sites::site_of_programs().paths,
+                vec![
+                    pretend::sites::locked("/locked/"),
+                    pretend::sites::listed("/listed/"),
+                ],
+            ]
+            .concat(),
             hosts: vec![pretend::sites::host("other.example")],
             ..pretend::settings()
         });
@@ -83,6 +95,8 @@ impl Walk {
             input: Input::default(),
             output: Output::default(),
             entries: Vec::new(),
+            content: Content::default(),
+            program: Input::default(),
             log: Vec::new(),
             activity: Activity::default(),
         }
@@ -103,6 +117,8 @@ impl Walk {
             input: &mut self.input,
             output: &mut self.output,
             entries: &mut self.entries,
+            content: &mut self.content,
+            program: &mut self.program,
             access_log: &mut self.log,
             activity: &mut self.activity,
         };
@@ -114,6 +130,8 @@ impl Walk {
             Action::Read { into, .. } => Asked::Read(into.len()),
             Action::Compute(_) => Asked::Compute,
             Action::List { path, .. } => Asked::List(String::from_utf8_lossy(path).into_owned()),
+            Action::Run(program) => Asked::Run(String::from_utf8_lossy(program.path).into_owned()),
+            Action::Hear { deadline } => Asked::Hear(deadline - self.now),
             Action::Close(ending) => Asked::Close(ending.reason, ending.manner),
         }
     }
@@ -121,6 +139,15 @@ impl Walk {
     fn receive(&mut self, bytes: &[u8]) -> Asked {
         self.input.push(bytes);
         self.step(Outcome::Received)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Asked {
+        self.program.push(bytes);
+        self.step(Outcome::Program(ProgramNews::Wrote))
+    }
+
+    fn end(&mut self, end: ProgramEnd) -> Asked {
+        self.step(Outcome::Program(ProgramNews::Ended(end)))
     }
 
     /// Does what a driver does with a Read: octets that get little smaller.
@@ -152,6 +179,11 @@ impl Walk {
             State::AwaitPiece { .. } => "AwaitPiece",
             State::AwaitEntries { .. } => "AwaitEntries",
             State::AwaitRoom { .. } => "AwaitRoom",
+            State::AwaitScript { .. } => "AwaitScript",
+            State::AwaitStart { .. } => "AwaitStart",
+            State::AwaitAnswer { .. } => "AwaitAnswer",
+            State::AwaitOutput { .. } => "AwaitOutput",
+            State::AwaitRedirect { .. } => "AwaitRedirect",
             State::AwaitFlush => "AwaitFlush",
             State::Closed => "Closed",
         }
@@ -166,6 +198,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const HEADER: Duration = Duration::from_secs(20);
 const KEEPALIVE: Duration = Duration::from_secs(5);
 const BODY: Duration = Duration::from_secs(30);
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// One walk for each state, to where it is entered.
 fn at(state: &str) -> Walk {
@@ -220,6 +253,25 @@ fn at(state: &str) -> Walk {
             walk = at("AwaitRead");
             walk.fill();
             walk.step(Outcome::Read);
+        }
+        "AwaitScript" | "AwaitStart" | "AwaitAnswer" | "AwaitOutput" | "AwaitRedirect" => {
+            walk.receive(PROGRAM);
+            for step in ["AwaitStart", "AwaitAnswer"] {
+                if walk.state() != state {
+                    walk.step(match step {
+                        "AwaitStart" => Outcome::Found(FILE),
+                        _ => Outcome::Program(ProgramNews::Started),
+                    });
+                }
+            }
+            if walk.state() != state {
+                let redirect = state == "AwaitRedirect";
+                walk.write(if redirect {
+                    b"Location: /a\n\n"
+                } else {
+                    ANSWER
+                });
+            }
         }
         "AwaitFlush" => {
             walk.output.push(&[0; Output::ENOUGH]);
@@ -435,12 +487,79 @@ fn an_empty_line_does_not_renew_the_idle_deadline() {
     );
 }
 
+const TOO_LONG: CloseReason = CloseReason::Program(program::TOO_LONG);
+
+#[test]
+fn the_way_through_a_program() {
+    let mut walk = Walk::begun();
+    assert_eq!(walk.receive(PROGRAM), Asked::Open("a".to_owned()));
+    assert_eq!(walk.state(), "AwaitScript");
+    let asked = walk.step(Outcome::Found(DIRECTORY));
+    assert_eq!(asked, Asked::Open("a/b".to_owned()));
+    assert_eq!(
+        walk.step(Outcome::Found(FILE)),
+        Asked::Run("a/b".to_owned())
+    );
+    assert_eq!(walk.state(), "AwaitStart");
+    let started = Outcome::Program(ProgramNews::Started);
+    assert_eq!(walk.step(started), Asked::Hear(SILENCE));
+    assert_eq!(walk.state(), "AwaitAnswer");
+    assert_eq!(walk.write(&ANSWER[..8]), Asked::Hear(SILENCE));
+    walk.now += SECOND;
+    assert_eq!(walk.write(&ANSWER[8..]), Asked::Hear(SILENCE));
+    assert_eq!((walk.state(), walk.status()), ("AwaitOutput", "200"));
+    walk.now += Duration::from_secs(295);
+    assert_eq!(walk.write(b"d"), Asked::Hear(4 * SECOND), "300 in all");
+    assert!(walk.log.is_empty());
+    assert_eq!(
+        walk.end(ProgramEnd::Exited(0)),
+        Asked::Receive(KEEPALIVE, true)
+    );
+    assert_eq!(walk.state(), "AwaitRequest");
+    assert!(String::from_utf8_lossy(&walk.log).contains("\" 200 4 "));
+    assert!(walk.connection.errand.is_none());
+}
+
+#[test]
+fn a_program_that_cannot_be_run() {
+    for (outcome, status) in [
+        (Outcome::Missing(OpenError::NotFound), "404"),
+        (Outcome::Missing(OpenError::Escapes), "403"),
+        (Outcome::Missing(OpenError::Exhausted), "503"),
+        (Outcome::Missing(OpenError::Failed), "500"),
+    ] {
+        let mut walk = at("AwaitScript");
+        walk.step(outcome);
+        assert_eq!(walk.status(), status, "{outcome:?}");
+    }
+    // What cannot be read may still be run.
+    let asked = at("AwaitScript").step(Outcome::Missing(OpenError::Denied));
+    assert_eq!(asked, Asked::Run("a".to_owned()));
+    for (error, status) in [
+        (RunError::NotFound, "404"),
+        (RunError::Denied, "403"),
+        (RunError::Escapes, "403"),
+        (RunError::Busy, "503"),
+        (RunError::Exhausted, "503"),
+        (RunError::Failed, "500"),
+    ] {
+        let mut walk = at("AwaitStart");
+        walk.step(Outcome::Program(ProgramNews::NotStarted(error)));
+        assert_eq!(walk.status(), status, "{error:?}");
+        let head = String::from_utf8_lossy(walk.output.unsent()).into_owned();
+        assert_eq!(head.contains("Retry-After: "), status == "503");
+    }
+}
+
 #[test]
 fn silence_in_each_state() {
     for (state, reason, status) in [
         ("AwaitRequest", CloseReason::Idle, ""),
         ("AwaitHead", CloseReason::RequestTimeout, "408"),
         ("AwaitBody", CloseReason::RequestTimeout, "408"),
+        ("AwaitAnswer", TOO_LONG, "504"),
+        ("AwaitRedirect", TOO_LONG, "504"),
+        ("AwaitOutput", TOO_LONG, "200"),
     ] {
         let mut walk = at(state);
         let asked = walk.step(Outcome::TimedOut);
@@ -494,6 +613,11 @@ fn a_break_leads_to_closed_from_everywhere() {
         "AwaitPiece",
         "AwaitEntries",
         "AwaitRoom",
+        "AwaitScript",
+        "AwaitStart",
+        "AwaitAnswer",
+        "AwaitOutput",
+        "AwaitRedirect",
         "AwaitFlush",
     ] {
         let mut walk = at(state);
@@ -508,11 +632,16 @@ fn a_break_leads_to_closed_from_everywhere() {
         );
         assert_eq!(walk.state(), "Closed");
         let line = String::from_utf8_lossy(&walk.log[logged..]).into_owned();
-        assert_eq!(line.contains("\" 200 3 "), state == "AwaitSent", "{state}");
-        let half = ["AwaitSent", "AwaitPart", "AwaitPiece", "AwaitRoom"].contains(&state);
+        let sends = matches!(state, "AwaitSent" | "AwaitOutput");
+        assert_eq!(line.contains("\" 200 3 "), sends, "{state}");
+        let half = sends || ["AwaitPart", "AwaitPiece", "AwaitRoom"].contains(&state);
         assert_eq!(line.lines().count(), usize::from(half), "{state}: {line}");
     }
 }
+
+const STARTED: Outcome = Outcome::Program(ProgramNews::Started);
+const WROTE: Outcome = Outcome::Program(ProgramNews::Wrote);
+const ENDED: Outcome = Outcome::Program(ProgramNews::Ended(ProgramEnd::Exited(0)));
 
 #[test]
 fn an_outcome_nobody_asked_for_ends_the_connection() {
@@ -529,6 +658,9 @@ fn an_outcome_nobody_asked_for_ends_the_connection() {
         Outcome::Computed(true),
         Outcome::Overloaded,
         Outcome::Listed { more: true },
+        STARTED,
+        WROTE,
+        ENDED,
     ];
     let reading = [Outcome::Received, Outcome::PeerFinished, Outcome::TimedOut];
     for (state, fitting) in [
@@ -555,6 +687,14 @@ fn an_outcome_nobody_asked_for_ends_the_connection() {
         // So it is with Missing and its 500.
         ("AwaitEntries", &[Outcome::Listed { more: true }]),
         ("AwaitRoom", &[Outcome::Flushed]),
+        (
+            "AwaitScript",
+            &[Outcome::Found(FILE), Outcome::Missing(OpenError::NotFound)],
+        ),
+        ("AwaitStart", &[STARTED]),
+        ("AwaitAnswer", &[WROTE, ENDED, Outcome::TimedOut]),
+        ("AwaitOutput", &[WROTE, ENDED, Outcome::TimedOut]),
+        ("AwaitRedirect", &[WROTE, ENDED, Outcome::TimedOut]),
         ("AwaitFlush", &[Outcome::Flushed]),
         ("Closed", &[]),
     ] {
@@ -604,7 +744,7 @@ fn unread_octets_make_the_close_careful() {
 #[test]
 fn a_connection_is_small() {
     assert!(
-        size_of::<Connection>() <= 248,
+        size_of::<Connection>() <= 296,
         "{} octets",
         size_of::<Connection>()
     );

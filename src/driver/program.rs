@@ -1,0 +1,541 @@
+//! A program beside a connection: started, listened to, and ended.
+//!
+//! It has a session of its own, its content as a file of memory on standard
+//! input, and two pipes. Our ends of these never block, and together with the
+//! news of its death they stand in one epoll(7) set, which a driver waits for
+//! like for any other descriptor ([`Child::as_fd`]).
+//!
+//! ```text
+//!   Running ─▶ Half ───────▶ Told ───────▶ Cut          at each arrow past Half
+//!      │  one of two: it ended,│ SIGTERM      │ SIGKILL  so much time: `grace`
+//!      │  its output ended     ▼              ▼
+//!      └──────────────────▶ ended: both, or it ended after it was told to
+//! ```
+//!
+//! Owes the system: no zombie, no process of its group that was told to go and
+//! stays, no descriptor; and the administrator: each line of its standard
+//! error, made harmless, up to a bound. Whoever is ended is signalled before
+//! it is waited for, while its number is still its own. Must never wait.
+
+use super::effects::Roots;
+use crate::protocol::{Content, Input, OpenError, Program, ProgramEnd, RunError};
+use crate::sys::program::{self as launcher, Launch, NOT_RUN, explain};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+use nix::unistd::{Pid, pipe2, read};
+use std::ffi::CString;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// What the programs of one worker take together.
+#[derive(Clone, Debug, Default)]
+pub struct Programs {
+    /// How many run.
+    running: Arc<AtomicU32>,
+    /// Octets that wait for a program to read them.
+    pub content: Arc<AtomicU64>,
+}
+
+/// A place among the running programs, given back when it is dropped.
+#[derive(Debug)]
+struct Seat(Arc<AtomicU32>);
+
+impl Seat {
+    fn take(programs: &Programs, most: u32) -> Option<Self> {
+        let more = |running| (running < most).then_some(running + 1);
+        let running = &programs.running;
+        let taken = running.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.is_ok().then(|| Self(Arc::clone(running)))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a child has to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Octets were added.
+    Bytes,
+    /// Nothing now.
+    Nothing,
+    /// There is no room for what it writes.
+    Full,
+    /// It is gone, and all it wrote was told.
+    Ended(ProgramEnd),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Half { until: Instant },
+    Told { until: Instant },
+    Cut { until: Instant },
+}
+
+/// A program that was started.
+#[derive(Debug)]
+pub struct Child {
+    pid: Pid,
+    name: String,
+    /// What it may still do when it shall end.
+    grace: Duration,
+    phase: Phase,
+    /// It has ended, and was not waited for yet.
+    exited: bool,
+    /// It had ended before it was told to.
+    by_itself: bool,
+    output: Option<OwnedFd>,
+    errors: Option<OwnedFd>,
+    complaints: Complaints,
+    end: Option<ProgramEnd>,
+    pidfd: OwnedFd,
+    ready: Epoll,
+    _seat: Seat,
+}
+
+/// Between two SIGKILLs for whom the first did not end.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Moves what `content` holds into `file`, which is made where there is none:
+/// memory without a name (memfd_create(2)), so that nothing is left behind and
+/// no directory must be writable.
+///
+/// # Errors
+/// As memfd_create(2) and write(2).
+pub fn store(content: &mut Content, file: &mut Option<File>) -> io::Result<()> {
+    let file = match file {
+        Some(file) => file,
+        None => file.insert(File::from(memfd_create(
+            "preforkd:content",
+            MFdFlags::MFD_CLOEXEC,
+        )?)),
+    };
+    file.write_all(content.held())?;
+    content.put_away();
+    Ok(())
+}
+
+impl Child {
+    /// Starts `program`; what it will read is `content`, which begins in
+    /// `file` where there is one.
+    ///
+    /// # Errors
+    /// As [`RunError`]. That it is started does not mean that it runs: one
+    /// that cannot be executed says so, and ends.
+    pub fn start(
+        program: &Program<'_>,
+        content: &mut Content,
+        mut file: Option<File>,
+        roots: &Roots,
+        programs: &Programs,
+    ) -> Result<Self, RunError> {
+        let seat = Seat::take(programs, program.limits.children).ok_or(RunError::Busy)?;
+        let (directory, name) = split(program.path);
+        let place = roots.locate(program.root, program.path, false);
+        let place = place.map_err(run_error)?;
+        if !is_program(place.as_fd()) {
+            return Err(RunError::Denied);
+        }
+        let directory = roots.locate(program.root, directory, true);
+        let directory = directory.map_err(run_error)?;
+        let name = CString::new([b"./", name].concat()).map_err(|_| RunError::NotFound)?;
+        let input = store(content, &mut file).and_then(|()| {
+            let mut file = file.ok_or(Errno::EBADF)?;
+            file.rewind()?;
+            Ok(file)
+        });
+        let shown = printable(program.path);
+        let failed = |error: io::Error| refused(&shown, &error);
+        let input = input.map_err(failed)?;
+        let (output, write_output) = pipe().map_err(failed)?;
+        let (errors, write_errors) = pipe().map_err(failed)?;
+        let ready = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
+            .map_err(|errno| refused(&shown, &errno.into()))?;
+        let limits = &program.limits;
+        let pid = launcher::start(&Launch {
+            file: place.as_fd(),
+            directory: directory.as_fd(),
+            name: &name,
+            environment: program.environment,
+            streams: [input.as_fd(), write_output.as_fd(), write_errors.as_fd()],
+            memory: limits.memory,
+            processor_time: limits.processor_time.map(|time| time.as_secs().max(1)),
+            nice: i32::from(limits.nice),
+        })
+        .map_err(failed)?;
+        content.clear();
+        let watched = launcher::watch(pid).and_then(|pidfd| {
+            for fd in [output.as_fd(), errors.as_fd(), pidfd.as_fd()] {
+                ready.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+            }
+            Ok(pidfd)
+        });
+        let pidfd = match watched {
+            Ok(pidfd) => pidfd,
+            Err(error) => {
+                end_at_once(pid);
+                return Err(refused(&shown, &error));
+            }
+        };
+        Ok(Self {
+            pid,
+            complaints: Complaints::new(format!("program {shown} [{pid}]")),
+            name: shown,
+            grace: limits.grace,
+            phase: Phase::Running,
+            exited: false,
+            by_itself: false,
+            output: Some(output),
+            errors: Some(errors),
+            end: None,
+            pidfd,
+            ready,
+            _seat: seat,
+        })
+    }
+
+    /// What it says; to be asked again whenever [`Child::as_fd`] is readable.
+    pub fn hear(&mut self, input: &mut Input, now: Instant) -> Heard {
+        if let Some(end) = self.end {
+            return Heard::Ended(end);
+        }
+        self.hear_complaints();
+        if let Some(output) = &self.output {
+            let room = input.room();
+            if room.is_empty() {
+                return Heard::Full;
+            }
+            match read(output, room) {
+                Ok(0) => self.close_output(),
+                Ok(count) => {
+                    input.filled(count);
+                    return Heard::Bytes;
+                }
+                Err(Errno::EAGAIN | Errno::EINTR) => {}
+                Err(errno) => {
+                    log::warn!("program {} [{}]: read: {errno}", self.name, self.pid);
+                    self.close_output();
+                }
+            }
+        }
+        match self.look(now) {
+            Some(end) => Heard::Ended(end),
+            None => Heard::Nothing,
+        }
+    }
+
+    /// Tells it, and all that it started, to end.
+    pub fn tell(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Running | Phase::Half { .. } if self.end.is_none() => {
+                self.signal(Signal::SIGTERM);
+                let until = now + self.grace;
+                self.phase = Phase::Told { until };
+            }
+            Phase::Running | Phase::Half { .. } | Phase::Told { .. } | Phase::Cut { .. } => {}
+        }
+    }
+
+    /// As [`Child::hear`] for one that was told to end, whose output is of no
+    /// interest any more: whether it is gone.
+    pub fn is_gone(&mut self, now: Instant) -> bool {
+        self.close_output();
+        self.hear_complaints();
+        self.end.is_some() || self.look(now).is_some()
+    }
+
+    /// When to call [`Child::advance`].
+    pub fn due(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Running => None,
+            Phase::Half { until } | Phase::Told { until } | Phase::Cut { until } => Some(until),
+        }
+    }
+
+    /// Its time may be up.
+    pub fn advance(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Half { until } if until <= now => self.tell(now),
+            Phase::Told { until } | Phase::Cut { until } if until <= now => {
+                self.signal(Signal::SIGKILL);
+                let until = now + AGAIN;
+                self.phase = Phase::Cut { until };
+            }
+            Phase::Running | Phase::Half { .. } | Phase::Told { .. } | Phase::Cut { .. } => {}
+        }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
+    /// Its path, as logs have it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is gone and was waited for.
+    pub fn has_ended(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// Looks whether it is over.
+    fn look(&mut self, now: Instant) -> Option<ProgramEnd> {
+        if !self.exited && has_exited(self.pid) {
+            self.exited = true;
+            self.by_itself = matches!(self.phase, Phase::Running | Phase::Half { .. });
+            // It stays readable for ever.
+            let _ = self.ready.delete(&self.pidfd);
+        }
+        let told = matches!(self.phase, Phase::Told { .. } | Phase::Cut { .. });
+        let silent = self.output.is_none();
+        if self.exited && (silent || told) {
+            return Some(self.settle(told));
+        }
+        if (self.exited || silent) && self.phase == Phase::Running {
+            let until = now + self.grace;
+            self.phase = Phase::Half { until };
+        }
+        None
+    }
+
+    /// Waits for what has ended.
+    fn settle(&mut self, told: bool) -> ProgramEnd {
+        if told {
+            // Those that it started and that did not listen.
+            self.signal(Signal::SIGKILL);
+        }
+        self.hear_complaints();
+        self.complaints.finish();
+        let label = &self.complaints.label;
+        let end = match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(_, _) | WaitStatus::Signaled(_, _, _)) if !self.by_itself => {
+                log::info!("{label}: ended as told");
+                ProgramEnd::Stopped
+            }
+            Ok(WaitStatus::Exited(_, 0)) => ProgramEnd::Exited(0),
+            Ok(WaitStatus::Exited(_, NOT_RUN)) if self.complaints.explained => {
+                ProgramEnd::Exited(NOT_RUN)
+            }
+            Ok(WaitStatus::Exited(_, code)) => {
+                // A test waits for this line.
+                log::warn!("{label}: exited {code}");
+                ProgramEnd::Exited(code)
+            }
+            Ok(WaitStatus::Signaled(_, signal, _)) => {
+                // A test waits for this line.
+                log::warn!("{label}: killed by {signal}");
+                ProgramEnd::Killed(signal as i32)
+            }
+            // Somebody else waited for it: then its status is nobody's.
+            Ok(_) | Err(_) => ProgramEnd::Exited(0),
+        };
+        self.end = Some(end);
+        end
+    }
+
+    fn hear_complaints(&mut self) {
+        let Some(errors) = &self.errors else { return };
+        let mut room = [0; 4096];
+        // A bound: others want their turn too, and the rest stays in the pipe.
+        for _ in 0..16 {
+            match read(errors, &mut room) {
+                Ok(0) => {
+                    let _ = self.ready.delete(errors);
+                    self.errors = None;
+                    return;
+                }
+                Ok(count) => self.complaints.add(&room[..count]),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn close_output(&mut self) {
+        if let Some(output) = self.output.take() {
+            let _ = self.ready.delete(&output);
+        }
+    }
+
+    /// Signals its group; it was not waited for, so the number is its own.
+    fn signal(&self, signal: Signal) {
+        let group = Pid::from_raw(-self.pid.as_raw());
+        if kill(group, signal) == Err(Errno::ESRCH) {
+            // It has not come to make a group yet.
+            let _ = kill(self.pid, signal);
+        }
+    }
+}
+
+impl AsFd for Child {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ready.0.as_fd()
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if self.end.is_none() {
+            self.signal(Signal::SIGKILL);
+            let _ = waitpid(self.pid, Some(WaitPidFlag::WNOHANG));
+        }
+    }
+}
+
+/// What a program writes to its standard error, as lines of the log.
+#[derive(Debug)]
+struct Complaints {
+    label: String,
+    line: Vec<u8>,
+    /// The line under way was longer than a line may be.
+    cut: bool,
+    written: u32,
+    dropped: u64,
+    /// It said why it could not be executed.
+    explained: bool,
+}
+
+impl Complaints {
+    /// Lines of one program that are written; what comes later is counted.
+    const MOST: u32 = 200;
+    /// The longest line, in octets.
+    const LONGEST: usize = 1024;
+
+    fn new(label: String) -> Self {
+        Self {
+            label,
+            line: Vec::new(),
+            cut: false,
+            written: 0,
+            dropped: 0,
+            explained: false,
+        }
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if byte == b'\n' {
+                self.end_line();
+            } else if self.line.len() < Self::LONGEST {
+                self.line.push(byte);
+            } else {
+                self.cut = true;
+            }
+        }
+    }
+
+    fn end_line(&mut self) {
+        let line = std::mem::take(&mut self.line);
+        let cut = std::mem::take(&mut self.cut);
+        if line.is_empty() {
+            return;
+        }
+        if let Some((step, error)) = explain(&line) {
+            self.explained = true;
+            log::error!("{}: cannot be run: {step}: {error}", self.label);
+        } else if self.written < Self::MOST {
+            self.written += 1;
+            let dots = if cut { " …" } else { "" };
+            // A test waits for this line.
+            log::warn!("{}: {}{dots}", self.label, printable(&line));
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    fn finish(&mut self) {
+        self.end_line();
+        if self.dropped > 0 {
+            let (label, dropped) = (&self.label, self.dropped);
+            log::warn!("{label}: {dropped} more lines on its standard error");
+        }
+    }
+}
+
+/// Text that cannot end a line, or do something to a terminal.
+fn printable(bytes: &[u8]) -> String {
+    let mut shown = String::with_capacity(bytes.len());
+    for letter in String::from_utf8_lossy(bytes).chars() {
+        if letter.is_control() {
+            // Writing to a String cannot fail.
+            let _ = write!(shown, "{}", letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
+}
+
+/// The directory of a path, and its last name.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|&byte| byte == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (b"", path),
+    }
+}
+
+/// A regular file that we may execute.
+fn is_program(file: BorrowedFd<'_>) -> bool {
+    use nix::sys::stat::{SFlag, fstat};
+    let regular = fstat(file).is_ok_and(|stat| {
+        SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFREG
+    });
+    regular && launcher::may_execute(file)
+}
+
+/// A pipe whose read end does not block.
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+    fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok((read, write))
+}
+
+/// Whether a child has ended; it stays to be waited for.
+fn has_exited(pid: Pid) -> bool {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    !matches!(waitid(Id::Pid(pid), flags), Ok(WaitStatus::StillAlive))
+}
+
+/// For a child that we cannot look after.
+fn end_at_once(pid: Pid) {
+    let _ = kill(pid, Signal::SIGKILL);
+    let _ = waitpid(pid, None);
+}
+
+fn run_error(error: OpenError) -> RunError {
+    match error {
+        OpenError::NotFound => RunError::NotFound,
+        OpenError::Denied => RunError::Denied,
+        OpenError::Escapes => RunError::Escapes,
+        OpenError::Exhausted => RunError::Exhausted,
+        OpenError::Failed => RunError::Failed,
+    }
+}
+
+fn refused(name: &str, error: &io::Error) -> RunError {
+    log::error!("program {name}: {error}");
+    match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE | libc::EAGAIN | libc::ENOMEM | libc::ENOSPC) => {
+            RunError::Exhausted
+        }
+        _ => RunError::Failed,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
