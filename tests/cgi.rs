@@ -1,0 +1,459 @@
+//! Programs behind a path, on each model, with the real program and real
+//! scripts.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
+
+mod harness;
+
+use harness::{Client, SOON, Server, eventually, on_each_model, process};
+use nix::sys::signal::Signal;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+on_each_model! {
+    answers
+    large_content_and_large_output
+    failures_are_told_and_logged
+    who_hangs_is_ended_with_all_it_started
+    a_client_that_vanishes_takes_the_program_along
+    a_killed_worker_leaves_no_program
+    a_stop_waits_for_a_program
+    nothing_is_left_after_many
+    a_client_that_does_not_read_stops_the_program
+}
+
+const SCRIPTS: &[(&str, &str)] = &[
+    ("env", "printf 'Content-Type: text/plain\\n\\n'; env; cat"),
+    ("say", "printf 'Content-Type: text/plain\\r\\n\\r\\n'; cat"),
+    (
+        "deaf",
+        "printf 'Content-Type: a/b\\n\\n'; head -c 3000000 /dev/zero",
+    ),
+    ("local", "printf 'Location: /cgi-bin/say\\n\\n'"),
+    ("mute", "echo 'a \\033 complaint' >&2; exit 1"),
+    ("untyped", "printf 'X: y\\n\\nhello'"),
+    ("kill", "printf 'Content-Type: a/b\\n\\nbegin'; kill -9 $$"),
+    (
+        "hang",
+        "trap '' TERM\nsleep 1000 & echo $! > child\necho $$ > pid; while :; do sleep 1000; done",
+    ),
+    ("sleep", "echo $$ > pid; exec sleep 1000"),
+    (
+        "slow",
+        "echo $$ > pid; while [ ! -e go ]; do sleep 0.02; done; printf 'Content-Type: a/b\\n\\ndone'",
+    ),
+    (
+        "flood",
+        "echo $$ > pid; printf 'Content-Type: a/b\\n\\n'; exec cat /dev/zero",
+    ),
+    ("nph-x", "echo HTTP/1.1 200 OK"),
+];
+
+const PYTHON: &str = "#!/usr/bin/env python3
+import os, sys
+body = sys.stdin.buffer.read(int(os.environ.get('CONTENT_LENGTH') or 0))
+sys.stdout.write('Status: 201 Made\\nContent-Type: text/plain\\nX-Len: %d\\n\\n' % len(body))
+sys.stdout.write(os.environ['PATH_INFO'])
+";
+
+/// A server with these scripts.
+struct Site {
+    server: Server,
+    address: SocketAddr,
+    /// Where the scripts are, and what they write.
+    scripts: PathBuf,
+}
+
+impl Site {
+    fn new(model: &str, settings: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        let scripts = directory.path().join("programs");
+        let root = directory.path().join("root");
+        std::fs::create_dir(&scripts).unwrap();
+        std::fs::create_dir(&root).unwrap();
+        std::fs::write(root.join("plain"), "plain\n").unwrap();
+        let write = |path: PathBuf, text: String| {
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        };
+        for (name, text) in SCRIPTS {
+            write(scripts.join(name), format!("#!/bin/sh\n{text}\n"));
+        }
+        write(root.join("made.py"), PYTHON.to_owned());
+        let workers = if model == "prefork" { 3 } else { 1 };
+        let pool = format!(
+            r#"
+            [pool.web]
+            listen = "127.0.0.1:0"
+            service = "http"
+            model = "{model}"
+            workers = {workers}
+            [pool.web.http]
+            root = "root"
+            max_body = "4MiB"
+            [pool.web.http.cgi]
+            grace = "300ms"
+            {settings}
+            [pool.web.http.path."/cgi-bin/"]
+            alias = "programs"
+            cgi = true
+            [pool.web.http.path."*.py"]
+            cgi = true
+            "#
+        );
+        let server = Server::run_with(directory, "", &pool);
+        Self {
+            address: server.address("web"),
+            server,
+            scripts,
+        }
+    }
+
+    fn get(&self, target: &str) -> Answer {
+        self.ask("GET", target, "", b"")
+    }
+
+    /// One request on a connection of its own.
+    fn ask(&self, method: &str, target: &str, fields: &str, content: &[u8]) -> Answer {
+        let mut client = self.begin(method, target, fields);
+        client.send(content);
+        Answer::read(&client.try_read_to_end().unwrap())
+    }
+
+    fn begin(&self, method: &str, target: &str, fields: &str) -> Client {
+        let mut client = Client::connect(self.address);
+        client.send(format!(
+            "{method} {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{fields}\r\n"
+        ));
+        client
+    }
+
+    /// The number that a script wrote into this file.
+    fn number(&self, file: &str) -> u32 {
+        let path = self.scripts.join(file);
+        eventually("a script has written its number", SOON, || {
+            std::fs::read_to_string(&path).ok()?.trim().parse().ok()
+        })
+    }
+
+    fn assert_gone(&self, pid: u32) {
+        eventually("the program is gone", SOON, || {
+            (!process::is_alive(pid)).then_some(())
+        });
+    }
+
+    /// Whatever is beneath the master, workers included.
+    fn processes(&self) -> usize {
+        process::descendants(self.server.pid()).len()
+    }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+    /// Its end was to be seen.
+    whole: bool,
+}
+
+impl Answer {
+    fn read(bytes: &[u8]) -> Self {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+        let end = end.unwrap_or_else(|| panic!("no answer: {}", String::from_utf8_lossy(bytes)));
+        let head = String::from_utf8_lossy(&bytes[..end + 2]).into_owned();
+        let mut rest = &bytes[end + 4..];
+        let (mut body, mut whole) = (Vec::new(), true);
+        if head.contains("Transfer-Encoding: chunked") {
+            whole = false;
+            while let Some(at) = rest.windows(2).position(|two| two == b"\r\n") {
+                let size = std::str::from_utf8(&rest[..at]).unwrap();
+                let size = usize::from_str_radix(size, 16).unwrap();
+                whole = size == 0;
+                rest = &rest[at + 2..];
+                let part = &rest[..size.min(rest.len())];
+                body.extend_from_slice(part);
+                rest = rest.get(size + 2..).unwrap_or_default();
+            }
+        } else {
+            body.extend_from_slice(rest);
+        }
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Self {
+            status,
+            head,
+            body,
+            whole,
+        }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+fn answers(model: &str) {
+    let site = Site::new(model, "");
+    let found = site.get("/cgi-bin/env/a/b?q");
+    assert_eq!((found.status, found.whole), (200, true), "{}", found.head);
+    let port = site.address.port();
+    for line in [
+        "GATEWAY_INTERFACE=CGI/1.1".to_owned(),
+        "PATH_INFO=/a/b".to_owned(),
+        "QUERY_STRING=q".to_owned(),
+        "REMOTE_ADDR=127.0.0.1".to_owned(),
+        format!("SERVER_PORT={port}"),
+        format!(
+            "PWD={}",
+            std::fs::canonicalize(&site.scripts).unwrap().display()
+        ),
+    ] {
+        assert!(found.text().lines().any(|one| one == line), "{line}");
+    }
+    let found = site.ask("POST", "/cgi-bin/say", "Content-Length: 5\r\n", b"hello");
+    assert_eq!(found.text(), "hello");
+    let chunked = "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n";
+    let mut client = site.begin("POST", "/cgi-bin/env", chunked);
+    assert_eq!(client.answer_to_head().status, 100);
+    client.send_slowly("3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n");
+    let found = Answer::read(&client.read_to_end());
+    assert!(found.text().contains("\nCONTENT_LENGTH=7\n") && found.text().ends_with("abcdefg"));
+    let found = site.ask("PUT", "/made.py/x/", "Content-Length: 3\r\n", b"abc");
+    assert_eq!((found.status, found.text()), (201, "/x/".to_owned()));
+    assert!(found.head.starts_with("HTTP/1.1 201 Made\r\n") && found.head.contains("X-Len: 3\r\n"));
+    let found = site.ask("POST", "/cgi-bin/local", "Content-Length: 3\r\n", b"abc");
+    assert_eq!((found.status, found.text()), (200, String::new()));
+    let found = site.ask("HEAD", "/cgi-bin/env", "", b"");
+    assert_eq!((found.status, found.body.len()), (200, 0));
+    // A connection goes on after a program, and a half-closed one to its end.
+    let mut kept = Client::connect(site.address);
+    kept.send("GET /cgi-bin/say HTTP/1.1\r\nHost: a\r\n\r\nGET /plain HTTP/1.1\r\nHost: a\r\n\r\n");
+    kept.finish();
+    let both = String::from_utf8(kept.read_to_end()).unwrap();
+    assert!(both.contains("\r\n\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n") && both.ends_with("plain\n"));
+    assert_eq!(site.get("/cgi-bin/none").status, 404);
+    assert_eq!(site.get("/cgi-bin/pid").status, 404);
+    assert_eq!(site.get("/cgi-bin/").status, 403);
+    site.server.stop();
+}
+
+fn large_content_and_large_output(model: &str) {
+    // Rule 127.
+    let site = Site::new(model, "");
+    let content = vec![b'x'; 4 << 20];
+    let length = format!("Content-Length: {}\r\n", content.len());
+    let found = site.ask("POST", "/cgi-bin/deaf", &length, &content);
+    assert_eq!((found.whole, found.body.len()), (true, 3_000_000));
+    let found = site.ask("POST", "/cgi-bin/say", &length, &content);
+    assert!(found.body == content, "as it was sent");
+    let more = format!("Content-Length: {}\r\n", content.len() + 1);
+    assert_eq!(site.ask("POST", "/cgi-bin/say", &more, b"").status, 413);
+    site.server.stop();
+}
+
+fn failures_are_told_and_logged(model: &str) {
+    // Rule 126.
+    let mut site = Site::new(model, "");
+    site.server.expect("program");
+    assert_eq!(site.get("/cgi-bin/mute").status, 500);
+    let log = &site.server.log;
+    log.wait_for("a \\u{1b} complaint", SOON);
+    log.wait_for("exited 1", SOON);
+    log.wait_for("rfc3875-6.2 no output", SOON);
+    assert_eq!(site.get("/cgi-bin/untyped").status, 500);
+    log.wait_for("rfc3875-6.3 no CGI field", SOON);
+    let cut = site.get("/cgi-bin/kill");
+    assert_eq!(
+        (cut.status, cut.whole, cut.text()),
+        (200, false, "begin".to_owned())
+    );
+    log.wait_for("killed by SIGKILL", SOON);
+    assert_eq!(site.get("/cgi-bin/nph-x").status, 501);
+    log.wait_for("nph scripts are not supported", SOON);
+    assert_eq!(site.get("/plain").status, 200);
+    site.server.stop();
+}
+
+fn who_hangs_is_ended_with_all_it_started(model: &str) {
+    // Rule 126.
+    let mut site = Site::new(model, "silence_timeout = \"300ms\"");
+    site.server.expect("no answer in time");
+    let found = site.get("/cgi-bin/hang");
+    assert_eq!(found.status, 504);
+    site.server.log.wait_for("no answer in time", SOON);
+    for file in ["pid", "child"] {
+        site.assert_gone(site.number(file));
+    }
+    assert_eq!(site.get("/plain").status, 200);
+    site.server.stop();
+}
+
+fn a_client_that_vanishes_takes_the_program_along(model: &str) {
+    // Rule 128.
+    let site = Site::new(model, "");
+    let client = site.begin("GET", "/cgi-bin/sleep", "");
+    let pid = site.number("pid");
+    client.reset();
+    site.assert_gone(pid);
+    // One that closes in an orderly way is missed with the next octets.
+    std::fs::remove_file(site.scripts.join("pid")).unwrap();
+    let client = site.begin("GET", "/cgi-bin/flood", "");
+    let pid = site.number("pid");
+    drop(client);
+    site.assert_gone(pid);
+    assert_eq!(site.get("/plain").status, 200);
+    site.server.stop();
+}
+
+fn a_killed_worker_leaves_no_program(model: &str) {
+    let mut site = Site::new(model, "");
+    for pattern in ["killed by SIGKILL", "died young"] {
+        site.server.expect(pattern);
+    }
+    let _client = site.begin("GET", "/cgi-bin/sleep", "");
+    let pid = site.number("pid");
+    let parent: u32 = process::status(pid, "PPid").parse().unwrap();
+    process::signal(parent, Signal::SIGKILL);
+    site.assert_gone(pid);
+    if model != "fork" {
+        site.server.log.wait_for("killed by SIGKILL", SOON);
+    }
+    eventually("somebody serves again", SOON, || {
+        harness::client::try_get(site.address, "/plain").ok()
+    });
+    site.server.stop();
+}
+
+fn a_stop_waits_for_a_program(model: &str) {
+    let mut site = Site::new(model, "");
+    let mut client = site.begin("GET", "/cgi-bin/slow", "");
+    site.number("pid");
+    site.server.signal(Signal::SIGTERM);
+    site.server.log.wait_for("stopping: ", SOON);
+    // The worker has heard of it when nobody accepts any more.
+    eventually("no new client is taken", SOON, || {
+        Client::try_connect(site.address).is_err().then_some(())
+    });
+    std::fs::write(site.scripts.join("go"), "").unwrap();
+    let found = Answer::read(&client.read_to_end());
+    assert_eq!((found.status, found.text()), (200, "done".to_owned()));
+    site.server.assert_good_end();
+}
+
+fn nothing_is_left_after_many(model: &str) {
+    let site = Site::new(model, "");
+    site.get("/cgi-bin/say");
+    let settled = || {
+        let workers = site.server.workers();
+        eventually("only workers are left", SOON, || {
+            (site.processes() == workers.len()).then_some(())
+        });
+        let open = workers.iter().map(|&pid| process::descriptors(pid).len());
+        open.sum::<usize>()
+    };
+    let before = settled();
+    for _ in 0..200 {
+        assert_eq!(site.get("/cgi-bin/say").status, 200);
+    }
+    eventually("descriptors are as before", SOON, || {
+        (settled() == before).then_some(())
+    });
+    for worker in site.server.workers() {
+        assert_eq!(process::zombies(worker), [0; 0]);
+    }
+    site.server.stop();
+}
+
+fn a_client_that_does_not_read_stops_the_program(model: &str) {
+    let site = Site::new(model, "");
+    let client = site.begin("GET", "/cgi-bin/flood", "");
+    let pid = site.number("pid");
+    let worker: u32 = process::status(pid, "PPid").parse().unwrap();
+    let written = || {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("wchar: "));
+        line.and_then(|count| count.parse::<u64>().ok())
+    };
+    // It stands still when the sockets of both sides and the pipe are full.
+    let mut last = (written(), Instant::now());
+    eventually("the program waits for its client", 3 * SOON, || {
+        let now = written();
+        if now != last.0 {
+            last = (now, Instant::now());
+        }
+        (last.1.elapsed() > Duration::from_millis(500)).then_some(())
+    });
+    assert!(process::private_memory(worker) < 8 << 10, "in KiB");
+    drop(client);
+    site.assert_gone(pid);
+    site.server.stop();
+}
+
+#[test]
+fn too_many_programs_are_refused_for_a_moment() {
+    let mut site = Site::new("event", "max_children = 1");
+    site.server.expect("max_children");
+    let mut client = site.begin("GET", "/cgi-bin/slow", "");
+    site.number("pid");
+    let found = site.get("/cgi-bin/say");
+    assert_eq!(found.status, 503);
+    assert!(found.head.contains("Retry-After: "));
+    assert_eq!(site.get("/plain").status, 200);
+    std::fs::write(site.scripts.join("go"), "").unwrap();
+    assert_eq!(Answer::read(&client.read_to_end()).text(), "done");
+    assert_eq!(site.get("/cgi-bin/say").status, 200);
+    site.server.stop();
+}
+
+#[test]
+fn plain_files_do_not_wait_for_fifty_programs() {
+    let site = Site::new("event", "max_children = 64");
+    let mut clients: Vec<Client> = (0..50)
+        .map(|_| site.begin("GET", "/cgi-bin/slow", ""))
+        .collect();
+    eventually("fifty programs run", SOON, || {
+        (site.processes() > 50).then_some(())
+    });
+    let mut times: Vec<Duration> = (0..100)
+        .map(|_| {
+            let begin = Instant::now();
+            assert_eq!(site.get("/plain").status, 200);
+            begin.elapsed()
+        })
+        .collect();
+    times.sort();
+    // The programs look for their file all the time, on the same processors.
+    assert!(times[50] < Duration::from_millis(250), "{:?}", times[50]);
+    std::fs::write(site.scripts.join("go"), "").unwrap();
+    for client in &mut clients {
+        assert_eq!(Answer::read(&client.read_to_end()).text(), "done");
+    }
+    site.server.stop();
+}
+
+#[test]
+fn limits_hold() {
+    let mut site = Site::new(
+        "prefork",
+        "memory = \"64MiB\"\nprocessor_time = \"1s\"\nnice = 5",
+    );
+    site.server.expect("program");
+    let script = "printf 'Content-Type: a/b\\n\\n'; ulimit -v; ulimit -t; nice";
+    let path = site.scripts.join("limits");
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    let found = site.get("/cgi-bin/limits").text();
+    let mut lines = found.lines();
+    assert_eq!(lines.next(), Some("65536"));
+    assert_eq!(lines.next(), Some("1"));
+    let own: i32 = lines.next().unwrap().parse().unwrap();
+    assert!(own >= 5, "{own}");
+    let path = site.scripts.join("burn");
+    std::fs::write(&path, "#!/bin/sh\nwhile :; do :; done\n").unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    assert_eq!(site.get("/cgi-bin/burn").status, 500);
+    site.server.log.wait_for("killed by SIGXCPU", SOON);
+    site.server.stop();
+}
