@@ -297,8 +297,21 @@ fn a_client_that_vanishes_takes_the_program_along(model: &str) {
     let pid = site.number("pid");
     client.reset();
     site.assert_gone(pid);
-    // One that closes in an orderly way is missed with the next octets.
+    // One that does not listen is waited for, and that costs nothing.
+    let client = site.begin("GET", "/cgi-bin/hang", "");
+    let child = site.number("child");
     std::fs::remove_file(site.scripts.join("pid")).unwrap();
+    let parent: u32 = eventually("it runs", SOON, || {
+        let shell: u32 = process::status(child, "PPid").parse().ok()?;
+        process::status(shell, "PPid").parse().ok()
+    });
+    let before = process::processor_time(parent);
+    client.reset();
+    site.assert_gone(child);
+    let spent = process::processor_time(parent).saturating_sub(before);
+    assert!(spent < Duration::from_millis(150), "{spent:?}");
+    let _ = std::fs::remove_file(site.scripts.join("pid"));
+    // One that closes in an orderly way is missed with the next octets.
     let client = site.begin("GET", "/cgi-bin/flood", "");
     let pid = site.number("pid");
     drop(client);

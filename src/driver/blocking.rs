@@ -117,7 +117,7 @@ pub fn serve(stream: Stream, peer: &Peer, lane: &mut Lane<'_>) -> u64 {
                 lane.set_deadline(Some(deadline));
                 lane.write_log();
                 let alone = matches!(want, Want::ProgramAlone { .. });
-                if wait_for_program(&connection, deadline, lane) && !alone {
+                if wait_for_program(&connection, alone, deadline, lane) {
                     connection.hang_up();
                 }
             }
@@ -172,17 +172,28 @@ fn wait(socket: BorrowedFd<'_>, both: bool, deadline: Instant, lane: &mut Lane<'
         .is_some_and(|found| found.contains(PollFlags::POLLIN))
 }
 
-/// Waits for the program; answers whether the socket broke meanwhile.
-fn wait_for_program(connection: &Connection, deadline: Instant, lane: &mut Lane<'_>) -> bool {
+/// Waits for the program; answers whether the socket broke meanwhile. `alone`:
+/// it may be broken already, and would only wake us for ever.
+fn wait_for_program(
+    connection: &Connection,
+    alone: bool,
+    deadline: Instant,
+    lane: &mut Lane<'_>,
+) -> bool {
     let patience = deadline.saturating_duration_since(lane.now);
-    // Asked for nothing, poll(2) still tells of errors.
-    let mut ready = vec![PollFd::new(connection.as_fd(), PollFlags::empty())];
     let child = connection.child();
-    ready.extend(child.map(|child| PollFd::new(child.as_fd(), PollFlags::POLLIN)));
+    let child = child.map(|child| PollFd::new(child.as_fd(), PollFlags::POLLIN));
+    // Asked for nothing, poll(2) still tells of errors.
+    let socket = PollFd::new(connection.as_fd(), PollFlags::empty());
+    let mut ready: Vec<PollFd<'_>> = child.into_iter().collect();
+    let own = ready.len();
+    ready.extend((!alone).then_some(socket));
     // As in `wait`.
     let _ = poll(&mut ready, timeout(patience));
     lane.look_at_clock();
-    ready[0].any().unwrap_or(false)
+    ready[own..]
+        .iter()
+        .any(|socket| socket.any().unwrap_or(false))
 }
 
 /// Rounded up, so that a deadline has passed when the wait is over.
