@@ -56,7 +56,8 @@
 //! - [`master`]: the loop; [`master::crew`]: workers as processes.
 //! - [`worker`]: what a new process does first, in its order.
 //! - [`driver`]: how to wait: [`driver::blocking`] and [`driver::event`];
-//!   [`driver::connection`] is what they have in common.
+//!   [`driver::connection`] is what they have in common, and
+//!   [`driver::program`] a program that runs beside one.
 //! - [`scoreboard`]: what everybody knows of everybody, in shared memory.
 //! - [`sys`]: the only `unsafe` code.
 
