@@ -416,7 +416,15 @@ fn too_many_programs_are_refused_for_a_moment() {
     assert_eq!(site.get("/plain").status, 200);
     std::fs::write(site.scripts.join("go"), "").unwrap();
     assert_eq!(Answer::read(&client.read_to_end()).text(), "done");
+    // A connection that only waits for its next request has no place.
+    let mut kept = Client::connect(site.address);
+    kept.send("GET /cgi-bin/say HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(kept.answer_to_head().status, 200);
+    assert_eq!(kept.read(5), b"0\r\n\r\n");
     assert_eq!(site.get("/cgi-bin/say").status, 200);
+    // One after the other: the first has left when the second comes.
+    assert_eq!(site.get("/cgi-bin/local").status, 200);
+    drop(kept);
     site.server.stop();
 }
 

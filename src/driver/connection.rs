@@ -440,6 +440,8 @@ impl Connection {
                 })
             }
             Action::Run(program) => {
+                // A program that has ended keeps its seat until it is forgotten.
+                self.child = None;
                 let stored = self.stored.take();
                 let started = run(&program, &mut self.content, stored, lane.duty);
                 Stage::Resume(match started {
@@ -489,6 +491,13 @@ impl Connection {
                 sent: 0,
             },
         };
+        if self.child.as_ref().is_some_and(|child| child.has_ended()) {
+            self.child = None;
+            lane.spares.take_back_input(&mut self.written);
+        }
+        if self.content.is_empty() {
+            self.stored = None;
+        }
         if self.content.held().len() >= Content::ENOUGH
             && let Err(error) = program::store(&mut self.content, &mut self.stored)
         {
