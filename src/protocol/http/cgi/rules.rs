@@ -31,11 +31,18 @@ fn site_with(settings: Http) -> World {
         .with("file", Entry::File(b"of file".to_vec(), 0))
 }
 
-/// A request for a program `x` that writes `output`, and what came of it.
+/// A request for a program `x` that writes `output`, and what came of it,
+/// however its octets arrive.
 fn answer(method: &str, output: &str, end: Option<ProgramEnd>) -> Seen {
     let world = site().with_program("1:x", output, end);
     let request = format!("{method} /cgi-bin/x HTTP/1.1\r\nHost: a\r\n\r\n");
-    world.run(&[request.as_bytes()], Finale::Finish)
+    let whole = world.run(&[request.as_bytes()], Finale::Finish);
+    world.every_way(request.as_bytes(), Finale::Finish, |seen| {
+        assert_eq!(text(seen), text(&whole));
+        assert_eq!(seen.ending.reason, whole.ending.reason);
+        assert_eq!(seen.ran, whole.ran);
+    });
+    whole
 }
 
 fn text(seen: &Seen) -> String {
