@@ -1,7 +1,7 @@
 //! What the supervisor decided, carried out.
 
 use super::generation::{Generation, Opened};
-use super::message::{Command, Event, PoolSpec, Settings, Verdict};
+use super::message::{CohortId, Command, Event, PoolSpec, Settings, Verdict, WorkerId};
 use super::scale::lead;
 use super::{Master, Source, notice, notify};
 use crate::config::{self, Config, ThisMachine};
@@ -17,37 +17,13 @@ impl Master {
                     worker,
                     cohort,
                     slot,
-                } => {
-                    let signals = &mut self.signals;
-                    // The new process must not take the master's handlers along,
-                    // nor its way to the service manager.
-                    let spawned = self.crew.spawn(worker, cohort, slot, || {
-                        drop(signals.take());
-                        notify::forget();
-                    });
-                    if let Err(error) = spawned {
-                        self.crew.spawn_failed(cohort, slot, &error);
-                        self.supervisor
-                            .handle(Instant::now(), Event::SpawnFailed(worker));
-                    }
-                }
+                } => self.spawn(worker, cohort, slot, None),
                 Command::SpawnHeir {
                     worker,
                     cohort,
                     slot,
                     of,
-                } => {
-                    let signals = &mut self.signals;
-                    let spawned = self.crew.spawn_heir(worker, cohort, slot, of, || {
-                        drop(signals.take());
-                        notify::forget();
-                    });
-                    if let Err(error) = spawned {
-                        self.crew.spawn_failed(cohort, slot, &error);
-                        self.supervisor
-                            .handle(Instant::now(), Event::SpawnFailed(worker));
-                    }
-                }
+                } => self.spawn(worker, cohort, slot, Some(of)),
                 Command::Retire(worker) => {
                     let current = self.generations.get(&self.current);
                     let staying = match current.filter(|_| !self.stopping) {
@@ -77,6 +53,26 @@ impl Master {
                 }
                 Command::Exit(verdict) => self.exit(verdict),
             }
+        }
+    }
+
+    /// Forks a worker, or the heir `of` another one.
+    fn spawn(&mut self, worker: WorkerId, cohort: CohortId, slot: usize, of: Option<WorkerId>) {
+        let signals = &mut self.signals;
+        // The new process must not take the master's handlers along, nor its way
+        // to the service manager.
+        let child_first = || {
+            drop(signals.take());
+            notify::forget();
+        };
+        let spawned = match of {
+            None => self.crew.spawn(worker, cohort, slot, child_first),
+            Some(of) => self.crew.spawn_heir(worker, cohort, slot, of, child_first),
+        };
+        if let Err(error) = spawned {
+            self.crew.spawn_failed(cohort, slot, &error);
+            self.supervisor
+                .handle(Instant::now(), Event::SpawnFailed(worker));
         }
     }
 
