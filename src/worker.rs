@@ -9,6 +9,7 @@
 use crate::config::{self, Model, Pool};
 use crate::daemon;
 use crate::driver::effects::Roots;
+use crate::driver::files::Files;
 use crate::driver::lane::AccessLog;
 use crate::driver::{self, Duty, Leave, Limits, ORPHAN_SECONDS, threads};
 use crate::log::Sink;
@@ -217,7 +218,23 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
 
     // 6. The service, and all that serving needs.
     let service = service(&pool, assignment.custom);
-    let descriptors = spare_descriptors(!assignment.roots.is_empty());
+    let most = most_descriptors();
+    let descriptors = spare_descriptors(most, !assignment.roots.is_empty());
+    let files = match &pool.service {
+        // A process for one connection has hardly a use for it.
+        config::Service::Http(http) if pool.model != Model::Fork => {
+            let fitting = usize::try_from(most / 16).unwrap_or(usize::MAX);
+            Files::new(assignment.roots, http.file_cache.min(fitting))
+        }
+        config::Service::Http(_)
+        | config::Service::Echo
+        | config::Service::Discard
+        | config::Service::Daytime
+        | config::Service::Time
+        | config::Service::Chargen
+        | config::Service::Message(_)
+        | config::Service::Custom => Files::new(assignment.roots, 0),
+    };
     let limits = Limits {
         descriptors,
         worker_timeout: pool.worker_timeout,
@@ -240,7 +257,7 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
         service,
         listeners,
         queues,
-        roots: assignment.roots,
+        files,
         programs: driver::program::Programs::default(),
         limits,
         board: assignment.board,
@@ -333,18 +350,22 @@ fn become_user(identity: &config::Identity) -> io::Result<()> {
     Ok(())
 }
 
-/// Up to which number connections may take descriptors: with files to send,
-/// half of what there is, for each client may ask for one; else all but a few.
-fn spare_descriptors(files: bool) -> i32 {
+/// How many descriptors the process may have.
+fn most_descriptors() -> u64 {
     use nix::sys::resource::{Resource, getrlimit};
     // It cannot fail for a resource that exists; no limit is a high one.
-    let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((u64::MAX, u64::MAX));
-    let most = if files {
-        soft / 2
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft)
+}
+
+/// Up to which number connections may take descriptors: with files to send,
+/// half of what there is, for each client may ask for one; else all but a few.
+fn spare_descriptors(most: u64, files: bool) -> i32 {
+    let spare = if files {
+        most / 2
     } else {
-        soft.saturating_sub(8)
+        most.saturating_sub(8)
     };
-    i32::try_from(most).unwrap_or(i32::MAX)
+    i32::try_from(spare).unwrap_or(i32::MAX)
 }
 
 /// The service that the configuration names.

@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
-on_each_model! { fields_and_parts compressed_here curl_is_content a_sparse_giant }
+on_each_model! { fields_and_parts compressed_here curl_is_content a_sparse_giant edits_are_seen_at_once }
 
 /// 6 November 1994, 08:49:37 GMT: long ago for every clock.
 fn long_ago() -> SystemTime {
@@ -302,4 +302,41 @@ fn a_sparse_giant(model: &str) {
     assert!(tail.body.ends_with(b"\0end"));
     drop(client);
     server.stop();
+}
+
+fn edits_are_seen_at_once(model: &str) {
+    let site = TempDir::new().unwrap();
+    put(site.path(), "page.txt", b"first");
+    let server = serve(model, &site, "");
+    let mut client = Client::connect(server.address("web"));
+    let page = site.path().join("page.txt");
+    let mut asked = |status: u16, body: &str| {
+        let answer = ask(&mut client, "/page.txt", "");
+        assert_eq!(answer.status, status, "{body}");
+        if status == 200 {
+            assert_eq!(String::from_utf8_lossy(&answer.body), body);
+        }
+    };
+    for _ in 0..3 {
+        asked(200, "first");
+    }
+    put(site.path(), "page.txt", b"in its place");
+    asked(200, "in its place");
+    put(site.path(), "next", b"put over it");
+    std::fs::rename(site.path().join("next"), &page).unwrap();
+    asked(200, "put over it");
+    std::fs::remove_file(&page).unwrap();
+    asked(404, "");
+    put(site.path(), "page.txt", b"again");
+    asked(200, "again");
+    std::fs::remove_file(&page).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", &page).unwrap();
+    asked(403, "");
+    std::fs::remove_file(&page).unwrap();
+    put(site.path(), "other", b"linked");
+    std::os::unix::fs::symlink("other", &page).unwrap();
+    asked(200, "linked");
+    std::fs::remove_file(&page).unwrap();
+    std::os::unix::fs::symlink("next", &page).unwrap();
+    asked(404, "");
 }

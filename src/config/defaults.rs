@@ -126,6 +126,7 @@ pub(crate) fn http(root: PathBuf, table: &HttpTable) -> Http {
         gzip: table.gzip.value,
         gzip_min_size: table.gzip_min_size.value,
         gzip_cache: table.gzip_cache.value,
+        file_cache: table.file_cache.value,
         header_timeout: table.header_timeout.value,
         body_timeout: table.body_timeout.value,
         keepalive_timeout: table.keepalive_timeout.value,

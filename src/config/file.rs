@@ -230,6 +230,8 @@ table! {
             "The smallest file that is compressed as it is sent.";
         gzip_cache: usize = Size { min: 0, max: 1 << 30 }, 8 << 20,
             "How much compressed content each worker keeps for the next client.";
+        file_cache: usize = Count { min: 0, max: 65536 }, 64,
+            "How many files up to 1 MiB each worker keeps open for the next client, and of those up to 16 KiB the content; 0 keeps none.";
         header_timeout: Duration = TIMEOUT, Duration::from_secs(10),
             "How long the head of a request may take, from first octet to last.";
         body_timeout: Duration = TIMEOUT, Duration::from_secs(20),

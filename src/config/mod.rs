@@ -336,6 +336,8 @@ pub struct Http {
     pub gzip_min_size: u64,
     /// How much compressed content a worker keeps, in octets.
     pub gzip_cache: usize,
+    /// How many files a worker keeps open.
+    pub file_cache: usize,
     /// How long a request head may take, from its first octet to its last.
     pub header_timeout: Duration,
     /// How long a request body may stay without a new octet.

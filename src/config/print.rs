@@ -169,6 +169,7 @@ fn http(http: &Http) -> HttpTable {
         gzip: Entry::of(http.gzip),
         gzip_min_size: Entry::of(http.gzip_min_size),
         gzip_cache: Entry::of(http.gzip_cache),
+        file_cache: Entry::of(http.file_cache),
         header_timeout: Entry::of(http.header_timeout),
         body_timeout: Entry::of(http.body_timeout),
         keepalive_timeout: Entry::of(http.keepalive_timeout),

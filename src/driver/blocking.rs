@@ -239,8 +239,12 @@ fn next_connection(duty: &Duty) -> io::Result<Option<(Stream, Peer)>> {
     }
 }
 
-/// Waits a moment, or until the worker is told to retire.
+/// Waits a moment, or until the worker is told to retire; not if there was
+/// something to give up.
 pub(super) fn pause(duty: &Duty, error: &io::Error) {
+    if duty.files.give_up() {
+        return;
+    }
     log::warn!(
         "accept: {error}: waiting {} ms; clients wait in the queue",
         PAUSE.as_millis()

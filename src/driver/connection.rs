@@ -19,18 +19,18 @@
 //! ```
 
 use super::effects::{Directory, Roots};
+use super::files::Opened;
 use super::program::{self, Child, Heard};
 use super::{Duty, Lane};
 use crate::net::Stream;
 use crate::protocol::{
-    Action, CloseReason, Content, Ending, Entry, Facts, Input, Manner, OpenError, Outcome, Output,
-    Peer, Program, ProgramNews, Protocol, RunError, Turn, Work,
+    Action, CloseReason, Content, Ending, Entry, Input, Manner, OpenError, Outcome, Output, Peer,
+    Program, ProgramNews, Protocol, RunError, Turn, Wall, Work,
 };
 use crate::scoreboard::{Counter, RowState};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -40,7 +40,7 @@ pub struct Connection {
     protocol: Box<dyn Protocol>,
     input: Input,
     output: Output,
-    file: Option<File>,
+    file: Option<Arc<Opened>>,
     /// The directory that is being listed, and what was read of it.
     directory: Option<Directory>,
     entries: Vec<Entry>,
@@ -398,7 +398,7 @@ impl Connection {
         let draining = lane.duty.is_retired();
         let requests = lane.activity.requests;
         let now = lane.now;
-        let roots = &lane.duty.roots;
+        let files = &lane.duty.files;
         let (wall, access_log, activity) = lane.parts();
         let mut turn = Turn {
             now,
@@ -455,8 +455,12 @@ impl Connection {
             Action::Hear { deadline } => Stage::Hearing { deadline },
             Action::Receive { deadline, idle } => Stage::Receiving { deadline, idle },
             Action::Flush => Stage::Flushing,
-            Action::Open { root, path } => Stage::Resume(match roots.find(root, path) {
-                Ok((file, facts)) => found(&mut self.file, file, facts),
+            Action::Open { root, path } => Stage::Resume(match files.find(root, path, now) {
+                Ok(opened) => {
+                    let facts = opened.facts();
+                    self.file = Some(opened);
+                    Outcome::Found(facts)
+                }
                 // What was found before may still be wanted.
                 Err(error) => Outcome::Missing(error),
             }),
@@ -466,7 +470,7 @@ impl Connection {
                     &mut self.directory,
                     file,
                     entries,
-                    roots,
+                    files.roots(),
                     (root, path),
                 ))
             }
@@ -478,11 +482,16 @@ impl Connection {
             Action::SendFile { offset, length }
                 if length <= COPIED && self.output.len() < Output::ENOUGH =>
             {
-                let copied = copy_file(self.file.as_ref(), &mut self.output, offset, length);
+                let copied = copy_file(
+                    self.file.as_deref(),
+                    &mut self.output,
+                    (offset, length),
+                    wall,
+                );
                 Stage::Resume(copied.map_or(TRUNCATED, |()| Outcome::Sent))
             }
             Action::Read { offset, into } => {
-                let read = read_file(self.file.as_ref(), into, offset);
+                let read = read_file(self.file.as_deref(), into, offset, wall);
                 Stage::Resume(read.map_or(TRUNCATED, |()| Outcome::Read))
             }
             Action::SendFile { offset, length } => Stage::Sending {
@@ -557,7 +566,7 @@ impl Connection {
         lane.set_state(RowState::Writing);
         match self
             .stream
-            .send_file(file, offset, left.min(PIECE) as usize)
+            .send_file(&file.file, offset, left.min(PIECE) as usize)
         {
             Ok(0) => self.break_off(CloseReason::Truncated),
             Ok(count) => {
@@ -705,11 +714,6 @@ impl AsFd for Connection {
     }
 }
 
-fn found(slot: &mut Option<File>, file: File, facts: Facts) -> Outcome {
-    *slot = Some(file);
-    Outcome::Found(facts)
-}
-
 /// Starts a program.
 fn run(
     program: &Program<'_>,
@@ -717,7 +721,7 @@ fn run(
     stored: Option<File>,
     duty: &Duty,
 ) -> Result<Child, RunError> {
-    Child::start(program, content, stored, &duty.roots, &duty.programs)
+    Child::start(program, content, stored, duty.files.roots(), &duty.programs)
 }
 
 /// Tells a program that still runs to end, and the log which one was to blame;
@@ -732,11 +736,16 @@ fn dismiss(child: &mut Option<Box<Child>>, reason: CloseReason, now: Instant) {
 
 /// Copies a small file range into the output, so that it leaves with the head;
 /// `None` where the file is shorter than it was.
-fn copy_file(file: Option<&File>, output: &mut Output, offset: u64, length: u64) -> Option<()> {
+fn copy_file(
+    file: Option<&Opened>,
+    output: &mut Output,
+    (offset, length): (u64, u64),
+    wall: &Wall,
+) -> Option<()> {
     let tail = output.tail();
     let start = tail.len();
     tail.resize(start + length as usize, 0);
-    let read = read_file(file, &mut tail[start..], offset);
+    let read = read_file(file, &mut tail[start..], offset, wall);
     if read.is_none() {
         tail.truncate(start);
     }
@@ -744,21 +753,21 @@ fn copy_file(file: Option<&File>, output: &mut Output, offset: u64, length: u64)
 }
 
 /// `None` where the file is shorter than it was.
-fn read_file(file: Option<&File>, into: &mut [u8], offset: u64) -> Option<()> {
-    file?.read_exact_at(into, offset).ok()
+fn read_file(file: Option<&Opened>, into: &mut [u8], offset: u64, wall: &Wall) -> Option<()> {
+    file?.read(into, offset, wall)
 }
 
 /// Reads on in the directory that was opened as `file`, or was being read.
 fn list(
     slot: &mut Option<Directory>,
-    file: Option<File>,
+    file: Option<Arc<Opened>>,
     entries: &mut Vec<Entry>,
     roots: &Roots,
     (root, path): (usize, &[u8]),
 ) -> Outcome {
     let begun = slot
         .take()
-        .or_else(|| file.and_then(|file| Directory::new(file).ok()));
+        .or_else(|| file.and_then(|opened| Directory::new(&opened.file).ok()));
     let Some(mut directory) = begun else {
         return Outcome::Missing(OpenError::Failed);
     };

@@ -36,6 +36,52 @@ pub enum Links {
     Never,
 }
 
+/// What was found at a path.
+#[derive(Debug)]
+pub struct Found {
+    /// The object, open.
+    pub file: File,
+    /// What it is.
+    pub stamp: Stamp,
+    /// The way there went over a symbolic link.
+    pub linked: bool,
+}
+
+/// A version of an object: it changes with the content, the name, the owner
+/// and the permissions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// What it is.
+    pub facts: Facts,
+    /// The change time, in seconds and nanoseconds (inode(7)).
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// Asks what an open object is.
+    ///
+    /// # Errors
+    /// As fstat(2).
+    pub fn of(file: &File) -> Result<Self, Errno> {
+        let stat = fstat(file)?;
+        Ok(Self {
+            facts: facts(&stat),
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        })
+    }
+
+    /// The change time, in seconds and nanoseconds.
+    #[cfg(test)]
+    pub(super) fn changed(&self) -> (i64, i64) {
+        self.changed
+    }
+
+    /// The second of the last change to it, of whatever kind.
+    pub fn latest(&self) -> i64 {
+        self.facts.mtime.max(self.changed.0)
+    }
+}
+
 impl Roots {
     /// Opens each directory as a place to resolve paths from (O_PATH); one that
     /// stands there several times is opened once.
@@ -83,19 +129,29 @@ impl Roots {
     ///
     /// # Errors
     /// As [`OpenError`].
-    pub fn find(&self, root: usize, path: &[u8]) -> Result<(File, Facts), OpenError> {
+    pub fn find(&self, root: usize, path: &[u8]) -> Result<Found, OpenError> {
         let root = self.roots.get(root).ok_or(OpenError::Failed)?;
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-        let file = root.open(path, flags).map(File::from).map_err(open_error)?;
-        let facts = fstat(&file).map(|stat| facts(&stat)).map_err(open_error)?;
-        Ok((file, facts))
+        let (opened, linked) = match root.open(path, flags, Links::Never) {
+            Err(Errno::ELOOP) if root.links != Links::Never => {
+                (root.open(path, flags, root.links), true)
+            }
+            opened => (opened, false),
+        };
+        let file = opened.map(File::from).map_err(open_error)?;
+        let stamp = Stamp::of(&file).map_err(open_error)?;
+        Ok(Found {
+            file,
+            stamp,
+            linked,
+        })
     }
 
     /// What `path` is, as [`Roots::find`] would open it; opens nothing.
     fn look(&self, root: usize, path: &[u8]) -> Result<Facts, OpenError> {
         let root = self.roots.get(root).ok_or(OpenError::Failed)?;
         let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-        let object = root.open(path, flags).map_err(open_error)?;
+        let object = root.open(path, flags, root.links).map_err(open_error)?;
         fstat(&object).map(|stat| facts(&stat)).map_err(open_error)
     }
 
@@ -109,14 +165,14 @@ impl Roots {
         let root = self.roots.get(root).ok_or(OpenError::Failed)?;
         let mut flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
         flags.set(OFlag::O_DIRECTORY, directory);
-        root.open(path, flags).map_err(open_error)
+        root.open(path, flags, root.links).map_err(open_error)
     }
 }
 
 impl Root {
-    fn open(&self, path: &[u8], flags: OFlag) -> Result<OwnedFd, Errno> {
+    fn open(&self, path: &[u8], flags: OFlag, links: Links) -> Result<OwnedFd, Errno> {
         let mut resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-        resolve.set(ResolveFlag::RESOLVE_NO_SYMLINKS, self.links == Links::Never);
+        resolve.set(ResolveFlag::RESOLVE_NO_SYMLINKS, links == Links::Never);
         let how = OpenHow::new().flags(flags).resolve(resolve);
         let whole = if path.is_empty() { b"." } else { path };
         loop {
@@ -179,11 +235,10 @@ impl Directory {
     ///
     /// # Errors
     /// As dup(2) and fdopendir(3).
-    pub fn new(file: File) -> io::Result<Self> {
-        let copy = file.try_clone()?;
+    pub fn new(file: &File) -> io::Result<Self> {
         Ok(Self {
-            entries: Dir::from_fd(copy.into())?.into_iter(),
-            at: file,
+            entries: Dir::from_fd(file.try_clone()?.into())?.into_iter(),
+            at: file.try_clone()?,
         })
     }
 
@@ -282,7 +337,11 @@ mod tests {
         symlink("inside", root.join("fine")).unwrap();
         symlink("loop", root.join("loop")).unwrap();
         let roots = Roots::open([(root, Links::Beneath), (root, Links::Never)]).unwrap();
-        let find = |path: &str| roots.find(0, path.as_bytes()).map(|(_, facts)| facts.kind);
+        let find = |path: &str| {
+            roots
+                .find(0, path.as_bytes())
+                .map(|found| found.stamp.facts.kind)
+        };
         assert_eq!(find("inside"), Ok(FileKind::File));
         assert_eq!(find("fine"), Ok(FileKind::File));
         assert_eq!(find(""), Ok(FileKind::Directory));
@@ -291,7 +350,11 @@ mod tests {
         }
         assert_eq!(find("missing"), Err(OpenError::NotFound));
         assert_eq!(find("inside/x"), Err(OpenError::NotFound));
-        let never = |path: &str| roots.find(1, path.as_bytes()).map(|(_, facts)| facts.kind);
+        let never = |path: &str| {
+            roots
+                .find(1, path.as_bytes())
+                .map(|found| found.stamp.facts.kind)
+        };
         assert_eq!(never("inside"), Ok(FileKind::File));
         assert_eq!(never("fine"), Err(OpenError::Escapes));
         assert_eq!(never("absolute"), Err(OpenError::Escapes));
@@ -347,8 +410,8 @@ mod tests {
         }
         let roots = Roots::open([(&*root, Links::Beneath), (&*root, Links::Never)]).unwrap();
         let read = |number: usize| {
-            let (file, _) = roots.find(number, b"sub").unwrap();
-            let mut directory = Directory::new(file).unwrap();
+            let found = roots.find(number, b"sub").unwrap();
+            let mut directory = Directory::new(&found.file).unwrap();
             let (mut entries, mut pieces) = (Vec::new(), 0);
             while directory
                 .read(&roots, number, b"sub", &mut entries)
@@ -375,7 +438,7 @@ mod tests {
         nix::unistd::mkfifo(&directory.path().join("fifo"), Mode::S_IRWXU).unwrap();
         let roots = Roots::open([(directory.path(), Links::Beneath)]).unwrap();
         assert_eq!(
-            roots.find(0, b"fifo").map(|(_, facts)| facts.kind),
+            roots.find(0, b"fifo").map(|found| found.stamp.facts.kind),
             Ok(FileKind::Other)
         );
     }

@@ -353,6 +353,7 @@ impl<'d> Loop<'d> {
         self.ignore_listeners();
         self.accepting = Accepting::Paused(self.lane.now + PAUSE);
         if let Some(error) = error {
+            self.duty.files.give_up();
             log::warn!("accept: {error}: closing idle connections, then trying again");
             self.close_idle();
         }

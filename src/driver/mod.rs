@@ -17,6 +17,7 @@ pub mod blocking;
 pub mod connection;
 pub mod effects;
 pub mod event;
+pub mod files;
 pub mod fork;
 mod helpers;
 pub mod lane;
@@ -30,7 +31,7 @@ use crate::protocol::Service;
 use crate::scoreboard::{Board, Row};
 use crate::sys::title::Title;
 use crate::sys::{process, socket};
-use effects::Roots;
+use files::Files;
 use nix::sys::eventfd::EventFd;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -50,8 +51,8 @@ pub struct Duty {
     pub listeners: Vec<Arc<Listener>>,
     /// The same sockets under numbers that stay, to empty their queues.
     pub queues: Vec<OwnedFd>,
-    /// What files are opened below.
-    pub roots: Roots,
+    /// What files are opened through.
+    pub files: Files,
     /// What the worker's programs take together.
     pub programs: program::Programs,
     /// Deadlines and caps.

@@ -21,6 +21,7 @@ pub(super) fn settings() -> Http {
         gzip: false,
         gzip_min_size: 1000,
         gzip_cache: 1 << 20,
+        file_cache: 0,
         header_timeout: Duration::from_secs(20),
         body_timeout: Duration::from_secs(30),
         keepalive_timeout: Duration::from_secs(5),
