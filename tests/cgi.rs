@@ -94,6 +94,8 @@ impl Site {
             [pool.web.http]
             root = "root"
             max_body = "4MiB"
+            # Descriptors are counted.
+            file_cache = 0
             [pool.web.http.cgi]
             grace = "300ms"
             {settings}
