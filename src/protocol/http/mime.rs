@@ -8,6 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::put::Put;
 use crate::config::MediaTypes;
 
 /// The types that a site knows.
@@ -110,6 +111,16 @@ impl fmt::Display for ContentType<'_> {
         match self.charset {
             Some(charset) => write!(f, "; charset={charset}"),
             None => Ok(()),
+        }
+    }
+}
+
+impl Put for ContentType<'_> {
+    fn put(self, out: &mut Vec<u8>) {
+        self.name.put(out);
+        if let Some(charset) = self.charset {
+            "; charset=".put(out);
+            charset.put(out);
         }
     }
 }

@@ -45,6 +45,7 @@ mod notes;
 mod persistence;
 #[cfg(test)]
 mod pretend;
+mod put;
 mod range;
 mod redirect;
 mod representation;

@@ -17,6 +17,7 @@ use std::fmt;
 
 use super::coding::Coding;
 use super::mime::Media;
+use super::put::{Hex, Put};
 use crate::protocol::{Facts, Wall};
 
 /// The age, in nanoseconds, from which on a file's time stamp tells versions
@@ -79,16 +80,13 @@ pub(super) struct Tag {
 }
 
 impl Tag {
+    /// The longest opaque part, quotes included, in octets.
+    const LONGEST: usize = 32;
+
     /// Whether the opaque part, quotes included, is ours.
     pub(super) fn is_opaque(self, theirs: &[u8]) -> bool {
-        let mut ours = [0; 24];
-        let text = Opaque(self);
-        let mut rest: &mut [u8] = &mut ours;
-        let room = rest.len();
-        // It is 23 octets at most.
-        let fits = std::io::Write::write_fmt(&mut rest, format_args!("{text}")).is_ok();
-        let length = room - rest.len();
-        fits && ours[..length] == *theirs
+        let (ours, length) = self.opaque();
+        ours[..length] == *theirs
     }
 
     /// Whether it is equal under the strong comparison (RFC 9110 §8.8.3.2) to
@@ -101,25 +99,36 @@ impl Tag {
     pub(super) fn value(self) -> u64 {
         self.value
     }
+
+    /// The tag without the mark of the weak: so many octets.
+    fn opaque(self) -> ([u8; Self::LONGEST], usize) {
+        let mut text = [b'"'; Self::LONGEST];
+        text[1..17].copy_from_slice(&Hex(self.value).digits());
+        let mut length = 17;
+        if let Some(coding) = self.coding.name() {
+            text[length] = b'-';
+            text[length + 1..][..coding.len()].copy_from_slice(coding.as_bytes());
+            length += 1 + coding.len();
+        }
+        (text, length + 1)
+    }
+}
+
+impl Put for Tag {
+    fn put(self, out: &mut Vec<u8>) {
+        if self.weak {
+            "W/".put(out);
+        }
+        let (text, length) = self.opaque();
+        out.extend_from_slice(&text[..length]);
+    }
 }
 
 impl fmt::Display for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let weak = if self.weak { "W/" } else { "" };
-        write!(f, "{weak}{}", Opaque(*self))
-    }
-}
-
-/// A tag without the mark of the weak.
-struct Opaque(Tag);
-
-impl fmt::Display for Opaque {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(tag) = self;
-        match tag.coding.name() {
-            Some(coding) => write!(f, "\"{:016x}-{coding}\"", tag.value),
-            None => write!(f, "\"{:016x}\"", tag.value),
-        }
+        let mut text = Vec::with_capacity(Self::LONGEST);
+        self.put(&mut text);
+        f.write_str(&String::from_utf8_lossy(&text))
     }
 }
 

@@ -7,9 +7,6 @@
 
 use std::fmt::{Arguments, Display};
 use std::io::Write;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use httpdate::HttpDate;
 
 use super::cgi::framing::Body;
 use super::cgi::output::Document;
@@ -17,6 +14,7 @@ use super::listing::{End, Form, Listing};
 use super::mime::ContentType;
 use super::multipart::{ContentRange, Parts};
 use super::notes::Notes;
+use super::put::{Date, Put};
 use super::range::Span;
 use super::redirect;
 use super::representation::Representation;
@@ -79,12 +77,12 @@ pub(super) fn write_file_head(
     let mut head = Head::begin(output, envelope, wall);
     let length = match extent {
         Extent::Whole => {
-            head.formatted("Content-Type", format_args!("{content_type}"));
+            head.field("Content-Type", content_type);
             file.length
         }
         Extent::Part(span) => {
             let range = ContentRange(span, file.length);
-            head.formatted("Content-Type", format_args!("{content_type}"));
+            head.field("Content-Type", content_type);
             head.formatted("Content-Range", format_args!("{range}"));
             span.length.get()
         }
@@ -98,12 +96,12 @@ pub(super) fn write_file_head(
             parts.total()
         }
     };
-    head.formatted("Content-Length", format_args!("{length}"));
+    head.field("Content-Length", length);
     if let Some(coding) = file.coding().name() {
         head.field("Content-Encoding", coding);
     }
     if let Some(seconds) = file.last_modified {
-        head.formatted("Last-Modified", format_args!("{}", date(seconds)));
+        head.field("Last-Modified", Date(seconds));
     }
     head.field(
         "Accept-Ranges",
@@ -171,7 +169,7 @@ fn write_page_with(
 ) -> u64 {
     let status = envelope.status;
     let page = page(status, rule);
-    let length: usize = page.iter().map(|part| part.len()).sum();
+    let length: u64 = page.iter().map(|part| part.len() as u64).sum();
     let mut head = Head::begin(output, envelope, wall);
     head.duties(status, envelope.rule, notes);
     more(&mut head);
@@ -181,7 +179,7 @@ fn write_page_with(
         return 0;
     }
     head.field("Content-Type", "text/html; charset=utf-8");
-    head.formatted("Content-Length", format_args!("{length}"));
+    head.field("Content-Length", length);
     head.end();
     if envelope.head_only {
         return 0;
@@ -189,7 +187,7 @@ fn write_page_with(
     for part in page {
         output.push(part.as_bytes());
     }
-    length as u64
+    length
 }
 
 /// Writes the head of an answer whose content is a file of `length` octets, in
@@ -205,8 +203,8 @@ pub(super) fn write_error_head(
 ) {
     let mut head = Head::begin(output, envelope, wall);
     head.duties(envelope.status, envelope.rule, notes);
-    head.formatted("Content-Type", format_args!("{content_type}"));
-    head.formatted("Content-Length", format_args!("{length}"));
+    head.field("Content-Type", content_type);
+    head.field("Content-Length", length);
     head.end();
 }
 
@@ -241,8 +239,8 @@ pub(super) fn write_fixed(
     if respond.status == Status::Unavailable {
         head.field("Retry-After", RETRY_AFTER);
     }
-    head.field("Content-Type", &respond.content_type);
-    head.formatted("Content-Length", format_args!("{}", respond.body.len()));
+    head.field("Content-Type", &*respond.content_type);
+    head.field("Content-Length", respond.body.len() as u64);
     head.end();
     if envelope.head_only {
         return 0;
@@ -260,13 +258,9 @@ pub(super) fn write_program_head(
     document: &Document<'_>,
     body: Body,
 ) {
-    let mut head = Head::begin_with(
-        output,
-        envelope,
-        wall,
-        format_args!("{} ", document.status),
-        document.reason,
-    );
+    let code = [100, 10, 1].map(|place| b'0' + (document.status / place % 10) as u8);
+    let line: [&[u8]; 3] = [&code, b" ", document.reason];
+    let mut head = Head::begin_with(output, envelope, wall, &line);
     for (name, value) in document.fields() {
         for part in [name, b": ", value, b"\r\n"] {
             head.0.extend_from_slice(part);
@@ -275,7 +269,7 @@ pub(super) fn write_program_head(
     match body {
         Body::None(None) | Body::UntilClose => {}
         Body::None(Some(length)) | Body::Length { whole: length, .. } => {
-            head.formatted("Content-Length", format_args!("{length}"));
+            head.field("Content-Length", length);
         }
         Body::Chunked => head.field("Transfer-Encoding", "chunked"),
     }
@@ -308,23 +302,23 @@ struct Head<'o>(&'o mut Vec<u8>);
 impl<'o> Head<'o> {
     fn begin(output: &'o mut Output, envelope: Envelope<'_>, wall: &Wall) -> Self {
         let line = envelope.status.line().as_bytes();
-        Self::begin_with(output, envelope, wall, format_args!(""), line)
+        Self::begin_with(output, envelope, wall, &[line])
     }
 
-    /// As [`Head::begin`], with a status line of the program's own words.
+    /// As [`Head::begin`], with a status line of these words.
     fn begin_with(
         output: &'o mut Output,
         envelope: Envelope<'_>,
         wall: &Wall,
-        code: Arguments<'_>,
-        reason: &[u8],
+        line: &[&[u8]],
     ) -> Self {
         let mut head = Self(output.tail());
-        // Writing to a buffer in memory cannot fail.
-        let _ = write!(head.0, "HTTP/1.1 {code}");
-        head.0.extend_from_slice(reason);
+        head.0.extend_from_slice(b"HTTP/1.1 ");
+        for part in line {
+            head.0.extend_from_slice(part);
+        }
         head.0.extend_from_slice(b"\r\n");
-        head.formatted("Date", format_args!("{}", date(wall.unix)));
+        head.field("Date", Date(wall.unix));
         head.field("Server", "preforkd");
         match (envelope.closes, envelope.version) {
             (true, _) => head.field("Connection", "close"),
@@ -339,8 +333,11 @@ impl<'o> Head<'o> {
         head
     }
 
-    fn field(&mut self, name: &str, value: &str) {
-        self.formatted(name, format_args!("{value}"));
+    fn field(&mut self, name: &str, value: impl Put) {
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b": ");
+        value.put(self.0);
+        self.0.extend_from_slice(b"\r\n");
     }
 
     fn formatted(&mut self, name: &str, value: Arguments<'_>) {
@@ -350,7 +347,7 @@ impl<'o> Head<'o> {
 
     /// What 200, 206 and 304 about a file have in common.
     fn lasting(&mut self, file: &Representation) {
-        self.formatted("ETag", format_args!("{}", file.tag));
+        self.field("ETag", file.tag);
         if file.negotiable {
             self.field("Vary", "Accept-Encoding");
         }
@@ -417,14 +414,6 @@ impl<'o> Head<'o> {
     fn end(self) {
         self.0.extend_from_slice(b"\r\n");
     }
-}
-
-/// IMF-fixdate knows the years 1970 to 9999; what lies beyond is cut.
-fn date(seconds: i64) -> HttpDate {
-    const LAST: u64 = 253_402_300_799;
-    let seconds = u64::try_from(seconds).unwrap_or(0).min(LAST);
-    let time: SystemTime = UNIX_EPOCH + Duration::from_secs(seconds);
-    HttpDate::from(time)
 }
 
 #[cfg(test)]
@@ -570,11 +559,5 @@ mod tests {
                 .find_map(|line| line.strip_prefix("Connection: "));
             assert_eq!(found, expected);
         }
-    }
-
-    #[test]
-    fn dates_beyond_the_calendar_are_cut() {
-        assert_eq!(date(-5).to_string(), "Thu, 01 Jan 1970 00:00:00 GMT");
-        assert_eq!(date(i64::MAX).to_string(), "Fri, 31 Dec 9999 23:59:59 GMT");
     }
 }
