@@ -67,6 +67,9 @@ pub mod command;
 pub mod config;
 pub mod daemon;
 pub mod driver;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod log;
 pub mod master;
 pub mod net;

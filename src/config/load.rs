@@ -202,6 +202,7 @@ fn read(file: File) -> io::Result<Vec<u8>> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::config::fuzzing::survive;
     use crate::config::system::Pretend;
     use proptest::prelude::*;
 
@@ -342,22 +343,6 @@ mod tests {
                 outer => format!("{outer} = {{ {name} = {value} }}"),
             };
             survive(&format!("[pool.q]\nservice = 'echo'\nlisten = '7'\n{header}]\n{line}\n"));
-        }
-    }
-
-    /// Whatever comes out can be shown, and what is right can be read back.
-    fn survive(text: &str) {
-        match parse(text, "f", Path::new("/srv"), &Pretend::default()) {
-            Ok(loaded) => {
-                let shown = loaded.config.to_string();
-                let again = parse(&shown, "g", Path::new("/srv"), &Pretend::default()).unwrap();
-                assert_eq!(again.config, loaded.config, "{shown}");
-            }
-            Err(mistakes) => {
-                assert!(!mistakes.is_empty());
-                assert!(mistakes.to_string().starts_with("f:"), "{mistakes}");
-                assert_eq!(mistakes.lines().count(), mistakes.len());
-            }
         }
     }
 }

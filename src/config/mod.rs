@@ -13,6 +13,8 @@ mod address;
 mod check;
 mod defaults;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod htpasswd;
 mod kind;
 mod load;

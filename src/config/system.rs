@@ -146,14 +146,14 @@ pub(crate) fn reason(error: &io::Error) -> String {
 
 /// A machine made up for tests: root runs it, `www` is user 33 of the groups 33
 /// and 44, directories are those under `/srv`, `/run` and `/etc`.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 #[derive(Clone, Debug)]
 pub(crate) struct Pretend {
     pub(crate) ids: (u32, u32),
     pub(crate) somaxconn: Option<u32>,
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl Default for Pretend {
     fn default() -> Self {
         Self {
@@ -163,7 +163,7 @@ impl Default for Pretend {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl System for Pretend {
     fn account(&self, name: &str) -> io::Result<Option<Account>> {
         Ok((name == "www" || name == "33").then(|| Account {

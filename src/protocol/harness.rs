@@ -149,10 +149,10 @@ impl World {
     pub(crate) fn with_program(
         mut self,
         path: &str,
-        output: &str,
+        output: impl AsRef<[u8]>,
         end: Option<ProgramEnd>,
     ) -> Self {
-        let output = output.as_bytes().to_vec();
+        let output = output.as_ref().to_vec();
         self.scripts.insert(path.to_owned(), Script { output, end });
         self.with(path, Entry::File(b"source".to_vec(), 0))
     }

@@ -30,7 +30,8 @@ pub mod program;
 pub mod time;
 
 mod buffer;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, allow(dead_code, missing_docs))]
 mod harness;
 
 pub use crate::calendar::{Civil, Wall};

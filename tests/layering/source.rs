@@ -339,12 +339,12 @@ fn character_length(text: &str) -> usize {
     }
 }
 
-/// Blanks every item under `#[cfg(test)]`; answers the modules that it declares
-/// in files of their own.
+/// Blanks every item that is built for tests and fuzzing alone; answers the
+/// modules that it declares in files of their own.
 fn remove_tests(code: &mut String) -> Vec<String> {
-    const MARK: &str = "#[cfg(test)]";
+    const MARKS: [&str; 2] = ["#[cfg(test)]", "#[cfg(any(test, fuzzing))]"];
     let mut declared = Vec::new();
-    while let Some(begin) = code.find(MARK) {
+    while let Some(begin) = MARKS.iter().find_map(|mark| code.find(mark)) {
         let mut depth = 0;
         let mut end = code.len();
         for (index, sign) in code[begin..].char_indices() {
@@ -379,7 +379,7 @@ fn h<'h>(i: &'h str) -> char { '"' }
 const J: &str = "crate::k \" crate::l"; const M: &str = r#"crate::n"#;
 #[cfg(test)]
 mod tests { use crate::o; fn p() {} }
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod q;
 fn r() { super::s::T::new::<crate::u::V>(); std::net::IpAddr::V4; b::w::X }
 "##;

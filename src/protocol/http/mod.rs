@@ -36,6 +36,8 @@ mod criteria;
 mod delivery;
 mod exchange;
 mod files;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gzip;
 mod host;
 mod listing;
@@ -43,7 +45,8 @@ mod mime;
 mod multipart;
 mod notes;
 mod persistence;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, allow(dead_code))]
 mod pretend;
 mod put;
 mod range;
