@@ -4,8 +4,9 @@
 use proptest::prelude::*;
 use proptest::sample::{Index, subsequence};
 
-use super::pretend;
-use crate::protocol::harness::{Finale, Seen};
+use super::pretend::sites::{site_of_rules, world_of_rules};
+use super::{fuzzing, pretend};
+use crate::protocol::harness::{Finale, Seen, World};
 
 /// Requests that go together in a pipeline, and some that end one.
 const PIECES: &[&str] = &[
@@ -35,6 +36,45 @@ const PIECES: &[&str] = &[
     "GET /app/view HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\n\r\n",
     "GET /\r\n",
     "\0\x01\x02",
+    "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+     5;a;b=\"c\";d=e\r\nhello\r\n00a ;x\r\n",
+    "POST /cgi-bin/e HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+     5;a;b=\"c\"\r\nhello\r\n00a;\r\n0123456789\r\n000;z\r\nHost: b\r\nX:\r\nY: \tz\r\n\r\n",
+    "POST /cgi-bin/e/x?y HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\
+     Transfer-Encoding: chunked\r\n\r\n1\r\n\n\r\n0\r\n\r\n",
+    "POST /cgi-bin/d/e HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n\r\nGET / HTTP/1",
+    "POST /a.cgi HTTP/1.0\r\nConnection: keep-alive\r\nExpect: 100-continue\r\n\
+     Content-Length: 3\r\n\r\nabc",
+    "HEAD /cgi-bin/to HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET /cgi-bin/e HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    "GET /a HTTP/1.0\r\n\r\n",
+    "GET /lone.txt HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n",
+    "POST /small/a HTTP/1.1\r\nHost: a\r\nContent-Length: 41\r\n\r\n",
+];
+
+/// Lines of a program's header section.
+const LINES: &[&str] = &[
+    "Content-Type: text/plain\n",
+    "Content-type:a/b\r\n",
+    "Status: 404 Not Here\n",
+    "Status: 304\r\n",
+    "Status: 205 x\n",
+    "Location: /cgi-bin/e?x\n",
+    "Location: /file\r\n",
+    "Location: http://b/c#d\n",
+    "Content-Length: 7\n",
+    "Connection: close\n",
+    "Transfer-Encoding: chunked\n",
+    "Set-Cookie: a=b\n",
+    "X-\u{e4}: c\n",
+    "\n",
+];
+
+/// Sites with some of everything, and one with all of it.
+const SITES: [fn() -> World; 3] = [
+    pretend::world,
+    || world_of_rules(site_of_rules()),
+    fuzzing::everything,
 ];
 
 /// Octets that mean something somewhere in a request.
@@ -93,28 +133,6 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// `bytes`, cut at these points.
-fn cut<'a>(bytes: &'a [u8], points: &[Index]) -> Vec<&'a [u8]> {
-    let mut at: Vec<usize> = points
-        .iter()
-        .map(|point| point.index(bytes.len() + 1))
-        .chain([0, bytes.len()])
-        .collect();
-    at.sort_unstable();
-    at.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()
-}
-
-fn assert_same(one: &Seen, other: &Seen) -> Result<(), TestCaseError> {
-    prop_assert_eq!(
-        String::from_utf8_lossy(&one.output),
-        String::from_utf8_lossy(&other.output)
-    );
-    prop_assert_eq!(one.ending.reason, other.ending.reason);
-    prop_assert_eq!(&one.opened, &other.opened);
-    prop_assert_eq!(one.requests, other.requests);
-    Ok(())
-}
-
 /// One log line an answer, and nothing in it that could end it.
 fn assert_log(seen: &Seen) -> Result<(), TestCaseError> {
     for line in seen.log.lines() {
@@ -134,19 +152,42 @@ proptest! {
     fn cutting_changes_nothing(
         bytes in prop_oneof![pipeline(), mutated()],
         points in prop::collection::vec(any::<Index>(), 0..12),
-        of_rules in any::<bool>(),
+        site in prop::sample::select(&SITES[..]),
     ) {
-        let world = if of_rules {
-            pretend::sites::world_of_rules(pretend::sites::site_of_rules())
-        } else {
-            pretend::world()
-        };
-        let whole = world.run(&[&bytes], Finale::Finish);
-        let parts = world.run(&cut(&bytes, &points), Finale::Finish);
-        assert_same(&whole, &parts)?;
-        let single: Vec<&[u8]> = bytes.chunks(1).collect();
-        assert_same(&whole, &world.run(&single, Finale::Finish))?;
-        assert_log(&whole)?;
+        let mut points: Vec<usize> = points.iter().map(|at| at.index(bytes.len() + 1)).collect();
+        points.sort_unstable();
+        fuzzing::assert_cuts_agree(site, &bytes, &points);
+        assert_log(&site().run(&[&bytes], Finale::Finish))?;
+    }
+
+    #[test]
+    fn the_end_may_come_anywhere(
+        bytes in prop_oneof![pipeline(), mutated()],
+        end in any::<Index>(),
+        points in prop::collection::vec(any::<Index>(), 0..4),
+    ) {
+        let bytes = &bytes[..end.index(bytes.len() + 1)];
+        let mut points: Vec<usize> = points.iter().map(|at| at.index(bytes.len() + 1)).collect();
+        points.sort_unstable();
+        fuzzing::assert_cuts_agree(fuzzing::everything, bytes, &points);
+    }
+
+    #[test]
+    fn what_a_program_writes_may_be_cut(
+        lines in subsequence(LINES, 0..6).prop_shuffle(),
+        rest in prop::collection::vec(
+            prop_oneof![prop::sample::select(OCTETS), any::<u8>()],
+            0..40,
+        ),
+        edits in prop::collection::vec(edit(), 0..3),
+    ) {
+        let mut output = lines.concat().into_bytes();
+        output.extend_from_slice(b"\n");
+        output.extend_from_slice(&rest);
+        for edit in &edits {
+            apply(&mut output, edit);
+        }
+        fuzzing::cgi_output(&output);
     }
 
     #[test]
