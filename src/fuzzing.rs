@@ -6,6 +6,7 @@
 //! below; an input that once broke something belongs there.
 
 pub use crate::config::fuzzing::{configuration, htpasswd, media_types};
+pub use crate::net::fuzzing::proxy_header;
 pub use crate::protocol::http::fuzzing::{
     accept_encoding, authorization, cgi_output, chunked, conditional, escape, forwarded, listing,
     range, request, target,
@@ -27,6 +28,7 @@ pub const TARGETS: &[Target] = &[
     ("htpasswd", htpasswd),
     ("listing", listing),
     ("media_types", media_types),
+    ("proxy_header", proxy_header),
     ("range", range),
     ("request", request),
     ("target", target),

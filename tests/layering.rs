@@ -128,6 +128,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("protocol::simple", &["protocol"]),
     ("protocol", &["calendar"]),
     ("net", &["config", "sys"]),
+    ("net::proxy", &[]),
     ("log", &["calendar", "config", "sys"]),
     ("scoreboard", &["sys"]),
     ("config", &[]),
@@ -149,6 +150,7 @@ const PURE: &[&str] = &[
     "master::repeats",
     "master::supervisor",
     "master::wear",
+    "net::proxy",
 ];
 
 /// Files in pure rooms that are the way to what the room needs of the machine.

@@ -1,6 +1,9 @@
 //! Sockets: how they are made, kept over reloads, and given up.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod listener;
+pub mod proxy;
 mod roster;
 pub mod set;
 pub mod stream;
