@@ -225,7 +225,10 @@ pub(crate) fn sources() -> Vec<Source> {
         let mut code = bare(&text);
         let module = module_of(&name);
         for test in remove_tests(&mut code) {
-            only_tests.insert(format!("{module}::{test}"));
+            only_tests.insert(match module.as_str() {
+                "lib" => test,
+                module => format!("{module}::{test}"),
+            });
         }
         sources.push(Source { name, module, code });
     }
