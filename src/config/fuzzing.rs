@@ -41,7 +41,7 @@ pub fn htpasswd(octets: &[u8]) {
         Err((line, why)) => {
             let wrong = text.lines().nth(line - 1).expect("the line is there");
             let hash = wrong.split_once(':').map_or(wrong, |(_, hash)| hash.trim());
-            assert!(hash.len() < 8 || !why.contains(hash), "{why}");
+            assert!(!hash.starts_with('$') || !why.contains(hash), "{why}");
             return;
         }
     };

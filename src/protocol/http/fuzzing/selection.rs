@@ -56,7 +56,7 @@ pub fn range(octets: &[u8]) {
 /// outside; `None` for a field that is to be ignored.
 fn asked(value: &[u8], length: u64) -> Option<Vec<Option<(u128, u128)>>> {
     let (unit, list) = value.split_at_checked(6)?;
-    if unit.to_ascii_lowercase() != b"bytes=" {
+    if !unit.eq_ignore_ascii_case(b"bytes=") {
         return None;
     }
     let members: Vec<&[u8]> = list
@@ -324,5 +324,5 @@ fn imf_fixdate(text: &[u8]) -> Option<i64> {
     let time = httpdate::parse_http_date(text).ok()?;
     let is_today = httpdate::fmt_http_date(time) == text;
     let since = time.duration_since(std::time::UNIX_EPOCH).ok()?;
-    is_today.then(|| since.as_secs() as i64)
+    is_today.then_some(since.as_secs() as i64)
 }
