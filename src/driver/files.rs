@@ -4,7 +4,7 @@
 //! still is what it was, once for each turn of the driver: what was written to,
 //! replaced, renamed, unlinked or had its permissions changed has another change
 //! time, and is opened anew. What fstat cannot see is that a directory above the
-//! file became another one; that shows after [`FRESH`]. A path with a symbolic
+//! file became another one; that shows after 0.1 s. A path with a symbolic
 //! link in it may lead elsewhere at any moment, and is never kept.
 //!
 //! The content of small files is kept too, from the second time that it was
@@ -12,8 +12,8 @@
 //! others come for. It is kept only if the file's times tell this version from
 //! the next one.
 //!
-//! All of it is bounded: so many files, none larger than [`LARGEST`], so that a
-//! deleted one does not hold much of the disk, and [`SMALL`] of content each. A
+//! All of it is bounded: so many files, none larger than 1 MiB, so that a
+//! deleted one does not hold much of the disk, and 16 KiB of content each. A
 //! worker that runs out of descriptors gives these up first.
 
 use super::effects::{Roots, Stamp};
