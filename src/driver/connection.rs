@@ -18,15 +18,18 @@
 //!                                  └─▶ Dismissing ─┘  where a program still runs
 //! ```
 
+mod programs;
+
+use super::Lane;
 use super::effects::{Directory, Roots};
-use super::program::{self, Child, Heard};
-use super::{Duty, Lane};
+use super::program::{self, Child};
 use crate::net::Stream;
 use crate::protocol::{
     Action, CloseReason, Content, Ending, Entry, Facts, Input, Manner, OpenError, Outcome, Output,
-    Peer, Program, ProgramNews, Protocol, RunError, Turn, Work,
+    Peer, ProgramNews, Protocol, Turn, Work,
 };
 use crate::scoreboard::{Counter, RowState};
+use programs::{dismiss, run};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -359,20 +362,6 @@ impl Connection {
         }
     }
 
-    /// The socket broke while only the program was waited for; call
-    /// [`Connection::drive`] afterwards. A client that merely sends no more
-    /// still gets its answer, and does not count.
-    pub fn hang_up(&mut self) {
-        if let Stage::Hearing { .. } = self.stage {
-            self.break_off(CloseReason::Reset);
-        }
-    }
-
-    /// The program that runs.
-    pub fn child(&self) -> Option<&Child> {
-        self.child.as_deref().filter(|child| !child.has_ended())
-    }
-
     /// Whether the client is between requests. Such a connection may be closed
     /// when we run short; one that has not said a word may not, for its first
     /// request is most likely on its way.
@@ -588,53 +577,6 @@ impl Connection {
         None
     }
 
-    /// Listens to the program; `None` means go on driving.
-    fn hear(&mut self, lane: &mut Lane<'_>, deadline: Instant, budget: &mut u64) -> Option<Want> {
-        let Some(child) = &mut self.child else {
-            self.break_off(CloseReason::Internal);
-            return None;
-        };
-        lane.set_state(RowState::Writing);
-        lane.spares.lend_input(&mut self.written);
-        let before = self.written.unread().len();
-        match child.hear(&mut self.written, lane.now) {
-            Heard::Bytes => {
-                let count = self.written.unread().len() - before;
-                self.stage = Stage::Resume(Outcome::Program(ProgramNews::Wrote));
-                *budget = budget.saturating_sub(count as u64);
-                // An endless writer must let others have their turn.
-                (*budget == 0).then(|| Want::Write {
-                    deadline: lane.now + lane.duty.limits.write_timeout,
-                })
-            }
-            Heard::Nothing => Some(Want::Program {
-                deadline: child.due().map_or(deadline, |due| due.min(deadline)),
-            }),
-            Heard::Full => {
-                self.break_off(CloseReason::Overflow);
-                None
-            }
-            Heard::Ended(end) => {
-                self.stage = Stage::Resume(Outcome::Program(ProgramNews::Ended(end)));
-                None
-            }
-        }
-    }
-
-    /// Waits for a program that was told to end; `None` means go on driving.
-    fn await_child(&mut self, ending: Ending, lane: &mut Lane<'_>) -> Option<Want> {
-        let gone = |child: &mut Box<Child>| child.is_gone(lane.now);
-        if self.child.as_mut().is_none_or(gone) {
-            self.child = None;
-            self.end(ending, lane);
-            return None;
-        }
-        lane.set_state(RowState::Closing);
-        let due = self.child.as_ref().and_then(|child| child.due());
-        let deadline = due.unwrap_or(lane.now);
-        Some(Want::ProgramAlone { deadline })
-    }
-
     /// All is sent: close at once, or half-close and drain. A program that
     /// still runs comes first: whoever has its answer need not wait for that.
     fn end(&mut self, ending: Ending, lane: &Lane<'_>) {
@@ -708,26 +650,6 @@ impl AsFd for Connection {
 fn found(slot: &mut Option<File>, file: File, facts: Facts) -> Outcome {
     *slot = Some(file);
     Outcome::Found(facts)
-}
-
-/// Starts a program.
-fn run(
-    program: &Program<'_>,
-    content: &mut Content,
-    stored: Option<File>,
-    duty: &Duty,
-) -> Result<Child, RunError> {
-    Child::start(program, content, stored, &duty.roots, &duty.programs)
-}
-
-/// Tells a program that still runs to end, and the log which one was to blame;
-/// whom it answered is said when the connection is closed.
-fn dismiss(child: &mut Option<Box<Child>>, reason: CloseReason, now: Instant) {
-    let Some(child) = child else { return };
-    if let CloseReason::Program(rule) = reason {
-        log::info!("program {} [{}]: {rule}", child.name(), child.id());
-    }
-    child.tell(now);
 }
 
 /// Copies a small file range into the output, so that it leaves with the head;
