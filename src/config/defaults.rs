@@ -128,6 +128,7 @@ pub(crate) fn http(root: PathBuf, table: &HttpTable) -> Http {
         gzip_cache: table.gzip_cache.value,
         header_timeout: table.header_timeout.value,
         body_timeout: table.body_timeout.value,
+        body_min_rate: table.body_min_rate.value,
         keepalive_timeout: table.keepalive_timeout.value,
         keepalive_requests: table.keepalive_requests.value,
         // A target cannot be longer than the head it stands in.

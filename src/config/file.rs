@@ -234,6 +234,8 @@ table! {
             "How long the head of a request may take, from first octet to last.";
         body_timeout: Duration = TIMEOUT, Duration::from_secs(20),
             "How long the body of a request may go without a new octet.";
+        body_min_rate: u64 = Size { min: 0, max: 1 << 30 }, 500,
+            "How much of a body must come in a second, on the average over each `body_timeout`; 0 is any.";
         keepalive_timeout: Duration = TIMEOUT, Duration::from_secs(5),
             "How long an idle connection is kept for another request.";
         keepalive_requests: u64 = ANY, 1000,

@@ -340,6 +340,9 @@ pub struct Http {
     pub header_timeout: Duration,
     /// How long a request body may stay without a new octet.
     pub body_timeout: Duration,
+    /// Octets a second of a request body that must come, on the average over
+    /// each `body_timeout`; 0 is any.
+    pub body_min_rate: u64,
     /// How long an idle connection is kept for another request.
     pub keepalive_timeout: Duration,
     /// Requests after which a connection is closed; 0 is never.

@@ -171,6 +171,7 @@ fn http(http: &Http) -> HttpTable {
         gzip_cache: Entry::of(http.gzip_cache),
         header_timeout: Entry::of(http.header_timeout),
         body_timeout: Entry::of(http.body_timeout),
+        body_min_rate: Entry::of(http.body_min_rate),
         keepalive_timeout: Entry::of(http.keepalive_timeout),
         keepalive_requests: Entry::of(http.keepalive_requests),
         max_target: Entry::of(http.max_target),

@@ -149,7 +149,10 @@ pub(super) fn report(peer: &Peer, reason: CloseReason) {
         | CloseReason::CutShort
         | CloseReason::Idle
         | CloseReason::RequestTimeout
+        | CloseReason::BodyTimeout
+        | CloseReason::SlowBody
         | CloseReason::WriteStalled
+        | CloseReason::SlowReader
         | CloseReason::Reset
         | CloseReason::RequestLimit
         | CloseReason::Draining

@@ -100,6 +100,7 @@ pub(crate) struct World {
     resumes_before_drain: usize,
     reads_late: bool,
     computes: usize,
+    pause: Duration,
 }
 
 /// Everything that could be seen of a connection.
@@ -137,6 +138,7 @@ impl World {
             resumes_before_drain: usize::MAX,
             reads_late: false,
             computes: usize::MAX,
+            pause: Duration::ZERO,
         }
     }
 
@@ -187,6 +189,12 @@ impl World {
         self
     }
 
+    /// So long passes before each segment, unless the deadline comes first.
+    pub(crate) fn pausing(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
+    }
+
     /// There is too much work after so much of it.
     pub(crate) fn computes(mut self, computes: usize) -> Self {
         self.computes = computes;
@@ -220,6 +228,8 @@ impl World {
         let (mut content, mut program) = (Content::default(), Input::default());
         let (mut ran, mut running): (Vec<Ran>, Option<Script>) = (Vec::new(), None);
         let mut outcome = Outcome::Connected;
+        // When the next segment arrives.
+        let mut due = None;
         for call in 0.. {
             assert!(call < 1_000_000, "the protocol does not end");
             let mut turn = Turn {
@@ -239,6 +249,13 @@ impl World {
             outcome = match action {
                 Action::Receive { deadline, .. } => {
                     if pending.is_empty() {
+                        let arrives = *due.get_or_insert(now + self.pause);
+                        if arrives > deadline {
+                            now = now.max(deadline);
+                            outcome = Outcome::TimedOut;
+                            continue;
+                        }
+                        (now, due) = (now.max(arrives), None);
                         pending = segments.next().unwrap_or_default();
                     }
                     if !self.reads_late || pending.is_empty() {

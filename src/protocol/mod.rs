@@ -26,6 +26,7 @@ pub mod discard;
 pub mod echo;
 pub mod http;
 pub mod message;
+pub mod pace;
 pub mod program;
 pub mod time;
 
@@ -35,6 +36,7 @@ mod harness;
 
 pub use crate::calendar::{Civil, Wall};
 pub use buffer::{Input, Output};
+pub use pace::{Floor, Pace, Verdict};
 pub use program::{Content, Program, ProgramEnd, ProgramLimits, ProgramNews, RunError};
 
 use std::net::SocketAddr;
@@ -322,10 +324,16 @@ pub enum CloseReason {
     CutShort,
     /// A keep-alive connection, or one that never spoke, was silent too long.
     Idle,
-    /// A request began and did not arrive whole in time.
+    /// A request began and its head did not arrive whole in time.
     RequestTimeout,
-    /// The peer did not take our bytes in time.
+    /// The head of a request arrived, and then none of its body for too long.
+    BodyTimeout,
+    /// The body of a request arrived more slowly than the minimum rate.
+    SlowBody,
+    /// The peer took none of our bytes for too long.
     WriteStalled,
+    /// The peer took our bytes more slowly than the minimum rate.
+    SlowReader,
     /// The connection was reset, or broke otherwise (ECONNRESET, EPIPE …).
     Reset,
     /// The request broke a rule; the text names it, e.g. `rfc9112-6.3 content-length`.
@@ -354,7 +362,10 @@ impl CloseReason {
             Self::CutShort => "cut-short",
             Self::Idle => "idle",
             Self::RequestTimeout => "request-timeout",
+            Self::BodyTimeout => "body-timeout",
+            Self::SlowBody => "slow-body",
             Self::WriteStalled => "write-stalled",
+            Self::SlowReader => "slow-reader",
             Self::Reset => "reset",
             Self::Refused(_) => "refused",
             Self::RequestLimit => "request-limit",
