@@ -107,6 +107,7 @@ pub(crate) fn pool(name: &str, service: Service, table: &PoolTable) -> Pool {
         spawn_timeout: table.spawn_timeout.value,
         idle_timeout: table.idle_timeout.value,
         write_timeout: table.write_timeout.value,
+        send_min_rate: table.send_min_rate.value,
         linger_timeout: table.linger_timeout.value,
         identity: None,
     }

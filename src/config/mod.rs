@@ -156,6 +156,9 @@ pub struct Pool {
     pub idle_timeout: Duration,
     /// How long a peer may take none of our bytes.
     pub write_timeout: Duration,
+    /// Octets a second that a peer must take of what makes us wait, on the
+    /// average over each `write_timeout`; 0 is any.
+    pub send_min_rate: u64,
     /// How long a closing connection is drained of what the peer still sends.
     pub linger_timeout: Duration,
     /// Whom the workers run as; `None` leaves them as the master is.

@@ -99,6 +99,7 @@ fn pool(pool: &Pool) -> PoolTable {
         spawn_timeout: Entry::of(pool.spawn_timeout),
         idle_timeout: Entry::of(pool.idle_timeout),
         write_timeout: Entry::of(pool.write_timeout),
+        send_min_rate: Entry::of(pool.send_min_rate),
         linger_timeout: Entry::of(pool.linger_timeout),
         user: Entry::of(identity.map(|identity| identity.user.clone())),
         group: Entry::of(identity.map(group)),

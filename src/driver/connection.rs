@@ -19,6 +19,7 @@
 //! ```
 
 mod programs;
+mod uptake;
 
 use super::Lane;
 use super::effects::{Directory, Roots};
@@ -36,6 +37,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Instant;
+use uptake::Uptake;
 
 /// A client's connection.
 pub struct Connection {
@@ -57,8 +59,8 @@ pub struct Connection {
     /// What it wrote.
     written: Input,
     stage: Stage,
-    /// When the peer must have taken something, while it takes nothing.
-    stalls_at: Option<Instant>,
+    /// What the peer takes of what it is sent.
+    uptake: Uptake,
     /// Whether the peer has ever sent anything.
     heard: bool,
 }
@@ -173,7 +175,7 @@ impl Connection {
             child: None,
             written: Input::default(),
             stage: Stage::Resume(Outcome::Connected),
-            stalls_at: None,
+            uptake: Uptake::default(),
             heard: false,
         }
     }
@@ -190,7 +192,7 @@ impl Connection {
                         budget = budget.saturating_sub(TURN / 8);
                         if budget == 0 {
                             return Want::Write {
-                                deadline: lane.now + lane.duty.limits.write_timeout,
+                                deadline: lane.now + lane.duty.limits.uptake.span,
                             };
                         }
                     }
@@ -199,6 +201,7 @@ impl Connection {
                 Stage::Receiving { deadline, idle } => {
                     return match self.send(lane, false) {
                         Progress::Done => {
+                            self.uptake.rest();
                             lane.set_state(if idle {
                                 RowState::KeepAlive
                             } else {
@@ -208,7 +211,7 @@ impl Connection {
                             Want::Read { deadline }
                         }
                         Progress::Blocked => Want::Either {
-                            deadline: self.stalls_at.map_or(deadline, |at| at.min(deadline)),
+                            deadline: self.judgement(lane).min(deadline),
                         },
                         Progress::Failed => continue,
                     };
@@ -220,7 +223,7 @@ impl Connection {
                         budget = budget.saturating_sub(Output::ENOUGH as u64);
                         if budget == 0 {
                             return Want::Write {
-                                deadline: lane.now + lane.duty.limits.write_timeout,
+                                deadline: lane.now + lane.duty.limits.uptake.span,
                             };
                         }
                     }
@@ -313,15 +316,14 @@ impl Connection {
     /// The deadline of the last [`Want`] may have passed; call
     /// [`Connection::drive`] afterwards.
     pub fn expire(&mut self, lane: &Lane<'_>) {
-        if self.stalls_at.is_some_and(|at| at <= lane.now) {
-            self.break_off(CloseReason::WriteStalled);
+        if !self.keeps_up(lane) {
             return;
         }
         match self.stage {
             Stage::Receiving { deadline, .. } if deadline <= lane.now => {
                 self.stage = Stage::Resume(Outcome::TimedOut);
             }
-            Stage::Hearing { deadline } if deadline <= lane.now => {
+            Stage::Hearing { deadline } if self.program_is_late(deadline, lane.now) => {
                 self.stage = Stage::Resume(Outcome::TimedOut);
             }
             Stage::Hearing { .. } | Stage::Dismissing(_) => {
@@ -431,6 +433,7 @@ impl Connection {
             Action::Run(program) => {
                 // A program that has ended keeps its seat until it is forgotten.
                 self.child = None;
+                self.uptake.forgive();
                 let stored = self.stored.take();
                 let started = run(&program, &mut self.content, stored, lane.duty);
                 Stage::Resume(match started {
@@ -461,6 +464,7 @@ impl Connection {
             }
             Action::Compute(work) => {
                 self.work = Some(work);
+                self.uptake.rest();
                 Stage::Working
             }
             // Many small ranges must not pile up in the output.
@@ -509,14 +513,10 @@ impl Connection {
                 Ok(count) => {
                     lane.row.add(Counter::Sent, count as u64);
                     self.output.advance(count);
-                    self.stalls_at = None;
+                    self.uptake.add(count as u64, lane.now);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if would_wait(&error) => {
-                    self.stalls_at
-                        .get_or_insert(lane.now + lane.duty.limits.write_timeout);
-                    return Progress::Blocked;
-                }
+                Err(error) if would_wait(&error) => return self.blocked(lane),
                 Err(_) => {
                     self.break_off(CloseReason::Reset);
                     return Progress::Failed;
@@ -552,7 +552,7 @@ impl Connection {
             Ok(count) => {
                 let count = count as u64;
                 lane.row.add(Counter::Sent, count);
-                self.stalls_at = None;
+                self.uptake.add(count, lane.now);
                 self.stage = Stage::Sending {
                     offset: offset + count,
                     left: left - count,
@@ -561,16 +561,15 @@ impl Connection {
                 *budget = budget.saturating_sub(count);
                 if *budget == 0 && left > count {
                     return Some(Want::Write {
-                        deadline: lane.now + lane.duty.limits.write_timeout,
+                        deadline: lane.now + lane.duty.limits.uptake.span,
                     });
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if would_wait(&error) => {
-                self.stalls_at
-                    .get_or_insert(lane.now + lane.duty.limits.write_timeout);
-                return Some(self.want_write(lane));
-            }
+            Err(error) if would_wait(&error) => match self.blocked(lane) {
+                Progress::Blocked => return Some(self.want_write(lane)),
+                Progress::Done | Progress::Failed => {}
+            },
             Err(error) if is_peer_gone(&error) => self.break_off(CloseReason::Reset),
             Err(_) => self.break_off(CloseReason::Internal),
         }
@@ -605,7 +604,7 @@ impl Connection {
 
     /// The connection is beyond use; the protocol hears of it once.
     fn break_off(&mut self, reason: CloseReason) {
-        self.stalls_at = None;
+        self.uptake.rest();
         self.output.reset();
         self.stage = match self.stage {
             Stage::Ending(ending) | Stage::Dismissing(ending) => Stage::Dismissing(Ending {
@@ -636,8 +635,13 @@ impl Connection {
 
     fn want_write(&self, lane: &Lane<'_>) -> Want {
         Want::Write {
-            deadline: self.stalls_at.unwrap_or(lane.now),
+            deadline: self.judgement(lane),
         }
+    }
+
+    /// When the peer is judged that makes us wait.
+    fn judgement(&self, lane: &Lane<'_>) -> Instant {
+        self.uptake.due(lane.duty.limits.uptake).unwrap_or(lane.now)
     }
 }
 

@@ -160,7 +160,9 @@ pub enum Action<'p> {
     /// Send all of [`Turn::output`], then wait for what the program writes, or
     /// for its end, until `deadline`.
     Hear {
-        /// When to give up with [`Outcome::TimedOut`].
+        /// When to give up with [`Outcome::TimedOut`]. It is moved on by as
+        /// long as the peer has made the driver wait since the program was
+        /// run: that is not the program's fault.
         deadline: Instant,
     },
     /// Send `output`, then end the connection, and a program that still runs.

@@ -31,6 +31,7 @@ impl Connection {
         deadline: Instant,
         budget: &mut u64,
     ) -> Option<Want> {
+        let deadline = deadline + self.uptake.waited();
         let Some(child) = &mut self.child else {
             self.break_off(CloseReason::Internal);
             return None;
@@ -45,12 +46,15 @@ impl Connection {
                 *budget = budget.saturating_sub(count as u64);
                 // An endless writer must let others have their turn.
                 (*budget == 0).then(|| Want::Write {
-                    deadline: lane.now + lane.duty.limits.write_timeout,
+                    deadline: lane.now + lane.duty.limits.uptake.span,
                 })
             }
-            Heard::Nothing => Some(Want::Program {
-                deadline: child.due().map_or(deadline, |due| due.min(deadline)),
-            }),
+            Heard::Nothing => {
+                self.uptake.rest();
+                Some(Want::Program {
+                    deadline: child.due().map_or(deadline, |due| due.min(deadline)),
+                })
+            }
             Heard::Full => {
                 self.break_off(CloseReason::Overflow);
                 None
@@ -60,6 +64,12 @@ impl Connection {
                 None
             }
         }
+    }
+
+    /// Whether the deadline of a `Hear` is over for the program: as long as the
+    /// client has not taken what it wrote, it is not the program that is late.
+    pub(super) fn program_is_late(&self, deadline: Instant, now: Instant) -> bool {
+        self.output.is_empty() && deadline + self.uptake.waited() <= now
     }
 
     /// Waits for a program that was told to end; `None` means go on driving.
