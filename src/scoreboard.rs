@@ -18,9 +18,11 @@
 //! worker has one row, or one for each of its threads, or one for itself and
 //! one for each of its children: a *lane* each.
 
+mod counter;
 mod row;
 
-pub use row::{Counter, Row, RowState};
+pub use counter::Counter;
+pub use row::{Row, RowState};
 
 use crate::sys::memory;
 use nix::sys::eventfd::EventFd;
@@ -42,7 +44,7 @@ pub struct Scoreboard {
 /// Words of the header: which layout this is, and from when time is counted.
 const HEADER: usize = 64;
 /// Changes whenever a word changes its place or its meaning.
-const LAYOUT: u64 = 0x7072_6566_6f72_0001;
+const LAYOUT: u64 = 0x7072_6566_6f72_0002;
 /// All of them.
 const WORDS: usize = HEADER + BOARD * MAX_BOARDS + ROW * MAX_ROWS;
 /// Words of a row; a power of two of cache lines, so that rows never share one.

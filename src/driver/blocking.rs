@@ -127,6 +127,7 @@ pub fn serve(stream: Stream, peer: &Peer, lane: &mut Lane<'_>) -> u64 {
         connection.expire(lane);
     };
     report(peer, reason);
+    lane.end(reason);
     connection.recycle(lane);
     lane.write_log();
     lane.row.tick(lane.now);

@@ -502,6 +502,7 @@ impl Connection {
             lane.row.add(Counter::Requests, begun);
             lane.show_activity();
         }
+        lane.count_answers();
         lane.write_log_if_long();
     }
 

@@ -111,6 +111,8 @@ pub(crate) struct Seen {
     pub(crate) log: String,
     pub(crate) requests: u64,
     pub(crate) activity: Vec<u8>,
+    /// Answers, 1xx to 5xx.
+    pub(crate) answers: [u32; 5],
     /// The paths that were opened, in order.
     pub(crate) opened: Vec<String>,
     /// The most octets that waited in the output at once.
@@ -387,6 +389,7 @@ impl World {
                         log: String::from_utf8(log).expect("the log is ASCII"),
                         requests: activity.requests,
                         activity: activity.text().to_vec(),
+                        answers: activity.take_answers().unwrap_or_default(),
                         opened,
                         deepest,
                         flushes,

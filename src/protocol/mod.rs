@@ -385,6 +385,9 @@ impl CloseReason {
 pub struct Activity {
     /// Requests begun on this connection, as the protocol counts them.
     pub requests: u64,
+    /// Answers that nobody has counted yet, by the first digit of their status.
+    answers: [u32; 5],
+    answered: bool,
     text: [u8; Self::LENGTH],
     length: u8,
 }
@@ -393,6 +396,8 @@ impl Default for Activity {
     fn default() -> Self {
         Self {
             requests: 0,
+            answers: [0; 5],
+            answered: false,
             text: [0; Self::LENGTH],
             length: 0,
         }
@@ -417,6 +422,25 @@ impl Activity {
     /// The last description, empty where there is none.
     pub fn text(&self) -> &[u8] {
         &self.text[..usize::from(self.length)]
+    }
+
+    /// Says that a request was answered with `status`, 100 to 599; others are
+    /// not counted. An answer that only says to go on counts as well.
+    pub fn answer(&mut self, status: u16) {
+        let class = usize::from(status / 100).wrapping_sub(1);
+        if let Some(count) = self.answers.get_mut(class) {
+            *count += 1;
+            self.answered = true;
+        }
+    }
+
+    /// The answers since the last time, 1xx to 5xx; `None` where there were none.
+    pub fn take_answers(&mut self) -> Option<[u32; 5]> {
+        if !self.answered {
+            return None;
+        }
+        self.answered = false;
+        Some(std::mem::take(&mut self.answers))
     }
 
     /// Forgets the description.

@@ -1,5 +1,6 @@
 //! A row: what one lane says of itself.
 
+use super::counter::Counter;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -44,39 +45,6 @@ impl RowState {
     }
 }
 
-/// The counters of a row; each only grows while its worker lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counter {
-    /// Connections accepted.
-    Connections,
-    /// Requests begun.
-    Requests,
-    /// Octets received.
-    Received,
-    /// Octets sent.
-    Sent,
-}
-
-impl Counter {
-    /// Every counter, in the order of the row.
-    pub const ALL: [Self; 4] = [
-        Self::Connections,
-        Self::Requests,
-        Self::Received,
-        Self::Sent,
-    ];
-
-    /// The word for status and logs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Connections => "connections",
-            Self::Requests => "requests",
-            Self::Received => "received",
-            Self::Sent => "sent",
-        }
-    }
-}
-
 /// Where things stand in a row.
 mod field {
     pub(super) const PID: usize = 0;
@@ -94,12 +62,15 @@ mod field {
     pub(super) const REOPENED: usize = 12;
     pub(super) const PLACE: usize = 13;
     pub(super) const GENERATION: usize = 14;
-    pub(super) const COUNTERS: usize = 16;
-    pub(super) const TEXT_VERSION: usize = 32;
-    pub(super) const TEXT_LENGTH: usize = 33;
-    pub(super) const TEXT: usize = 34;
+    pub(super) const TEXT_VERSION: usize = 16;
+    pub(super) const TEXT_LENGTH: usize = 17;
+    pub(super) const TEXT: usize = 18;
     pub(super) const TEXT_WORDS: usize = 12;
+    /// To the end of the row.
+    pub(super) const COUNTERS: usize = 30;
 }
+
+const _: () = assert!(field::COUNTERS + Counter::COUNT <= super::ROW);
 
 /// One lane's row.
 #[derive(Clone, Copy, Debug)]
@@ -237,6 +208,14 @@ impl Row {
         self.load(field::COUNTERS + counter as usize)
     }
 
+    /// How many connections have begun and not ended; a lane that is dead took
+    /// these along.
+    pub fn unfinished(&self) -> u64 {
+        let ended = Counter::CLOSES.iter().map(|reason| self.count(*reason));
+        let ended = ended.fold(0, u64::wrapping_add);
+        self.count(Counter::Connections).saturating_sub(ended)
+    }
+
     /// Whom the lane serves; `None` for nobody, or for a unix socket's peer.
     pub fn set_peer(&self, peer: Option<SocketAddr>) {
         let (kind, high, low) = match peer {
@@ -357,6 +336,12 @@ mod tests {
         row.add(Counter::Sent, 5);
         row.add(Counter::Sent, 6);
         assert_eq!(row.count(Counter::Sent), 11);
+        for counter in Counter::ALL {
+            row.add(counter, 7);
+        }
+        assert_eq!(row.count(Counter::Killed), 7);
+        assert_eq!(row.text().len(), 96, "counters have words of their own");
+        assert_eq!(row.unfinished(), 0, "more ends than beginnings: scribbled");
         assert_eq!(board.row(8).pid(), 0);
     }
 

@@ -556,6 +556,28 @@ fn a_body_that_trickles_is_cut_by_its_rate() {
 }
 
 #[test]
+fn answers_are_counted_by_their_class() {
+    let continued = with(
+        "POST /a HTTP/1.1",
+        &format!("Content-Length: 1\r\n{EXPECT}"),
+    ) + "x";
+    let requests = of("/a").repeat(2) + &of("/dir") + &of("/nothing") + "?\r\n\r\n";
+    let seen = world().run(&[continued.as_bytes()], Finale::Finish);
+    assert_eq!(split(&seen.output, false).len(), 1);
+    assert_eq!(seen.answers, [0, 0, 0, 1, 0], "405 is certain: no 100");
+    let seen = world().run(&[requests.as_bytes()], Finale::Finish);
+    assert_eq!(seen.answers, [0, 2, 1, 2, 0]);
+    let seen = world().run(
+        &[
+            get(&format!("Content-Length: 1\r\n{EXPECT}")).as_bytes(),
+            b"x",
+        ],
+        Finale::Finish,
+    );
+    assert_eq!(seen.answers, [1, 1, 0, 0, 0]);
+}
+
+#[test]
 fn a_client_waits_for_100_and_gets_it() {
     // Rule 58: the answer must not wait for the content.
     let request = get(&format!("Content-Length: 5\r\n{EXPECT}"));

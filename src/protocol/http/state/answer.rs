@@ -140,6 +140,7 @@ impl Connection {
     }
 
     pub(super) fn log(&self, status: Status, octets: u64, turn: &mut Turn<'_>) {
+        turn.activity.answer(status.code());
         if self.site.logs {
             let log = &mut *turn.access_log;
             let client = Peer {

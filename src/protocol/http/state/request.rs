@@ -193,6 +193,7 @@ impl Connection {
             Plan::Open(_) | Plan::Answer(_) | Plan::Respond | Plan::Program => {
                 if expects_continue {
                     turn.output.push(response::CONTINUE);
+                    turn.activity.answer(100);
                 }
                 self.state = State::AwaitBody {
                     exchange,
