@@ -9,7 +9,7 @@ use harness::server::outcome;
 use harness::{Client, SOON, Server, eventually, on_each_model, preforkd, process};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use socket2::SockRef;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -20,6 +20,7 @@ use tempfile::TempDir;
 on_each_model! {
     every_reason_is_counted_once_a_connection
     answers_are_counted_by_their_class
+    an_answer_that_is_not_taken_is_not_complete
 }
 
 /// Larger than what the kernel buffers for one connection.
@@ -30,6 +31,7 @@ fn server(model: &str) -> Server {
     let www = directory.path().join("www");
     std::fs::create_dir(&www).unwrap();
     std::fs::write(www.join("index.html"), "index\n").unwrap();
+    std::fs::write(www.join("page.html"), [b'p'; 16_000]).unwrap();
     File::create(www.join("large"))
         .unwrap()
         .set_len(LARGE)
@@ -263,5 +265,23 @@ fn answers_are_counted_by_their_class(model: &str) {
     let row = rows.find(|line| line.starts_with("web ")).unwrap();
     let words: Vec<&str> = row.split_whitespace().take(6).collect();
     assert_eq!(words, ["web", "1", "4", "1", "1", "1"], "{table}");
+    server.stop();
+}
+
+/// All of it is written by the protocol, and the rest waits in the driver.
+fn an_answer_that_is_not_taken_is_not_complete(model: &str) {
+    let server = server(model);
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+    // Small segments and a small window: the server's kernel takes little.
+    socket.set_recv_buffer_size(2048).unwrap();
+    socket.set_tcp_mss(536).unwrap();
+    socket.connect(&server.address("patient").into()).unwrap();
+    let mut client = Client::of(socket.into());
+    let request = "GET /page.html HTTP/1.1\r\nHost: test\r\n";
+    client.send(format!(
+        "{request}\r\n{request}\r\n{request}Connection: close\r\n\r\n"
+    ));
+    wait_for(&server, "write-stalled", 1);
+    assert_eq!(counts(&server, "closes").values().sum::<u64>(), 1);
     server.stop();
 }

@@ -608,6 +608,10 @@ impl Connection {
         self.uptake.rest();
         self.output.reset();
         self.stage = match self.stage {
+            Stage::Ending(ending) if ending.reason.is_planned() => Stage::Dismissing(Ending {
+                manner: Manner::AtOnce,
+                reason,
+            }),
             Stage::Ending(ending) | Stage::Dismissing(ending) => Stage::Dismissing(Ending {
                 manner: Manner::AtOnce,
                 ..ending

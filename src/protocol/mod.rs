@@ -356,6 +356,28 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
+    /// Whether the connection ends as was meant, with nobody at fault so far:
+    /// what breaks it before its last octet is sent is the better reason.
+    pub const fn is_planned(self) -> bool {
+        match self {
+            Self::Complete | Self::RequestLimit | Self::Draining => true,
+            Self::PeerClosed
+            | Self::CutShort
+            | Self::Idle
+            | Self::RequestTimeout
+            | Self::BodyTimeout
+            | Self::SlowBody
+            | Self::WriteStalled
+            | Self::SlowReader
+            | Self::Reset
+            | Self::Refused(_)
+            | Self::Truncated
+            | Self::Overflow
+            | Self::Program(_)
+            | Self::Internal => false,
+        }
+    }
+
     /// The name under which it is counted and logged.
     pub const fn name(self) -> &'static str {
         match self {
