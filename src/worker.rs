@@ -14,7 +14,7 @@ use crate::driver::lane::AccessLog;
 use crate::driver::{self, Duty, Leave, Limits, ORPHAN_SECONDS, threads};
 use crate::log::Sink;
 use crate::net::Listener;
-use crate::protocol::{self, Patience, Service};
+use crate::protocol::{self, Floor, Patience, Service};
 use crate::scoreboard::{Board, Row};
 use crate::sys::signal::{Reopening, Retirement, reopen_on, retire_on, ring_on};
 use crate::sys::title::Title;
@@ -238,7 +238,10 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
     let limits = Limits {
         descriptors,
         worker_timeout: pool.worker_timeout,
-        write_timeout: pool.write_timeout,
+        uptake: Floor {
+            span: pool.write_timeout,
+            rate: pool.send_min_rate,
+        },
         linger_timeout: pool.linger_timeout,
         max_connections: pool.max_connections,
         connections: assignment.connections,

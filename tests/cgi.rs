@@ -23,6 +23,7 @@ on_each_model! {
     a_stop_waits_for_a_program
     nothing_is_left_after_many
     a_client_that_does_not_read_stops_the_program
+    a_program_is_not_late_where_its_client_is
 }
 
 const SCRIPTS: &[(&str, &str)] = &[
@@ -478,5 +479,32 @@ fn limits_hold() {
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
     assert_eq!(site.get("/cgi-bin/burn").status, 500);
     site.server.log.wait_for("killed by SIGXCPU", SOON);
+    site.server.stop();
+}
+
+fn a_program_is_not_late_where_its_client_is(model: &str) {
+    let site = Site::new(model, "timeout = \"1s\"\nsilence_timeout = \"1s\"");
+    let mut client = site.begin("GET", "/cgi-bin/deaf", "");
+    // Three megabytes in some three seconds: always some, and never all.
+    client
+        .stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let begun = Instant::now();
+    let (mut received, mut room) = (Vec::new(), vec![0; 50_000]);
+    loop {
+        let count = std::io::Read::read(&mut client.stream, &mut room).unwrap();
+        received.extend_from_slice(&room[..count]);
+        if count == 0 {
+            break;
+        }
+        if begun.elapsed() < Duration::from_secs(3) {
+            harness::let_time_pass(Duration::from_millis(50));
+        }
+    }
+    assert!(begun.elapsed() >= Duration::from_secs(3), "it was in time");
+    let answer = Answer::read(&received);
+    assert_eq!((answer.status, answer.body.len()), (200, 3_000_000));
+    assert!(answer.whole);
     site.server.stop();
 }

@@ -140,7 +140,24 @@ fn table(answer: &Value) -> String {
             text(pool, "breaker"),
             text(pool, "connections"),
             text(pool, "requests"),
-            deaths(&pool["deaths"]),
+            counted(&pool["deaths"]),
+        ));
+    }
+    lines.push_str(&format!(
+        "\n{:<16} {:>9} {:>9} {:>9} {:>9} {:>9}  CLOSES\n",
+        "POOL", "1XX", "2XX", "3XX", "4XX", "5XX",
+    ));
+    for pool in answer["pools"].as_array().into_iter().flatten() {
+        let answers = &pool["answers"];
+        lines.push_str(&format!(
+            "{:<16} {:>9} {:>9} {:>9} {:>9} {:>9}  {}\n",
+            text(pool, "name"),
+            text(answers, "1xx"),
+            text(answers, "2xx"),
+            text(answers, "3xx"),
+            text(answers, "4xx"),
+            text(answers, "5xx"),
+            counted(&pool["closes"]),
         ));
     }
     lines.push_str(&format!(
@@ -163,12 +180,12 @@ fn table(answer: &Value) -> String {
     lines
 }
 
-/// `early 2, signal 1`: what there was of each cause.
-fn deaths(counts: &Value) -> String {
+/// `early 2, signal 1`: what there was of each kind.
+fn counted(counts: &Value) -> String {
     let counts = counts.as_object().into_iter().flatten();
     let counts = counts.filter(|(_, count)| count.as_u64() != Some(0));
     let words: Vec<String> = counts
-        .map(|(cause, count)| format!("{cause} {count}"))
+        .map(|(kind, count)| format!("{kind} {count}"))
         .collect();
     if words.is_empty() {
         String::from("none")

@@ -107,6 +107,7 @@ pub(crate) fn pool(name: &str, service: Service, table: &PoolTable) -> Pool {
         spawn_timeout: table.spawn_timeout.value,
         idle_timeout: table.idle_timeout.value,
         write_timeout: table.write_timeout.value,
+        send_min_rate: table.send_min_rate.value,
         linger_timeout: table.linger_timeout.value,
         identity: None,
     }
@@ -129,6 +130,7 @@ pub(crate) fn http(root: PathBuf, table: &HttpTable) -> Http {
         file_cache: table.file_cache.value,
         header_timeout: table.header_timeout.value,
         body_timeout: table.body_timeout.value,
+        body_min_rate: table.body_min_rate.value,
         keepalive_timeout: table.keepalive_timeout.value,
         keepalive_requests: table.keepalive_requests.value,
         // A target cannot be longer than the head it stands in.

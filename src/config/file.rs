@@ -184,6 +184,8 @@ table! {
             "Silence after which a connection is closed; http has timeouts of its own.";
         write_timeout: Duration = TIMEOUT, Duration::from_secs(30),
             "How long a client may take none of what is sent to it.";
+        send_min_rate: u64 = Size { min: 0, max: 1 << 30 }, 500,
+            "How much a second a client must take, on the average over each `write_timeout` in which it makes the server wait; 0 is any.";
         linger_timeout: Duration = TIMEOUT, Duration::from_secs(2),
             "How long a closing connection waits for the client to close its side.";
         user: Option<String> = Optional(USER, "that of [master]"), None,
@@ -236,6 +238,8 @@ table! {
             "How long the head of a request may take, from first octet to last.";
         body_timeout: Duration = TIMEOUT, Duration::from_secs(20),
             "How long the body of a request may go without a new octet.";
+        body_min_rate: u64 = Size { min: 0, max: 1 << 30 }, 500,
+            "How much of a body must come in a second, on the average over each `body_timeout`; 0 is any.";
         keepalive_timeout: Duration = TIMEOUT, Duration::from_secs(5),
             "How long an idle connection is kept for another request.";
         keepalive_requests: u64 = ANY, 1000,

@@ -158,6 +158,9 @@ pub struct Pool {
     pub idle_timeout: Duration,
     /// How long a peer may take none of our bytes.
     pub write_timeout: Duration,
+    /// Octets a second that a peer must take of what makes us wait, on the
+    /// average over each `write_timeout`; 0 is any.
+    pub send_min_rate: u64,
     /// How long a closing connection is drained of what the peer still sends.
     pub linger_timeout: Duration,
     /// Whom the workers run as; `None` leaves them as the master is.
@@ -344,6 +347,9 @@ pub struct Http {
     pub header_timeout: Duration,
     /// How long a request body may stay without a new octet.
     pub body_timeout: Duration,
+    /// Octets a second of a request body that must come, on the average over
+    /// each `body_timeout`; 0 is any.
+    pub body_min_rate: u64,
     /// How long an idle connection is kept for another request.
     pub keepalive_timeout: Duration,
     /// Requests after which a connection is closed; 0 is never.

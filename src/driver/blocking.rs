@@ -127,6 +127,7 @@ pub fn serve(stream: Stream, peer: &Peer, lane: &mut Lane<'_>) -> u64 {
         connection.expire(lane);
     };
     report(peer, reason);
+    lane.end(reason);
     connection.recycle(lane);
     lane.write_log();
     lane.row.tick(lane.now);
@@ -149,7 +150,10 @@ pub(super) fn report(peer: &Peer, reason: CloseReason) {
         | CloseReason::CutShort
         | CloseReason::Idle
         | CloseReason::RequestTimeout
+        | CloseReason::BodyTimeout
+        | CloseReason::SlowBody
         | CloseReason::WriteStalled
+        | CloseReason::SlowReader
         | CloseReason::Reset
         | CloseReason::RequestLimit
         | CloseReason::Draining

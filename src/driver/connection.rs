@@ -18,21 +18,26 @@
 //!                                  └─▶ Dismissing ─┘  where a program still runs
 //! ```
 
+mod programs;
+mod uptake;
+
+use super::Lane;
 use super::effects::{Directory, Roots};
 use super::files::Opened;
-use super::program::{self, Child, Heard};
-use super::{Duty, Lane};
+use super::program::{self, Child};
 use crate::net::Stream;
 use crate::protocol::{
     Action, CloseReason, Content, Ending, Entry, Input, Manner, OpenError, Outcome, Output, Peer,
-    Program, ProgramNews, Protocol, RunError, Turn, Wall, Work,
+    ProgramNews, Protocol, Turn, Wall, Work,
 };
 use crate::scoreboard::{Counter, RowState};
+use programs::{dismiss, run};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Instant;
+use uptake::Uptake;
 
 /// A client's connection.
 pub struct Connection {
@@ -54,8 +59,8 @@ pub struct Connection {
     /// What it wrote.
     written: Input,
     stage: Stage,
-    /// When the peer must have taken something, while it takes nothing.
-    stalls_at: Option<Instant>,
+    /// What the peer takes of what it is sent.
+    uptake: Uptake,
     /// Whether the peer has ever sent anything.
     heard: bool,
 }
@@ -170,7 +175,7 @@ impl Connection {
             child: None,
             written: Input::default(),
             stage: Stage::Resume(Outcome::Connected),
-            stalls_at: None,
+            uptake: Uptake::default(),
             heard: false,
         }
     }
@@ -187,7 +192,7 @@ impl Connection {
                         budget = budget.saturating_sub(TURN / 8);
                         if budget == 0 {
                             return Want::Write {
-                                deadline: lane.now + lane.duty.limits.write_timeout,
+                                deadline: lane.now + lane.duty.limits.uptake.span,
                             };
                         }
                     }
@@ -196,6 +201,7 @@ impl Connection {
                 Stage::Receiving { deadline, idle } => {
                     return match self.send(lane, false) {
                         Progress::Done => {
+                            self.uptake.rest();
                             lane.set_state(if idle {
                                 RowState::KeepAlive
                             } else {
@@ -205,7 +211,7 @@ impl Connection {
                             Want::Read { deadline }
                         }
                         Progress::Blocked => Want::Either {
-                            deadline: self.stalls_at.map_or(deadline, |at| at.min(deadline)),
+                            deadline: self.judgement(lane).min(deadline),
                         },
                         Progress::Failed => continue,
                     };
@@ -217,7 +223,7 @@ impl Connection {
                         budget = budget.saturating_sub(Output::ENOUGH as u64);
                         if budget == 0 {
                             return Want::Write {
-                                deadline: lane.now + lane.duty.limits.write_timeout,
+                                deadline: lane.now + lane.duty.limits.uptake.span,
                             };
                         }
                     }
@@ -310,15 +316,14 @@ impl Connection {
     /// The deadline of the last [`Want`] may have passed; call
     /// [`Connection::drive`] afterwards.
     pub fn expire(&mut self, lane: &Lane<'_>) {
-        if self.stalls_at.is_some_and(|at| at <= lane.now) {
-            self.break_off(CloseReason::WriteStalled);
+        if !self.keeps_up(lane) {
             return;
         }
         match self.stage {
             Stage::Receiving { deadline, .. } if deadline <= lane.now => {
                 self.stage = Stage::Resume(Outcome::TimedOut);
             }
-            Stage::Hearing { deadline } if deadline <= lane.now => {
+            Stage::Hearing { deadline } if self.program_is_late(deadline, lane.now) => {
                 self.stage = Stage::Resume(Outcome::TimedOut);
             }
             Stage::Hearing { .. } | Stage::Dismissing(_) => {
@@ -357,20 +362,6 @@ impl Connection {
                 None => Outcome::Overloaded,
             });
         }
-    }
-
-    /// The socket broke while only the program was waited for; call
-    /// [`Connection::drive`] afterwards. A client that merely sends no more
-    /// still gets its answer, and does not count.
-    pub fn hang_up(&mut self) {
-        if let Stage::Hearing { .. } = self.stage {
-            self.break_off(CloseReason::Reset);
-        }
-    }
-
-    /// The program that runs.
-    pub fn child(&self) -> Option<&Child> {
-        self.child.as_deref().filter(|child| !child.has_ended())
     }
 
     /// Whether the client is between requests. Such a connection may be closed
@@ -442,6 +433,7 @@ impl Connection {
             Action::Run(program) => {
                 // A program that has ended keeps its seat until it is forgotten.
                 self.child = None;
+                self.uptake.forgive();
                 let stored = self.stored.take();
                 let started = run(&program, &mut self.content, stored, lane.duty);
                 Stage::Resume(match started {
@@ -476,6 +468,7 @@ impl Connection {
             }
             Action::Compute(work) => {
                 self.work = Some(work);
+                self.uptake.rest();
                 Stage::Working
             }
             // Many small ranges must not pile up in the output.
@@ -518,6 +511,7 @@ impl Connection {
             lane.row.add(Counter::Requests, begun);
             lane.show_activity();
         }
+        lane.count_answers();
         lane.write_log_if_long();
     }
 
@@ -529,14 +523,10 @@ impl Connection {
                 Ok(count) => {
                     lane.row.add(Counter::Sent, count as u64);
                     self.output.advance(count);
-                    self.stalls_at = None;
+                    self.uptake.add(count as u64, lane.now);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if would_wait(&error) => {
-                    self.stalls_at
-                        .get_or_insert(lane.now + lane.duty.limits.write_timeout);
-                    return Progress::Blocked;
-                }
+                Err(error) if would_wait(&error) => return self.blocked(lane),
                 Err(_) => {
                     self.break_off(CloseReason::Reset);
                     return Progress::Failed;
@@ -572,7 +562,7 @@ impl Connection {
             Ok(count) => {
                 let count = count as u64;
                 lane.row.add(Counter::Sent, count);
-                self.stalls_at = None;
+                self.uptake.add(count, lane.now);
                 self.stage = Stage::Sending {
                     offset: offset + count,
                     left: left - count,
@@ -581,67 +571,19 @@ impl Connection {
                 *budget = budget.saturating_sub(count);
                 if *budget == 0 && left > count {
                     return Some(Want::Write {
-                        deadline: lane.now + lane.duty.limits.write_timeout,
+                        deadline: lane.now + lane.duty.limits.uptake.span,
                     });
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if would_wait(&error) => {
-                self.stalls_at
-                    .get_or_insert(lane.now + lane.duty.limits.write_timeout);
-                return Some(self.want_write(lane));
-            }
+            Err(error) if would_wait(&error) => match self.blocked(lane) {
+                Progress::Blocked => return Some(self.want_write(lane)),
+                Progress::Done | Progress::Failed => {}
+            },
             Err(error) if is_peer_gone(&error) => self.break_off(CloseReason::Reset),
             Err(_) => self.break_off(CloseReason::Internal),
         }
         None
-    }
-
-    /// Listens to the program; `None` means go on driving.
-    fn hear(&mut self, lane: &mut Lane<'_>, deadline: Instant, budget: &mut u64) -> Option<Want> {
-        let Some(child) = &mut self.child else {
-            self.break_off(CloseReason::Internal);
-            return None;
-        };
-        lane.set_state(RowState::Writing);
-        lane.spares.lend_input(&mut self.written);
-        let before = self.written.unread().len();
-        match child.hear(&mut self.written, lane.now) {
-            Heard::Bytes => {
-                let count = self.written.unread().len() - before;
-                self.stage = Stage::Resume(Outcome::Program(ProgramNews::Wrote));
-                *budget = budget.saturating_sub(count as u64);
-                // An endless writer must let others have their turn.
-                (*budget == 0).then(|| Want::Write {
-                    deadline: lane.now + lane.duty.limits.write_timeout,
-                })
-            }
-            Heard::Nothing => Some(Want::Program {
-                deadline: child.due().map_or(deadline, |due| due.min(deadline)),
-            }),
-            Heard::Full => {
-                self.break_off(CloseReason::Overflow);
-                None
-            }
-            Heard::Ended(end) => {
-                self.stage = Stage::Resume(Outcome::Program(ProgramNews::Ended(end)));
-                None
-            }
-        }
-    }
-
-    /// Waits for a program that was told to end; `None` means go on driving.
-    fn await_child(&mut self, ending: Ending, lane: &mut Lane<'_>) -> Option<Want> {
-        let gone = |child: &mut Box<Child>| child.is_gone(lane.now);
-        if self.child.as_mut().is_none_or(gone) {
-            self.child = None;
-            self.end(ending, lane);
-            return None;
-        }
-        lane.set_state(RowState::Closing);
-        let due = self.child.as_ref().and_then(|child| child.due());
-        let deadline = due.unwrap_or(lane.now);
-        Some(Want::ProgramAlone { deadline })
     }
 
     /// All is sent: close at once, or half-close and drain. A program that
@@ -672,9 +614,13 @@ impl Connection {
 
     /// The connection is beyond use; the protocol hears of it once.
     fn break_off(&mut self, reason: CloseReason) {
-        self.stalls_at = None;
+        self.uptake.rest();
         self.output.reset();
         self.stage = match self.stage {
+            Stage::Ending(ending) if ending.reason.is_planned() => Stage::Dismissing(Ending {
+                manner: Manner::AtOnce,
+                reason,
+            }),
             Stage::Ending(ending) | Stage::Dismissing(ending) => Stage::Dismissing(Ending {
                 manner: Manner::AtOnce,
                 ..ending
@@ -703,8 +649,13 @@ impl Connection {
 
     fn want_write(&self, lane: &Lane<'_>) -> Want {
         Want::Write {
-            deadline: self.stalls_at.unwrap_or(lane.now),
+            deadline: self.judgement(lane),
         }
+    }
+
+    /// When the peer is judged that makes us wait.
+    fn judgement(&self, lane: &Lane<'_>) -> Instant {
+        self.uptake.due(lane.duty.limits.uptake).unwrap_or(lane.now)
     }
 }
 
@@ -712,26 +663,6 @@ impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
-}
-
-/// Starts a program.
-fn run(
-    program: &Program<'_>,
-    content: &mut Content,
-    stored: Option<File>,
-    duty: &Duty,
-) -> Result<Child, RunError> {
-    Child::start(program, content, stored, duty.files.roots(), &duty.programs)
-}
-
-/// Tells a program that still runs to end, and the log which one was to blame;
-/// whom it answered is said when the connection is closed.
-fn dismiss(child: &mut Option<Box<Child>>, reason: CloseReason, now: Instant) {
-    let Some(child) = child else { return };
-    if let CloseReason::Program(rule) = reason {
-        log::info!("program {} [{}]: {rule}", child.name(), child.id());
-    }
-    child.tell(now);
 }
 
 /// Copies a small file range into the output, so that it leaves with the head;

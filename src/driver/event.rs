@@ -552,6 +552,7 @@ impl<'d> Loop<'d> {
             return;
         };
         report(&occupant.peer, reason);
+        self.lane.end(reason);
         // Closing the last descriptor takes it out of the epoll set.
         occupant.connection.recycle(&mut self.lane);
         self.vacant.push(token.place);

@@ -387,6 +387,7 @@ impl Parent<'_> {
             _ => {}
         }
         self.requests += row.count(Counter::Requests);
+        self.lane.row.add(Counter::Killed, row.unfinished());
         for counter in Counter::ALL {
             self.lane.row.add(counter, row.count(counter));
         }

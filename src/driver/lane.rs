@@ -4,7 +4,7 @@
 use super::Duty;
 use crate::calendar::Wall;
 use crate::log::Sink;
-use crate::protocol::{Activity, Input, Output, Peer};
+use crate::protocol::{Activity, CloseReason, Input, Output, Peer};
 use crate::scoreboard::{Counter, Row, RowState};
 use crate::sys::clock;
 use std::io::Write;
@@ -214,6 +214,22 @@ impl<'d> Lane<'d> {
         }
     }
 
+    /// A connection has ended.
+    pub fn end(&self, reason: CloseReason) {
+        self.row.add(counter(reason), 1);
+    }
+
+    /// The protocol may have answered requests.
+    pub fn count_answers(&mut self) {
+        if let Some(answers) = self.activity.take_answers() {
+            for (class, count) in Counter::ANSWERS.iter().zip(answers) {
+                if count > 0 {
+                    self.row.add(*class, u64::from(count));
+                }
+            }
+        }
+    }
+
     /// What the lane does from now on. Only a change is written.
     pub fn set_state(&mut self, new: RowState) {
         let Face::Full {
@@ -301,5 +317,62 @@ impl<'d> Lane<'d> {
             }
             self.lines.clear();
         }
+    }
+}
+
+/// Where a reason is counted.
+fn counter(reason: CloseReason) -> Counter {
+    match reason {
+        CloseReason::Complete => Counter::Complete,
+        CloseReason::PeerClosed => Counter::PeerClosed,
+        CloseReason::CutShort => Counter::CutShort,
+        CloseReason::Idle => Counter::Idle,
+        CloseReason::RequestTimeout => Counter::RequestTimeout,
+        CloseReason::BodyTimeout => Counter::BodyTimeout,
+        CloseReason::SlowBody => Counter::SlowBody,
+        CloseReason::WriteStalled => Counter::WriteStalled,
+        CloseReason::SlowReader => Counter::SlowReader,
+        CloseReason::Reset => Counter::Reset,
+        CloseReason::Refused(_) => Counter::Refused,
+        CloseReason::RequestLimit => Counter::RequestLimit,
+        CloseReason::Draining => Counter::Draining,
+        CloseReason::Truncated => Counter::Truncated,
+        CloseReason::Overflow => Counter::Overflow,
+        CloseReason::Program(_) => Counter::Program,
+        CloseReason::Internal => Counter::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_counted_under_its_own_name() {
+        let reasons = [
+            CloseReason::Complete,
+            CloseReason::PeerClosed,
+            CloseReason::CutShort,
+            CloseReason::Idle,
+            CloseReason::RequestTimeout,
+            CloseReason::BodyTimeout,
+            CloseReason::SlowBody,
+            CloseReason::WriteStalled,
+            CloseReason::SlowReader,
+            CloseReason::Reset,
+            CloseReason::Refused("rule"),
+            CloseReason::RequestLimit,
+            CloseReason::Draining,
+            CloseReason::Truncated,
+            CloseReason::Overflow,
+            CloseReason::Program("rule"),
+            CloseReason::Internal,
+        ];
+        for reason in reasons {
+            assert_eq!(counter(reason).name(), reason.name());
+        }
+        // The one more is what no process can say of itself.
+        let counters = reasons.map(counter).into_iter().chain([Counter::Killed]);
+        assert!(counters.eq(Counter::CLOSES.iter().copied()));
     }
 }

@@ -27,7 +27,7 @@ pub mod threads;
 pub use lane::Lane;
 
 use crate::net::Listener;
-use crate::protocol::Service;
+use crate::protocol::{Floor, Service};
 use crate::scoreboard::{Board, Row};
 use crate::sys::title::Title;
 use crate::sys::{process, socket};
@@ -86,8 +86,8 @@ pub struct Duty {
 /// Deadlines and caps of one worker.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How long a peer may take none of our bytes.
-    pub write_timeout: Duration,
+    /// What a peer must take of our bytes while it makes us wait.
+    pub uptake: Floor,
     /// How long a lane may be overdue before it is taken to hang.
     pub worker_timeout: Duration,
     /// How long a connection that is closing is drained.

@@ -139,6 +139,10 @@ pub struct PoolStatus {
     pub received: u64,
     /// Octets sent.
     pub sent: u64,
+    /// Answers by the first digit of their status: `1xx` to `5xx`.
+    pub answers: BTreeMap<&'static str, u64>,
+    /// Connections that have ended, by their reason.
+    pub closes: BTreeMap<&'static str, u64>,
     /// Workers that are gone, by what became of them.
     pub deaths: BTreeMap<&'static str, u64>,
 }

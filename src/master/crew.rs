@@ -74,7 +74,7 @@ struct Cohort {
     /// Which idle bits are taken.
     seats: Vec<bool>,
     /// What dead workers had counted.
-    totals: [u64; Counter::ALL.len()],
+    totals: [u64; Counter::COUNT],
     graceful_timeout: Duration,
     once: bool,
     /// Its log, until that is the one in force.
@@ -215,7 +215,7 @@ impl Crew {
                 board_index,
                 board,
                 seats: vec![false; MAX_SLOTS],
-                totals: [0; Counter::ALL.len()],
+                totals: [0; Counter::COUNT],
                 graceful_timeout: generation.config.master.graceful_timeout,
                 once: generation.config.master.once,
                 log,

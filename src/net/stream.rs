@@ -84,6 +84,22 @@ impl Stream {
         Ok(sendfile(&self.fd, file, Some(&mut offset), count)?)
     }
 
+    /// How many octets that were sent the peer's kernel has not taken (SIOCOUTQ).
+    ///
+    /// # Errors
+    /// As ioctl(2).
+    pub fn unacknowledged(&self) -> io::Result<u32> {
+        sys::socket::unacknowledged(self.fd.as_fd())
+    }
+
+    /// Has close(2) drop what the peer has not taken, and say so by RST.
+    /// Otherwise the kernel would go on offering it to a peer that does not
+    /// take it, and keep its memory.
+    pub fn give_up(&self) {
+        // Where it fails the kernel gives up later.
+        let _ = socket2::SockRef::from(&self.fd).set_linger(Some(Duration::ZERO));
+    }
+
     /// Our own address (getsockname(2)); `None` for a unix socket.
     pub fn local(&self) -> Option<SocketAddr> {
         socket2::SockRef::from(&self.fd)

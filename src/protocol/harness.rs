@@ -100,6 +100,7 @@ pub(crate) struct World {
     resumes_before_drain: usize,
     reads_late: bool,
     computes: usize,
+    pause: Duration,
 }
 
 /// Everything that could be seen of a connection.
@@ -110,6 +111,8 @@ pub(crate) struct Seen {
     pub(crate) log: String,
     pub(crate) requests: u64,
     pub(crate) activity: Vec<u8>,
+    /// Answers, 1xx to 5xx.
+    pub(crate) answers: [u32; 5],
     /// The paths that were opened, in order.
     pub(crate) opened: Vec<String>,
     /// The most octets that waited in the output at once.
@@ -137,6 +140,7 @@ impl World {
             resumes_before_drain: usize::MAX,
             reads_late: false,
             computes: usize::MAX,
+            pause: Duration::ZERO,
         }
     }
 
@@ -187,6 +191,12 @@ impl World {
         self
     }
 
+    /// So long passes before each segment, unless the deadline comes first.
+    pub(crate) fn pausing(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
+    }
+
     /// There is too much work after so much of it.
     pub(crate) fn computes(mut self, computes: usize) -> Self {
         self.computes = computes;
@@ -220,6 +230,8 @@ impl World {
         let (mut content, mut program) = (Content::default(), Input::default());
         let (mut ran, mut running): (Vec<Ran>, Option<Script>) = (Vec::new(), None);
         let mut outcome = Outcome::Connected;
+        // When the next segment arrives.
+        let mut due = None;
         for call in 0.. {
             assert!(call < 1_000_000, "the protocol does not end");
             let mut turn = Turn {
@@ -239,6 +251,13 @@ impl World {
             outcome = match action {
                 Action::Receive { deadline, .. } => {
                     if pending.is_empty() {
+                        let arrives = *due.get_or_insert(now + self.pause);
+                        if arrives > deadline {
+                            now = now.max(deadline);
+                            outcome = Outcome::TimedOut;
+                            continue;
+                        }
+                        (now, due) = (now.max(arrives), None);
                         pending = segments.next().unwrap_or_default();
                     }
                     if !self.reads_late || pending.is_empty() {
@@ -370,6 +389,7 @@ impl World {
                         log: String::from_utf8(log).expect("the log is ASCII"),
                         requests: activity.requests,
                         activity: activity.text().to_vec(),
+                        answers: activity.take_answers().unwrap_or_default(),
                         opened,
                         deepest,
                         flushes,

@@ -26,6 +26,7 @@ pub mod discard;
 pub mod echo;
 pub mod http;
 pub mod message;
+pub mod pace;
 pub mod program;
 pub mod time;
 
@@ -36,6 +37,7 @@ mod harness;
 
 pub use crate::calendar::{Civil, Wall};
 pub use buffer::{Input, Output};
+pub use pace::{Floor, Pace, Verdict};
 pub use program::{Content, Program, ProgramEnd, ProgramLimits, ProgramNews, RunError};
 
 use std::net::SocketAddr;
@@ -159,7 +161,9 @@ pub enum Action<'p> {
     /// Send all of [`Turn::output`], then wait for what the program writes, or
     /// for its end, until `deadline`.
     Hear {
-        /// When to give up with [`Outcome::TimedOut`].
+        /// When to give up with [`Outcome::TimedOut`]. It is moved on by as
+        /// long as the peer has made the driver wait since the program was
+        /// run: that is not the program's fault.
         deadline: Instant,
     },
     /// Send `output`, then end the connection, and a program that still runs.
@@ -323,10 +327,16 @@ pub enum CloseReason {
     CutShort,
     /// A keep-alive connection, or one that never spoke, was silent too long.
     Idle,
-    /// A request began and did not arrive whole in time.
+    /// A request began and its head did not arrive whole in time.
     RequestTimeout,
-    /// The peer did not take our bytes in time.
+    /// The head of a request arrived, and then none of its body for too long.
+    BodyTimeout,
+    /// The body of a request arrived more slowly than the minimum rate.
+    SlowBody,
+    /// The peer took none of our bytes for too long.
     WriteStalled,
+    /// The peer took our bytes more slowly than the minimum rate.
+    SlowReader,
     /// The connection was reset, or broke otherwise (ECONNRESET, EPIPE …).
     Reset,
     /// The request broke a rule; the text names it, e.g. `rfc9112-6.3 content-length`.
@@ -347,6 +357,28 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
+    /// Whether the connection ends as was meant, with nobody at fault so far:
+    /// what breaks it before its last octet is sent is the better reason.
+    pub const fn is_planned(self) -> bool {
+        match self {
+            Self::Complete | Self::RequestLimit | Self::Draining => true,
+            Self::PeerClosed
+            | Self::CutShort
+            | Self::Idle
+            | Self::RequestTimeout
+            | Self::BodyTimeout
+            | Self::SlowBody
+            | Self::WriteStalled
+            | Self::SlowReader
+            | Self::Reset
+            | Self::Refused(_)
+            | Self::Truncated
+            | Self::Overflow
+            | Self::Program(_)
+            | Self::Internal => false,
+        }
+    }
+
     /// The name under which it is counted and logged.
     pub const fn name(self) -> &'static str {
         match self {
@@ -355,7 +387,10 @@ impl CloseReason {
             Self::CutShort => "cut-short",
             Self::Idle => "idle",
             Self::RequestTimeout => "request-timeout",
+            Self::BodyTimeout => "body-timeout",
+            Self::SlowBody => "slow-body",
             Self::WriteStalled => "write-stalled",
+            Self::SlowReader => "slow-reader",
             Self::Reset => "reset",
             Self::Refused(_) => "refused",
             Self::RequestLimit => "request-limit",
@@ -373,6 +408,9 @@ impl CloseReason {
 pub struct Activity {
     /// Requests begun on this connection, as the protocol counts them.
     pub requests: u64,
+    /// Answers that nobody has counted yet, by the first digit of their status.
+    answers: [u32; 5],
+    answered: bool,
     text: [u8; Self::LENGTH],
     length: u8,
 }
@@ -381,6 +419,8 @@ impl Default for Activity {
     fn default() -> Self {
         Self {
             requests: 0,
+            answers: [0; 5],
+            answered: false,
             text: [0; Self::LENGTH],
             length: 0,
         }
@@ -405,6 +445,25 @@ impl Activity {
     /// The last description, empty where there is none.
     pub fn text(&self) -> &[u8] {
         &self.text[..usize::from(self.length)]
+    }
+
+    /// Says that a request was answered with `status`, 100 to 599; others are
+    /// not counted. An answer that only says to go on counts as well.
+    pub fn answer(&mut self, status: u16) {
+        let class = usize::from(status / 100).wrapping_sub(1);
+        if let Some(count) = self.answers.get_mut(class) {
+            *count += 1;
+            self.answered = true;
+        }
+    }
+
+    /// The answers since the last time, 1xx to 5xx; `None` where there were none.
+    pub fn take_answers(&mut self) -> Option<[u32; 5]> {
+        if !self.answered {
+            return None;
+        }
+        self.answered = false;
+        Some(std::mem::take(&mut self.answers))
     }
 
     /// Forgets the description.

@@ -76,6 +76,20 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], more: bool) -> io::Result<usiz
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 
+/// How many octets the kernel has taken from us and the peer's has not
+/// acknowledged (tcp(7), SIOCOUTQ). On a unix socket: the memory of what the
+/// peer has not read, which is somewhat more (unix(7)).
+///
+/// # Errors
+/// As ioctl(2).
+pub fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut octets: libc::c_int = 0;
+    // SAFETY: the kernel writes one int to the live one.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut octets) };
+    check(result)?;
+    Ok(u32::try_from(octets).unwrap_or(0))
+}
+
 /// Takes one message off `channel` that carries a number, and a descriptor or
 /// none for each of two places; `None` where there is no (whole) message. For
 /// a signal handler: it allocates nothing and leaves errno alone.

@@ -117,11 +117,11 @@ impl Crew {
         if let Some(cohort) = self.cohorts.get_mut(&worker.cohort) {
             cohort.board.set_busy(worker.seat);
             cohort.seats[worker.seat] = false;
-            for (total, counter) in cohort.totals.iter_mut().zip(Counter::ALL) {
-                *total += rows
-                    .clone()
-                    .map(|index| self.scoreboard.row(index).count(counter))
-                    .sum::<u64>();
+            for row in rows.clone().map(|index| self.scoreboard.row(index)) {
+                row.add(Counter::Killed, row.unfinished());
+                for (total, counter) in cohort.totals.iter_mut().zip(Counter::ALL) {
+                    *total += row.count(counter);
+                }
             }
         }
         if worker.killed.is_some() {

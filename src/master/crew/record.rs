@@ -2,7 +2,7 @@
 //! generations: what they had counted, what they died of, what they
 //! complained of.
 
-use super::{Cohort, Crew};
+use super::{Cohort, Crew, Worker};
 use crate::master::control::PoolStatus;
 use crate::master::death::{Cause, Tally};
 use crate::master::message::{CohortId, Outlook, WorkerId};
@@ -15,7 +15,7 @@ use std::time::Instant;
 #[derive(Debug, Default)]
 pub(super) struct Record {
     /// What the workers of cohorts that are gone had counted.
-    totals: [u64; Counter::ALL.len()],
+    totals: [u64; Counter::COUNT],
     deaths: Tally,
     complaints: Repeats,
     /// How the last one died, in words.
@@ -117,18 +117,11 @@ impl Crew {
         let cohort = self.cohorts.get(&id)?;
         let name = &cohort.opened.pool.name;
         let record = self.records.get(name);
-        let count = |counter: Counter| {
-            let of_record = record.map_or(0, |record| record.totals[counter as usize]);
-            let same = |one: &&Cohort| one.opened.pool.name == *name;
-            let of_dead = self.cohorts.values().filter(same);
-            let of_dead: u64 = of_dead.map(|one| one.totals[counter as usize]).sum();
-            let of_living = self
-                .workers
-                .values()
-                .filter(|worker| self.cohorts.get(&worker.cohort).as_ref().is_some_and(same))
-                .flat_map(|worker| worker.first_row..worker.first_row + worker.row_count)
-                .map(|index| self.scoreboard.row(index).count(counter));
-            of_record + of_dead + of_living.sum::<u64>()
+        let counts = self.counts(name);
+        let count = |counter: Counter| counts[counter as usize];
+        let counted = |group: &[Counter]| {
+            let each = group.iter().map(|one| (one.name(), count(*one)));
+            each.collect()
         };
         let deaths = record.map(|record| record.deaths).unwrap_or_default();
         Some(PoolStatus {
@@ -142,11 +135,40 @@ impl Crew {
             requests: count(Counter::Requests),
             received: count(Counter::Received),
             sent: count(Counter::Sent),
+            answers: counted(Counter::ANSWERS),
+            closes: counted(Counter::CLOSES),
             deaths: deaths
                 .each()
                 .map(|(cause, count)| (cause.name(), count))
                 .collect(),
         })
+    }
+
+    /// What the pool's workers have counted, dead and alive, in all its
+    /// generations.
+    fn counts(&self, pool: &str) -> [u64; Counter::COUNT] {
+        let record = self.records.get(pool);
+        let mut counts = record.map_or([0; Counter::COUNT], |record| record.totals);
+        let mut add = |more: [u64; Counter::COUNT]| {
+            for (count, more) in counts.iter_mut().zip(more) {
+                *count = count.wrapping_add(more);
+            }
+        };
+        let same = |one: &&Cohort| one.opened.pool.name == pool;
+        for cohort in self.cohorts.values().filter(same) {
+            add(cohort.totals);
+        }
+        let of_pool = |worker: &&Worker| {
+            let cohort = self.cohorts.get(&worker.cohort);
+            cohort.as_ref().is_some_and(same)
+        };
+        for worker in self.workers.values().filter(of_pool) {
+            for index in worker.first_row..worker.first_row + worker.row_count {
+                let row = self.scoreboard.row(index);
+                add(Counter::ALL.map(|counter| row.count(counter)));
+            }
+        }
+        counts
     }
 }
 

@@ -71,7 +71,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Peer, Protocol, Service};
+use super::{Floor, Peer, Protocol, Service};
 use crate::config::{Http, LogTarget, Trust};
 use auth::Memory;
 use cgi::Cgi;
@@ -109,7 +109,10 @@ impl HttpService {
                 memory: Memory::new(),
                 logs: settings.access_log != LogTarget::Off,
                 header_timeout: settings.header_timeout,
-                body_timeout: settings.body_timeout,
+                body: Floor {
+                    span: settings.body_timeout,
+                    rate: settings.body_min_rate,
+                },
                 keepalive_timeout: settings.keepalive_timeout,
                 keepalive_requests: settings.keepalive_requests,
                 limits,
@@ -143,7 +146,8 @@ struct Site {
     /// Whether anybody reads access-log lines.
     logs: bool,
     header_timeout: Duration,
-    body_timeout: Duration,
+    /// How content of requests must come.
+    body: Floor,
     keepalive_timeout: Duration,
     /// 0 is no limit.
     keepalive_requests: u64,

@@ -24,6 +24,7 @@ pub(super) fn settings() -> Http {
         file_cache: 0,
         header_timeout: Duration::from_secs(20),
         body_timeout: Duration::from_secs(30),
+        body_min_rate: 10,
         keepalive_timeout: Duration::from_secs(5),
         keepalive_requests: 100,
         max_target: 8000,

@@ -13,6 +13,7 @@ use super::pretend::{settings, split, world, world_with};
 use crate::config::{Http, LogTarget};
 use crate::protocol::harness::{Finale, Seen};
 use crate::protocol::{CloseReason, Manner};
+use std::time::Duration;
 
 /// How the connection is after the last answer.
 #[derive(Clone, Copy, Debug)]
@@ -496,7 +497,84 @@ fn a_silent_client_is_told_only_what_it_asked_for() {
     let request = get("Content-Length: 5\r\n") + "hel";
     let seen = world.run(&[request.as_bytes()], Finale::Silence);
     assert_eq!(split(&seen.output, false)[0].0, 408);
+    assert_eq!(seen.ending.reason, CloseReason::BodyTimeout);
     assert_eq!(seen.elapsed, settings().body_timeout);
+}
+
+#[test]
+fn a_head_that_trickles_is_cut_at_its_deadline() {
+    // Rule 114: an octet every five seconds.
+    let head = get("X: ") + &"x".repeat(100);
+    let octets: Vec<&[u8]> = head.as_bytes().chunks(1).collect();
+    let five = Duration::from_secs(5);
+    let seen = world().pausing(five).run(&octets, Finale::Silence);
+    assert_eq!(split(&seen.output, false)[0].0, 408);
+    assert_eq!(seen.ending.reason, CloseReason::RequestTimeout);
+    // The first octet came after one pause.
+    assert_eq!(seen.elapsed, five + settings().header_timeout);
+}
+
+#[test]
+fn a_body_that_trickles_is_cut_by_its_rate() {
+    // 10 octets a second are asked for, over each 30 seconds.
+    let request = with("POST /a HTTP/1.1", "Content-Length: 900\r\n");
+    let (head, body) = (request.as_bytes(), [b'x'; 900]);
+    let paced = |pieces: usize, pause: u64, settings: Http| {
+        let mut segments = vec![head];
+        segments.extend(body.chunks(pieces));
+        let world = world_with(settings).pausing(Duration::from_secs(pause));
+        world.run(&segments, Finale::Silence)
+    };
+    let seen = paced(1, 1, settings());
+    assert_eq!(split(&seen.output, false)[0].0, 408);
+    assert_eq!(seen.ending.reason, CloseReason::SlowBody);
+    assert_eq!(seen.elapsed, Duration::from_secs(31));
+    let all = String::from_utf8_lossy(&seen.output).into_owned();
+    assert!(all.contains("rfc9110-15.5.9 body rate"), "{all}");
+    // Half of it at once earns no leave to trickle afterwards.
+    let seen = world().pausing(Duration::from_secs(1)).run(
+        &[head, &body[..450]]
+            .into_iter()
+            .chain(body.chunks(1))
+            .collect::<Vec<_>>(),
+        Finale::Silence,
+    );
+    assert_eq!(seen.ending.reason, CloseReason::SlowBody);
+    assert_eq!(seen.elapsed, Duration::from_secs(61));
+    // Slow but honest, and without a rate, even slower.
+    let seen = paced(10, 1, settings());
+    assert_eq!(split(&seen.output, false)[0].0, 405);
+    let free = Http {
+        body_min_rate: 0,
+        header_timeout: Duration::from_secs(60),
+        ..settings()
+    };
+    let seen = paced(1, 29, free.clone());
+    assert_eq!(split(&seen.output, false)[0].0, 405);
+    let seen = paced(1, 31, free);
+    assert_eq!(seen.ending.reason, CloseReason::BodyTimeout);
+}
+
+#[test]
+fn answers_are_counted_by_their_class() {
+    let continued = with(
+        "POST /a HTTP/1.1",
+        &format!("Content-Length: 1\r\n{EXPECT}"),
+    ) + "x";
+    let requests = of("/a").repeat(2) + &of("/dir") + &of("/nothing") + "?\r\n\r\n";
+    let seen = world().run(&[continued.as_bytes()], Finale::Finish);
+    assert_eq!(split(&seen.output, false).len(), 1);
+    assert_eq!(seen.answers, [0, 0, 0, 1, 0], "405 is certain: no 100");
+    let seen = world().run(&[requests.as_bytes()], Finale::Finish);
+    assert_eq!(seen.answers, [0, 2, 1, 2, 0]);
+    let seen = world().run(
+        &[
+            get(&format!("Content-Length: 1\r\n{EXPECT}")).as_bytes(),
+            b"x",
+        ],
+        Finale::Finish,
+    );
+    assert_eq!(seen.answers, [1, 1, 0, 0, 0]);
 }
 
 #[test]

@@ -64,7 +64,7 @@ use crate::protocol::{
     Action, CloseReason, Ending, Facts, OpenError, Outcome, Peer, ProgramNews, Protocol, Turn, Work,
 };
 use file::{Held, Search, Series};
-use request::{Next, TIMEOUT};
+use request::{Arrival, Next, TIMEOUT};
 
 /// One connection. It is small while it is idle: an event worker keeps ten
 /// thousand of them.
@@ -107,6 +107,7 @@ enum State {
         exchange: Exchange,
         plan: Plan,
         decoder: Decoder,
+        arrival: Arrival,
     },
     /// Whether a password is right.
     AwaitVerdict {
@@ -269,9 +270,12 @@ impl Connection {
             }
             (Outcome::TimedOut, State::AwaitRequest { .. }) => self.close(CloseReason::Idle),
             (Outcome::TimedOut, State::AwaitHead { .. }) => self.refuse_head(TIMEOUT, turn),
-            (Outcome::TimedOut, State::AwaitBody { exchange, .. }) => {
-                self.refuse(exchange, TIMEOUT, turn)
-            }
+            (
+                Outcome::TimedOut,
+                State::AwaitBody {
+                    exchange, arrival, ..
+                },
+            ) => self.on_late_body(exchange, arrival, turn),
             (
                 Outcome::Computed(right),
                 State::AwaitVerdict {
@@ -486,7 +490,8 @@ impl Connection {
                 exchange,
                 plan,
                 decoder,
-            } => self.read_body(exchange, plan, decoder, turn),
+                arrival,
+            } => self.read_body(exchange, plan, decoder, arrival, turn),
             // None of these reads.
             State::New
             | State::AwaitVerdict { .. }

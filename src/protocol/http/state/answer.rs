@@ -12,7 +12,7 @@ use super::super::exchange::Exchange;
 use super::super::files::{Candidate, Plan};
 use super::super::response::{self, Envelope};
 use super::super::status::{Refusal, Status};
-use super::request::TIMEOUT;
+use super::request::{SILENCE, TIMEOUT, TRICKLE};
 use super::{Connection, State, Wish};
 use crate::protocol::{CloseReason, Ending, Manner, Output, Peer, Turn};
 
@@ -120,10 +120,11 @@ impl Connection {
         self.log(status, octets, turn);
         self.state = State::Closed;
         Some(Wish::Close(Ending {
-            reason: if refusal == TIMEOUT {
-                CloseReason::RequestTimeout
-            } else {
-                CloseReason::Refused(rule)
+            reason: match refusal {
+                TIMEOUT => CloseReason::RequestTimeout,
+                SILENCE => CloseReason::BodyTimeout,
+                TRICKLE => CloseReason::SlowBody,
+                Refusal { rule, .. } => CloseReason::Refused(rule),
             },
             manner: Manner::Linger,
         }))
@@ -139,6 +140,7 @@ impl Connection {
     }
 
     pub(super) fn log(&self, status: Status, octets: u64, turn: &mut Turn<'_>) {
+        turn.activity.answer(status.code());
         if self.site.logs {
             let log = &mut *turn.access_log;
             let client = Peer {

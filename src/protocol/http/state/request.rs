@@ -17,7 +17,7 @@ use super::super::status::{Refusal, Status};
 use super::super::target::Target;
 use super::super::trust;
 use super::{Connection, State, Wish};
-use crate::protocol::Turn;
+use crate::protocol::{Pace, Turn, Verdict};
 
 /// How a request goes on whose head has been read.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +42,22 @@ impl Next {
 /// The request did not arrive in time.
 pub(super) const TIMEOUT: Refusal =
     Refusal::new(Status::RequestTimeout, "rfc9110-15.5.9 request timeout");
+
+/// Its content has stopped coming …
+pub(super) const SILENCE: Refusal =
+    Refusal::new(Status::RequestTimeout, "rfc9110-15.5.9 body timeout");
+
+/// … or comes too slowly.
+pub(super) const TRICKLE: Refusal =
+    Refusal::new(Status::RequestTimeout, "rfc9110-15.5.9 body rate");
+
+/// How the content of a request comes in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    /// Until when the next octet must come.
+    silent_until: Instant,
+    pace: Pace,
+}
 
 /// Content is gathered before a program runs, and there is a bound on all of it.
 const TOO_MUCH_WAITS: Refusal =
@@ -177,11 +193,16 @@ impl Connection {
             Plan::Open(_) | Plan::Answer(_) | Plan::Respond | Plan::Program => {
                 if expects_continue {
                     turn.output.push(response::CONTINUE);
+                    turn.activity.answer(100);
                 }
                 self.state = State::AwaitBody {
                     exchange,
                     plan,
                     decoder,
+                    arrival: Arrival {
+                        silent_until: turn.now + self.site.body.span,
+                        pace: Pace::begin(turn.now, 0),
+                    },
                 };
                 None
             }
@@ -193,10 +214,14 @@ impl Connection {
         exchange: Exchange,
         plan: Plan,
         mut decoder: Decoder,
+        mut arrival: Arrival,
         turn: &mut Turn<'_>,
     ) -> Option<Wish> {
         let limit = self.body_limit();
         let most = self.site.cgi.most_content(limit);
+        if !turn.input.is_empty() {
+            arrival.silent_until = turn.now + self.site.body.span;
+        }
         while !turn.input.is_empty() {
             match decoder.proceed(turn.input.unread(), limit) {
                 Ok(progress) => {
@@ -205,6 +230,7 @@ impl Connection {
                         return self.refuse(exchange, TOO_MUCH_WAITS, turn);
                     }
                     turn.input.consume(progress.consumed);
+                    arrival.pace.pass(progress.consumed);
                     if progress.complete {
                         return self.carry_out(exchange, plan, turn);
                     }
@@ -212,15 +238,53 @@ impl Connection {
                 Err(refusal) => return self.refuse(exchange, refusal, turn),
             }
         }
+        // A trickle keeps every deadline for the next octet.
+        if !self.keeps_pace(&mut arrival, turn.now) {
+            return self.refuse(exchange, TRICKLE, turn);
+        }
         self.state = State::AwaitBody {
             exchange,
             plan,
             decoder,
+            arrival,
         };
         Some(Wish::Receive {
-            deadline: turn.now + self.site.body_timeout,
+            deadline: self.judgement(&arrival),
             idle: false,
         })
+    }
+
+    /// No octet has come by the deadline of [`Connection::read_body`], which is
+    /// that of the next octet, or that of the rate: then those before it may
+    /// have been enough.
+    pub(super) fn on_late_body(
+        &mut self,
+        exchange: Exchange,
+        arrival: Arrival,
+        turn: &mut Turn<'_>,
+    ) -> Option<Wish> {
+        if arrival.silent_until <= self.judgement(&arrival) {
+            self.refuse(exchange, SILENCE, turn)
+        } else {
+            // Reads on, and judges on the way.
+            None
+        }
+    }
+
+    /// Whether content comes as fast as it must.
+    fn keeps_pace(&self, arrival: &mut Arrival, now: Instant) -> bool {
+        match arrival.pace.judge(now, 0, self.site.body) {
+            Verdict::Early | Verdict::Kept => true,
+            Verdict::Slow | Verdict::Stalled => self.site.body.rate == 0,
+        }
+    }
+
+    /// When the content is to be judged, if none comes before.
+    fn judgement(&self, arrival: &Arrival) -> Instant {
+        match self.site.body.rate {
+            0 => arrival.silent_until,
+            _ => arrival.silent_until.min(arrival.pace.due(self.site.body)),
+        }
     }
 
     /// Refuses a request whose head is still in the input, whole or not.

@@ -556,7 +556,7 @@ fn silence_in_each_state() {
     for (state, reason, status) in [
         ("AwaitRequest", CloseReason::Idle, ""),
         ("AwaitHead", CloseReason::RequestTimeout, "408"),
-        ("AwaitBody", CloseReason::RequestTimeout, "408"),
+        ("AwaitBody", CloseReason::BodyTimeout, "408"),
         ("AwaitAnswer", TOO_LONG, "504"),
         ("AwaitRedirect", TOO_LONG, "504"),
         ("AwaitOutput", TOO_LONG, "200"),
