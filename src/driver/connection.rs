@@ -18,6 +18,7 @@
 //!                                  └─▶ Dismissing ─┘  where a program still runs
 //! ```
 
+use super::complaints::{Who, report_open};
 use super::effects::{Directory, Roots};
 use super::program::{self, Child, Heard};
 use super::{Duty, Lane};
@@ -37,6 +38,7 @@ use std::time::Instant;
 /// A client's connection.
 pub struct Connection {
     stream: Stream,
+    peer: Peer,
     protocol: Box<dyn Protocol>,
     input: Input,
     output: Output,
@@ -159,6 +161,7 @@ impl Connection {
         Self {
             stream,
             protocol: service.connection(&peer),
+            peer,
             input: Input::default(),
             output: Output::default(),
             file: None,
@@ -212,6 +215,10 @@ impl Connection {
                 }
                 Stage::Flushing => match self.send(lane, false) {
                     Progress::Done => {
+                        // What was sent is a line of the log soon: when?
+                        if lane.duty.access_log.on {
+                            lane.now = Instant::now();
+                        }
                         self.stage = Stage::Resume(Outcome::Flushed);
                         // An endless sender must let others have their turn.
                         budget = budget.saturating_sub(Output::ENOUGH as u64);
@@ -380,6 +387,11 @@ impl Connection {
         self.heard && matches!(self.stage, Stage::Receiving { idle: true, .. })
     }
 
+    /// Whom a line of the log is about.
+    pub(super) fn who(&self) -> Who<'_> {
+        Who(&self.peer, self.protocol.subject())
+    }
+
     /// It is over: the buffers serve another.
     pub fn recycle(mut self, lane: &mut Lane<'_>) {
         self.input.consume(usize::MAX);
@@ -420,6 +432,7 @@ impl Connection {
             (self.file, self.directory) = (None, None);
         }
         let broken = matches!(outcome, Outcome::Broken { .. });
+        let mut unopened = None;
         self.stage = match action {
             Action::Close(ending) if !broken => {
                 dismiss(&mut self.child, ending.reason, now);
@@ -458,7 +471,12 @@ impl Connection {
             Action::Open { root, path } => Stage::Resume(match roots.find(root, path) {
                 Ok((file, facts)) => found(&mut self.file, file, facts),
                 // What was found before may still be wanted.
-                Err(error) => Outcome::Missing(error),
+                Err(error) => {
+                    if error != OpenError::NotFound {
+                        unopened = Some((path.to_vec(), error));
+                    }
+                    Outcome::Missing(error)
+                }
             }),
             Action::List { root, path } => {
                 let (file, entries) = (self.file.take(), &mut self.entries);
@@ -491,6 +509,12 @@ impl Connection {
                 sent: 0,
             },
         };
+        if broken {
+            self.output.reset();
+        }
+        if let Some((path, error)) = unopened {
+            report_open(&lane.duty.complaints, self.who(), &path, error, now);
+        }
         if self.child.as_ref().is_some_and(|child| child.has_ended()) {
             self.child = None;
             lane.spares.take_back_input(&mut self.written);
@@ -501,7 +525,8 @@ impl Connection {
         if self.content.held().len() >= Content::ENOUGH
             && let Err(error) = program::store(&mut self.content, &mut self.stored)
         {
-            log::error!("memory for the content of a request: {error}");
+            let who = self.who();
+            log::error!("{who}: memory for the content of a request: {error}");
             self.break_off(CloseReason::Internal);
         }
         let begun = lane.activity.requests - requests;
@@ -509,7 +534,7 @@ impl Connection {
             lane.row.add(Counter::Requests, begun);
             lane.show_activity();
         }
-        lane.write_log_if_long();
+        lane.note_log();
     }
 
     /// Sends output until it is gone or the kernel takes no more.
@@ -664,12 +689,16 @@ impl Connection {
     /// The connection is beyond use; the protocol hears of it once.
     fn break_off(&mut self, reason: CloseReason) {
         self.stalls_at = None;
-        self.output.reset();
+        // What is left of the output goes once the protocol has seen how much
+        // it is.
         self.stage = match self.stage {
-            Stage::Ending(ending) | Stage::Dismissing(ending) => Stage::Dismissing(Ending {
-                manner: Manner::AtOnce,
-                ..ending
-            }),
+            Stage::Ending(ending) | Stage::Dismissing(ending) => {
+                self.output.reset();
+                Stage::Dismissing(Ending {
+                    manner: Manner::AtOnce,
+                    ..ending
+                })
+            }
             Stage::Lingering { reason, .. } | Stage::Closed(reason) => Stage::Closed(reason),
             Stage::Sending { sent, .. } => Stage::Resume(Outcome::Broken { sent, reason }),
             Stage::Resume(_)
@@ -725,7 +754,7 @@ fn run(
 fn dismiss(child: &mut Option<Box<Child>>, reason: CloseReason, now: Instant) {
     let Some(child) = child else { return };
     if let CloseReason::Program(rule) = reason {
-        log::info!("program {} [{}]: {rule}", child.name(), child.id());
+        log::info!("{}: {rule}", child.label());
     }
     child.tell(now);
 }

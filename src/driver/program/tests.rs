@@ -46,6 +46,7 @@ impl Place {
             path: path.as_bytes(),
             environment: b"PATH=/usr/bin:/bin\0A=b\0",
             limits: LIMITS,
+            subject: None,
         };
         let mut gathered = Content::default();
         assert!(gathered.push(content, u64::MAX));

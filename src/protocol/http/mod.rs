@@ -68,7 +68,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Peer, Protocol, Service};
-use crate::config::{Http, LogTarget, Trust};
+use crate::config::{Http, LineFormat, LogTarget, Trust};
 use auth::Memory;
 use cgi::Cgi;
 use request::Limits;
@@ -103,7 +103,8 @@ impl HttpService {
                 cgi: Cgi::new(&settings, variable),
                 trust: settings.trust,
                 memory: Memory::new(),
-                logs: settings.access_log != LogTarget::Off,
+                log: (settings.access_log != LogTarget::Off).then_some(settings.access_log_format),
+                request_id: settings.request_id,
                 header_timeout: settings.header_timeout,
                 body_timeout: settings.body_timeout,
                 keepalive_timeout: settings.keepalive_timeout,
@@ -136,8 +137,10 @@ struct Site {
     trust: Trust,
     /// Whose password was right lately.
     memory: Memory,
-    /// Whether anybody reads access-log lines.
-    logs: bool,
+    /// The form of access-log lines; `None`: nobody reads them.
+    log: Option<LineFormat>,
+    /// Whether answers say under which name the logs know the request.
+    request_id: bool,
     header_timeout: Duration,
     body_timeout: Duration,
     keepalive_timeout: Duration,

@@ -113,6 +113,14 @@ pub(super) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// Whom it is for: the target outweighs the Host field (RFC 9112 §3.2.2).
+    pub(super) fn authority(&self) -> Option<Authority<'a>> {
+        match self.target {
+            Target::Path { authority, .. } => authority.or(self.host),
+            Target::Authority | Target::Server => self.host,
+        }
+    }
+
     /// Reads a whole head, empty line included, as [`super::scan`] found it.
     pub(super) fn parse(head: &'a [u8], limits: &Limits) -> Result<Self, Refusal> {
         let end = memchr(b'\n', head).ok_or(Refusal::bad("rfc9112-3 request-line"))?;

@@ -77,6 +77,7 @@ impl Connection {
                 self.client = self.peer.remote.map(|address| address.ip().to_canonical());
                 (self.rule, self.files) = (Map::BARE, Map::BARE);
                 self.listing = None;
+                self.begun = self.site.log.map(|_| turn.now);
                 self.state = State::AwaitHead {
                     deadline: turn.now + self.site.header_timeout,
                     scan: Scan::default(),
@@ -93,7 +94,7 @@ impl Connection {
             Ok(request) => request,
             Err(refusal) => return self.refuse_head(refusal, turn),
         };
-        turn.activity.requests += 1;
+        self.id = Some(turn.activity.begin());
         turn.activity
             .describe(&[request.raw.0, b" ", request.raw.1]);
         if let Target::Path {
@@ -102,9 +103,11 @@ impl Connection {
         {
             self.notes.set_query(query);
         }
-        if self.site.logs {
-            self.notes.set_line(first_line(head));
-            self.notes.set_fields(request.referer, request.user_agent);
+        if let Some(format) = self.site.log {
+            let host = request.authority().map_or(&b""[..], |found| found.host);
+            self.notes.set_line(format, host, first_line(head));
+            self.notes
+                .set_fields(format, request.referer, request.user_agent);
         }
         // RFC 9110 §13.2.1, §14.2: of no concern to a method that selects no
         // representation, not even where a program sends us on to a file.
@@ -225,21 +228,27 @@ impl Connection {
 
     /// Refuses a request whose head is still in the input, whole or not.
     pub(super) fn refuse_head(&mut self, refusal: Refusal, turn: &mut Turn<'_>) -> Option<Wish> {
-        let unread = turn.input.unread();
-        let line = first_line(&unread[..unread.len().min(REFUSED_LINE)]);
-        turn.activity.requests += 1;
-        turn.activity.describe(&[line]);
-        if self.site.logs {
-            self.notes.set_line(line);
-        }
+        self.name(turn);
         self.rule = Map::BARE;
         let exchange = Exchange {
             version: Version::Http11,
             codings: Codings::NONE,
-            head_only: unread.starts_with(b"HEAD "),
+            head_only: turn.input.unread().starts_with(b"HEAD "),
             persistence: Persistence::Abandon,
         };
         self.refuse(exchange, refusal, turn)
+    }
+
+    /// Takes note of a request whose head is still in the input, whole or not,
+    /// and will not be read.
+    pub(super) fn name(&mut self, turn: &mut Turn<'_>) {
+        self.id = Some(turn.activity.begin());
+        let unread = turn.input.unread();
+        let line = first_line(&unread[..unread.len().min(REFUSED_LINE)]);
+        turn.activity.describe(&[line]);
+        if let Some(format) = self.site.log {
+            self.notes.set_line(format, b"", line);
+        }
     }
 
     /// The longest content the request may have, in octets.

@@ -33,9 +33,10 @@ fn environment(line: &str, fields: &str, peer: &Peer, authorization: bool) -> Ve
     let client = peer.remote.map(|remote| remote.ip());
     let mut errand = Errand::new(&request, head.as_bytes(), &cgi, peer, client, &notes);
     let place = locate::next(&map, Map::DEFAULT, notes.path(), 0).unwrap();
+    errand.set_name(RequestId::new(0xfeed));
     errand.settle(&map, place);
     errand.complete(&cgi, &map, place.rule, None, 7, Instant::now());
-    let program = errand.program(&cgi);
+    let program = errand.program(&cgi, None);
     assert!(program.environment.ends_with(b"\0"));
     program
         .environment
