@@ -9,6 +9,7 @@
 mod representations;
 mod sites;
 
+use super::clause::Clause;
 use super::pretend::{settings, split, world, world_with};
 use crate::config::{Http, LogTarget};
 use crate::protocol::harness::{Finale, Seen};
@@ -468,6 +469,14 @@ fn check(row: &Row, seen: &Seen) {
         End::Cut => reason == CloseReason::CutShort,
     };
     assert!(fits, "{context}");
+    if let CloseReason::Refused(rule) = reason {
+        let clause = Clause::ALL.iter().find(|clause| clause.name() == rule);
+        let fits = clause.is_some_and(|clause| clause.rows().contains(&row.rule));
+        assert!(
+            fits || row.rule == 0,
+            "{rule} is not of this row: {context}"
+        );
+    }
     // A line for each request that has begun, answered or not.
     let finals = statuses.iter().filter(|status| **status >= 200).count();
     let cut = usize::from(reason == CloseReason::CutShort);

@@ -14,9 +14,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 
 use super::{Cgi, Errand};
-use crate::protocol::{Peer, RequestId};
 use crate::protocol::http::request::{Method, Request, Version};
 use crate::protocol::http::target::Target;
+use crate::protocol::{Peer, RequestId};
 
 /// Fields that do not become HTTP_… (§4.1.18): those that have a variable of
 /// their own, those between client and server alone, and the one that must

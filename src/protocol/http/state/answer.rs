@@ -131,7 +131,8 @@ impl Connection {
         refusal: Refusal,
         turn: &mut Turn<'_>,
     ) -> Option<Wish> {
-        let Refusal { status, rule } = refusal;
+        let status = refusal.status;
+        let rule = refusal.rule.name();
         let ending = Ending {
             reason: if refusal == TIMEOUT {
                 CloseReason::RequestTimeout

@@ -328,7 +328,9 @@ impl Connection {
         self.notes.restart(query);
         let route = match route::route(&request, self.client, &self.site.map, &mut self.notes) {
             Ok(route) => route,
-            Err(refusal) => return self.fail(exchange, Status::InternalError, refusal.rule, turn),
+            Err(refusal) => {
+                return self.fail(exchange, Status::InternalError, refusal.rule.name(), turn);
+            }
         };
         (self.rule, self.files) = (route.rule, route.rule);
         self.errand = self.errand(&request, &head, &route);

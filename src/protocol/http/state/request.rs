@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::super::auth;
 use super::super::body::Decoder;
+use super::super::clause::Clause;
 use super::super::coding::Codings;
 use super::super::exchange::{Exchange, Persistence};
 use super::super::files::Plan;
@@ -40,12 +41,10 @@ impl Next {
 }
 
 /// The request did not arrive in time.
-pub(super) const TIMEOUT: Refusal =
-    Refusal::new(Status::RequestTimeout, "rfc9110-15.5.9 request timeout");
+pub(super) const TIMEOUT: Refusal = Refusal::new(Status::RequestTimeout, Clause::Timeout);
 
 /// Content is gathered before a program runs, and there is a bound on all of it.
-const TOO_MUCH_WAITS: Refusal =
-    Refusal::new(Status::Unavailable, "too much content waits for programs");
+const TOO_MUCH_WAITS: Refusal = Refusal::new(Status::Unavailable, Clause::ProgramContent);
 
 /// How much of a request line that was refused is noted, in octets.
 const REFUSED_LINE: usize = 1024;

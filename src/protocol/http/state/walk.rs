@@ -208,8 +208,9 @@ impl Walk {
     /// What the last line says of how long it took, in microseconds.
     fn duration(&self) -> u64 {
         let log = String::from_utf8_lossy(&self.log).into_owned();
-        let line: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
-        line["duration_us"].as_u64().unwrap()
+        let line = log.lines().last().expect("there is a line");
+        let line: serde_json::Value = serde_json::from_str(line).expect("it is JSON");
+        line["duration_us"].as_u64().expect("a number")
     }
 
     fn status(&self) -> &str {

@@ -86,6 +86,7 @@ fn every_variable_that_must_be_there() {
         ("SERVER_ADDR", "192.0.2.1"),
         ("SERVER_PROTOCOL", "HTTP/1.1"),
         ("SERVER_SOFTWARE", "preforkd"),
+        ("UNIQUE_ID", "000000000000feed"),
         ("CONTENT_LENGTH", "7"),
         ("CONTENT_TYPE", "a/b"),
         ("HTTP_HOST", "Example.ORG:81"),
