@@ -2,6 +2,7 @@
 //! the others counted.
 
 use crate::protocol::{CloseReason, OpenError, Peer, Subject};
+use log::Level;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,12 +21,18 @@ struct State {
     since: Option<Instant>,
     written: u32,
     suppressed: u64,
+    /// Whether a warning was among them.
+    graver: bool,
 }
 
 impl Complaints {
-    /// Whether a line may be written now. What was not said before is told
-    /// first.
-    pub fn may_speak(&self, now: Instant) -> bool {
+    /// Whether a line of this level may be written now. What was not said
+    /// before is told first. Lines that nobody wants to read do not count.
+    pub fn may_speak(&self, level: Level, now: Instant) -> bool {
+        log::log_enabled!(level) && self.grant(level, now)
+    }
+
+    fn grant(&self, level: Level, now: Instant) -> bool {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let current = |since| now.saturating_duration_since(since) < WINDOW;
         if !state.since.is_some_and(current) {
@@ -37,6 +44,7 @@ impl Complaints {
             state.written += 1;
         } else {
             state.suppressed += 1;
+            state.graver |= level <= Level::Warn;
         }
         may
     }
@@ -64,8 +72,16 @@ impl State {
     fn tell(&mut self) {
         if self.suppressed > 0 {
             let count = std::mem::take(&mut self.suppressed);
+            let level = if std::mem::take(&mut self.graver) {
+                Level::Warn
+            } else {
+                Level::Info
+            };
             // A test waits for this line.
-            log::warn!("{count} more complaints about requests were not written");
+            log::log!(
+                level,
+                "{count} more complaints about requests were not written"
+            );
         }
     }
 }
@@ -89,14 +105,16 @@ impl fmt::Display for Who<'_> {
 pub(super) fn report(complaints: &Complaints, who: Who<'_>, reason: CloseReason, now: Instant) {
     match reason {
         // A test waits for this line.
-        CloseReason::Refused(rule) if complaints.may_speak(now) => {
+        CloseReason::Refused(rule) if complaints.may_speak(Level::Info, now) => {
             log::info!("{who}: closed: refused: {rule}");
         }
         // A test waits for this line.
-        CloseReason::Program(rule) if complaints.may_speak(now) => {
+        CloseReason::Program(rule) if complaints.may_speak(Level::Warn, now) => {
             log::warn!("{who}: closed: program: {rule}");
         }
-        CloseReason::Internal | CloseReason::Truncated if complaints.may_speak(now) => {
+        CloseReason::Internal | CloseReason::Truncated
+            if complaints.may_speak(Level::Warn, now) =>
+        {
             log::warn!("{who}: closed: {}", reason.name());
         }
         CloseReason::Refused(_)
@@ -127,12 +145,12 @@ pub(super) fn report_open(
 ) {
     let (level, why) = match error {
         OpenError::NotFound => return,
-        OpenError::Denied => (log::Level::Info, "permission denied"),
-        OpenError::Escapes => (log::Level::Info, "it leads out of the root"),
-        OpenError::Exhausted => (log::Level::Warn, "out of descriptors or memory"),
-        OpenError::Failed => (log::Level::Warn, "it cannot be opened"),
+        OpenError::Denied => (Level::Info, "permission denied"),
+        OpenError::Escapes => (Level::Info, "it leads out of the root"),
+        OpenError::Exhausted => (Level::Warn, "out of descriptors or memory"),
+        OpenError::Failed => (Level::Warn, "it cannot be opened"),
     };
-    if complaints.may_speak(now) {
+    if complaints.may_speak(level, now) {
         // A test waits for this line.
         log::log!(level, "{who}: open {}: {why}", path.escape_ascii());
     }
@@ -145,7 +163,9 @@ mod tests {
     #[test]
     fn a_flood_is_counted_and_ends_with_its_second() {
         let (complaints, now) = (Complaints::default(), Instant::now());
-        let granted = (0..100).filter(|_| complaints.may_speak(now)).count();
+        let granted = (0..100)
+            .filter(|_| complaints.grant(Level::Info, now))
+            .count();
         assert_eq!(granted, 20);
         let suppressed = || complaints.0.lock().map(|state| state.suppressed).ok();
         assert_eq!(suppressed(), Some(80));
@@ -153,9 +173,9 @@ mod tests {
         assert_eq!(suppressed(), Some(80), "it still goes on");
         complaints.settle(now + WINDOW);
         assert_eq!(suppressed(), Some(0), "told");
-        assert!(complaints.may_speak(now + WINDOW));
+        assert!(complaints.grant(Level::Info, now + WINDOW));
         for _ in 0..20 {
-            complaints.may_speak(now + WINDOW);
+            complaints.grant(Level::Info, now + WINDOW);
         }
         assert_eq!(suppressed(), Some(1));
         complaints.finish();

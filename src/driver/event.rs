@@ -517,7 +517,11 @@ impl<'d> Loop<'d> {
             && let Some(work) = occupant.connection.take_work()
             && !self.helpers.submit(token.bits(), work)
         {
-            if self.duty.complaints.may_speak(self.lane.now) {
+            if self
+                .duty
+                .complaints
+                .may_speak(log::Level::Warn, self.lane.now)
+            {
                 let who = occupant.connection.who();
                 log::warn!("{who}: too many passwords wait to be looked at");
             }
