@@ -5,6 +5,10 @@
 //! stalled reader of stderr or a dead syslog daemon costs lines, which are
 //! counted and reported, never time. It must never be able to fail a caller.
 
+mod batch;
+
+pub use batch::Torn;
+
 use crate::calendar::Civil;
 use crate::config::{Facility, Log, LogTarget};
 use crate::sys::clock;
@@ -239,26 +243,6 @@ impl Sink {
         }
     }
 
-    /// Writes whole lines, each ended by `\n`, as they are. Answers whether
-    /// they went out.
-    pub fn lines(&mut self, lines: &[u8]) -> bool {
-        match self {
-            Self::Off => true,
-            Self::Stderr => write_stderr(lines),
-            Self::File { file, .. } => file.write_all(lines).is_ok(),
-            Self::Syslog { .. } => {
-                let mut all = true;
-                for line in lines
-                    .split(|&byte| byte == b'\n')
-                    .filter(|line| !line.is_empty())
-                {
-                    all &= self.datagram(Level::Info, &String::from_utf8_lossy(line));
-                }
-                all
-            }
-        }
-    }
-
     /// Writes one event.
     fn message(&mut self, level: Level, role: &str, text: &str) -> bool {
         if let Self::Syslog { .. } = self {
@@ -282,7 +266,11 @@ impl Sink {
             level.as_str().to_ascii_lowercase(),
             escaped(text),
         );
-        self.lines(line.as_bytes())
+        match self {
+            Self::Off | Self::Syslog { .. } => true,
+            Self::Stderr => write_stderr(line.as_bytes()),
+            Self::File { file, .. } => file.write_all(line.as_bytes()).is_ok(),
+        }
     }
 
     /// Sends one RFC 3164 line. The `syslog` crate gives the codes; its own
@@ -405,7 +393,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
         let mut sink = Sink::open(&LogTarget::File(path.clone())).unwrap();
-        assert!(sink.lines(b"one\n"));
+        assert_eq!(sink.batch(b"one\n", &mut Torn::default()), 0);
         std::fs::rename(&path, directory.path().join("log.1")).unwrap();
         sink.reopen().unwrap();
         assert!(sink.message(Level::Info, "web[0]", "two"));

@@ -10,7 +10,7 @@ use crate::config::{self, Model, Pool};
 use crate::daemon;
 use crate::driver::effects::Roots;
 use crate::driver::files::Files;
-use crate::driver::lane::AccessLog;
+use crate::driver::journal::AccessLog;
 use crate::driver::{self, Duty, Leave, Limits, ORPHAN_SECONDS, threads};
 use crate::log::Sink;
 use crate::net::Listener;
@@ -113,6 +113,9 @@ pub fn enter(assignment: Assignment) -> Infallible {
         }
     };
     let leave = run(&duty);
+    let (duty, ..) = &duty;
+    duty.complaints.finish();
+    duty.access_log.settle();
     match leave {
         Leave::Retired | Leave::Worn => process::exit(0),
         Leave::Sick(error) => {
@@ -271,6 +274,7 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
         wake,
         life: assignment.life,
         access_log: assignment.access_log,
+        complaints: driver::Complaints::default(),
         title: assignment.title,
         title_prefix,
         parent,

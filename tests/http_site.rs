@@ -338,7 +338,9 @@ fn too_many_passwords_are_refused_with_a_time_to_come_again() {
     while hash < Duration::from_millis(50) {
         (cost, hash) = (cost + 1, hash * 2);
     }
-    let server = Server::run_with(site(cost), "", &configuration("event", 1));
+    let mut server = Server::run_with(site(cost), "", &configuration("event", 1));
+    server.expect("too many passwords wait");
+    server.expect("more complaints about requests were not written");
     let address = server.address("web");
     // All are there before the first is answered.
     let mut clients: Vec<Client> = (0..80).map(|_| Client::connect(address)).collect();

@@ -59,6 +59,10 @@ fn every_line_is_in_one_file_and_none_comes_late(model: &str) {
     let mut moved = Vec::new();
     for number in 0..ROTATIONS {
         load.wait_for(50);
+        // Lines wait a moment in their worker, and go to the file that is there then.
+        harness::eventually("lines are written", harness::SOON, || {
+            (fs::metadata(&current).unwrap().len() > 0).then_some(())
+        });
         let old = directory.join(format!("access.{number}"));
         fs::rename(&current, &old).unwrap();
         assert_eq!(

@@ -166,7 +166,7 @@ fn server(pool: &str, times: &Times) -> Server {
     let pools = format!(
         "[pool.web]\nlisten = \"127.0.0.1:0\"\nservice = \"http\"\n{pool}\n\
          write_timeout = \"{}ms\"\nlinger_timeout = \"500ms\"\n\
-         [pool.web.http]\nroot = \"www\"\nheader_timeout = \"{}ms\"\nbody_timeout = \"{}ms\"\n",
+         [pool.web.http]\nroot = \"www\"\nfile_cache = 0\nheader_timeout = \"{}ms\"\nbody_timeout = \"{}ms\"\n",
         times.write.as_millis(),
         times.header.as_millis(),
         times.body.as_millis(),

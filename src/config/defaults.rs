@@ -120,6 +120,8 @@ pub(crate) fn http(root: PathBuf, table: &HttpTable) -> Http {
         root,
         index: table.index.value.clone(),
         access_log: LogTarget::Off,
+        access_log_format: table.access_log.value.format.value,
+        request_id: table.request_id.value,
         dotfiles: table.dotfiles.value,
         mime_types: None,
         charset: table.charset.value.clone(),

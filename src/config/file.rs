@@ -24,7 +24,7 @@ use super::site::{ErrorPage, Forwarded, Header};
 use super::table::{Key, Shorthand, SubTable, Table, in_order, table, unknown_key};
 use super::web::{ByName, ErrorPages, Headers, Named, OrOff, UrlPath};
 use super::wording::{abridged, printable, quote};
-use super::{Accept, Facility, Listen, Model, Symlinks};
+use super::{Accept, Facility, LineFormat, Listen, Model, Symlinks};
 use site::{AUTH, AuthTable, CgiTable, FORWARDED, HostTable, PathTable, RespondTable, SYMLINKS};
 
 /// A file that could be parsed, each value typed.
@@ -218,6 +218,8 @@ table! {
             "Files that stand for their directory, tried in this order.";
         access_log: AccessLogTable = Shorthand(ACCESS_LOG), AccessLogTable::default(),
             "Where a line for each answer goes.";
+        request_id: bool = Flag, false,
+            "Whether answers say in X-Request-ID under which name the logs know the request.";
         dotfiles: bool = Flag, false,
             "Whether names that begin with a dot are served; /.well-known/ always is.";
         mime_types: Option<PathBuf> = Optional(FilePath, "the built-in table alone"), None,
@@ -291,7 +293,7 @@ table! {
     AccessLogTable in "[pool.NAME.http] access_log" {
         to: Target = TargetKind, Target::Off,
             "The destination.";
-        format: () = Word(&[("combined", ())]), (),
+        format: LineFormat = Word(FORMATS), LineFormat::Combined,
             "The form of a line.";
         facility: Option<Facility> = Optional(Word(FACILITIES), "\"daemon\"; only for syslog"), None,
             "The syslog facility, see syslog(3).";
@@ -299,6 +301,11 @@ table! {
             "The program's name in syslog lines.";
     }
 }
+
+const FORMATS: &[(&str, LineFormat)] = &[
+    ("combined", LineFormat::Combined),
+    ("json", LineFormat::Json),
+];
 
 const SERVICES: &[(&str, ServiceName)] = &[
     ("http", ServiceName::Http),

@@ -318,6 +318,15 @@ impl Service {
     }
 }
 
+/// The form of a line of the access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineFormat {
+    /// That of Apache, which every log analyser reads.
+    Combined,
+    /// A JSON object (RFC 8259).
+    Json,
+}
+
 /// The `[pool.NAME.http]` table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http {
@@ -325,8 +334,12 @@ pub struct Http {
     pub root: PathBuf,
     /// Names tried for a directory, in order.
     pub index: Vec<String>,
-    /// Where a line for each answer goes, in the combined format.
+    /// Where a line for each answer goes.
     pub access_log: LogTarget,
+    /// The form of that line.
+    pub access_log_format: LineFormat,
+    /// Whether answers say the request's name in X-Request-ID.
+    pub request_id: bool,
     /// Whether names that begin with a dot are served (`/.well-known/` always is).
     pub dotfiles: bool,
     /// Media types that count before the built-in ones.

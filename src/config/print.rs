@@ -159,10 +159,11 @@ fn http(http: &Http) -> HttpTable {
         index: Entry::of(http.index.clone()),
         access_log: Entry::of(AccessLogTable {
             to: Entry::of(to),
-            format: Entry::of(()),
+            format: Entry::of(http.access_log_format),
             facility: Entry::of(facility),
             tag: Entry::of(tag),
         }),
+        request_id: Entry::of(http.request_id),
         dotfiles: Entry::of(http.dotfiles),
         mime_types: Entry::of(http.mime_types.as_ref().map(|types| types.path.clone())),
         charset: Entry::of(http.charset.clone()),

@@ -8,10 +8,11 @@
 //! several things to wait for.
 
 use super::accept::{Accepted, accept};
+use super::complaints::report;
 use super::connection::{Connection, Want};
 use super::{Duty, Lane, Leave};
 use crate::net::Stream;
-use crate::protocol::{CloseReason, Peer};
+use crate::protocol::Peer;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;
@@ -102,12 +103,14 @@ pub fn serve(stream: Stream, peer: &Peer, lane: &mut Lane<'_>) -> u64 {
             }
             Want::Read { deadline } => {
                 lane.set_deadline(Some(deadline));
-                // Whoever may wait long has its lines written first.
-                lane.write_log();
-                connection.receive(lane, Some(deadline));
+                lane.write_log_if_due();
+                let until = lane.until(deadline);
+                connection.receive(lane, Some(until));
             }
             Want::Write { deadline } | Want::Either { deadline } => {
                 lane.set_deadline(Some(deadline));
+                lane.write_log_if_due();
+                let deadline = lane.until(deadline);
                 let both = matches!(want, Want::Either { .. });
                 if wait(connection.as_fd(), both, deadline, lane) {
                     connection.receive(lane, None);
@@ -115,7 +118,8 @@ pub fn serve(stream: Stream, peer: &Peer, lane: &mut Lane<'_>) -> u64 {
             }
             Want::Program { deadline } | Want::ProgramAlone { deadline } => {
                 lane.set_deadline(Some(deadline));
-                lane.write_log();
+                lane.write_log_if_due();
+                let deadline = lane.until(deadline);
                 let alone = matches!(want, Want::ProgramAlone { .. });
                 if wait_for_program(&connection, alone, deadline, lane) {
                     connection.hang_up();
@@ -126,39 +130,16 @@ pub fn serve(stream: Stream, peer: &Peer, lane: &mut Lane<'_>) -> u64 {
         lane.set_deadline(Some(lane.now));
         connection.expire(lane);
     };
-    report(peer, reason);
+    report(&lane.duty.complaints, connection.who(), reason, lane.now);
     lane.end(reason);
     connection.recycle(lane);
+    // Nobody can tell how long the wait for the next one will be.
     lane.write_log();
+    lane.duty.complaints.settle(lane.now);
     lane.row.tick(lane.now);
     let requests = lane.activity.requests - before;
     lane.idle();
     requests
-}
-
-/// Says why a connection ended, for those who ask for debug lines.
-pub(super) fn report(peer: &Peer, reason: CloseReason) {
-    match reason {
-        CloseReason::Refused(rule) => log::debug!("{peer}: closed: refused: {rule}"),
-        // A test waits for this line.
-        CloseReason::Program(rule) => log::warn!("{peer}: closed: program: {rule}"),
-        CloseReason::Internal | CloseReason::Truncated => {
-            log::warn!("{peer}: closed: {}", reason.name());
-        }
-        CloseReason::Complete
-        | CloseReason::PeerClosed
-        | CloseReason::CutShort
-        | CloseReason::Idle
-        | CloseReason::RequestTimeout
-        | CloseReason::BodyTimeout
-        | CloseReason::SlowBody
-        | CloseReason::WriteStalled
-        | CloseReason::SlowReader
-        | CloseReason::Reset
-        | CloseReason::RequestLimit
-        | CloseReason::Draining
-        | CloseReason::Overflow => log::debug!("{peer}: closed: {}", reason.name()),
-    }
 }
 
 /// Waits for room to write, or for bytes too; answers whether there are bytes.

@@ -22,6 +22,7 @@ mod programs;
 mod uptake;
 
 use super::Lane;
+use super::complaints::{Who, report_open};
 use super::effects::{Directory, Roots};
 use super::files::Opened;
 use super::program::{self, Child};
@@ -42,6 +43,7 @@ use uptake::Uptake;
 /// A client's connection.
 pub struct Connection {
     stream: Stream,
+    peer: Peer,
     protocol: Box<dyn Protocol>,
     input: Input,
     output: Output,
@@ -164,6 +166,7 @@ impl Connection {
         Self {
             stream,
             protocol: service.connection(&peer),
+            peer,
             input: Input::default(),
             output: Output::default(),
             file: None,
@@ -218,6 +221,10 @@ impl Connection {
                 }
                 Stage::Flushing => match self.send(lane, false) {
                     Progress::Done => {
+                        // What was sent is a line of the log soon: when?
+                        if lane.duty.access_log.on {
+                            lane.now = Instant::now();
+                        }
                         self.stage = Stage::Resume(Outcome::Flushed);
                         // An endless sender must let others have their turn.
                         budget = budget.saturating_sub(Output::ENOUGH as u64);
@@ -371,6 +378,11 @@ impl Connection {
         self.heard && matches!(self.stage, Stage::Receiving { idle: true, .. })
     }
 
+    /// Whom a line of the log is about.
+    pub(super) fn who(&self) -> Who<'_> {
+        Who(&self.peer, self.protocol.subject())
+    }
+
     /// It is over: the buffers serve another.
     pub fn recycle(mut self, lane: &mut Lane<'_>) {
         self.input.consume(usize::MAX);
@@ -411,6 +423,7 @@ impl Connection {
             (self.file, self.directory) = (None, None);
         }
         let broken = matches!(outcome, Outcome::Broken { .. });
+        let mut unopened = None;
         self.stage = match action {
             Action::Close(ending) if !broken => {
                 dismiss(&mut self.child, ending.reason, now);
@@ -454,7 +467,12 @@ impl Connection {
                     Outcome::Found(facts)
                 }
                 // What was found before may still be wanted.
-                Err(error) => Outcome::Missing(error),
+                Err(error) => {
+                    if error != OpenError::NotFound {
+                        unopened = Some((path.to_vec(), error));
+                    }
+                    Outcome::Missing(error)
+                }
             }),
             Action::List { root, path } => {
                 let (file, entries) = (self.file.take(), &mut self.entries);
@@ -493,6 +511,12 @@ impl Connection {
                 sent: 0,
             },
         };
+        if broken {
+            self.output.reset();
+        }
+        if let Some((path, error)) = unopened {
+            report_open(&lane.duty.complaints, self.who(), &path, error, now);
+        }
         if self.child.as_ref().is_some_and(|child| child.has_ended()) {
             self.child = None;
             lane.spares.take_back_input(&mut self.written);
@@ -503,7 +527,8 @@ impl Connection {
         if self.content.held().len() >= Content::ENOUGH
             && let Err(error) = program::store(&mut self.content, &mut self.stored)
         {
-            log::error!("memory for the content of a request: {error}");
+            let who = self.who();
+            log::error!("{who}: memory for the content of a request: {error}");
             self.break_off(CloseReason::Internal);
         }
         let begun = lane.activity.requests - requests;
@@ -512,7 +537,7 @@ impl Connection {
             lane.show_activity();
         }
         lane.count_answers();
-        lane.write_log_if_long();
+        lane.note_log();
     }
 
     /// Sends output until it is gone or the kernel takes no more.
@@ -615,16 +640,23 @@ impl Connection {
     /// The connection is beyond use; the protocol hears of it once.
     fn break_off(&mut self, reason: CloseReason) {
         self.uptake.rest();
-        self.output.reset();
+        // What is left of the output goes once the protocol has seen how much
+        // it is.
         self.stage = match self.stage {
-            Stage::Ending(ending) if ending.reason.is_planned() => Stage::Dismissing(Ending {
-                manner: Manner::AtOnce,
-                reason,
-            }),
-            Stage::Ending(ending) | Stage::Dismissing(ending) => Stage::Dismissing(Ending {
-                manner: Manner::AtOnce,
-                ..ending
-            }),
+            Stage::Ending(ending) if ending.reason.is_planned() => {
+                self.output.reset();
+                Stage::Dismissing(Ending {
+                    manner: Manner::AtOnce,
+                    reason,
+                })
+            }
+            Stage::Ending(ending) | Stage::Dismissing(ending) => {
+                self.output.reset();
+                Stage::Dismissing(Ending {
+                    manner: Manner::AtOnce,
+                    ..ending
+                })
+            }
             Stage::Lingering { reason, .. } | Stage::Closed(reason) => Stage::Closed(reason),
             Stage::Sending { sent, .. } => Stage::Resume(Outcome::Broken { sent, reason }),
             Stage::Resume(_)

@@ -7,7 +7,8 @@
 //! kernel's list: without that the first one would get nearly everything.
 
 use super::accept::{Accepted, accept};
-use super::blocking::{PAUSE, report};
+use super::blocking::PAUSE;
+use super::complaints::report;
 use super::connection::{Connection, Want};
 use super::helpers::Helpers;
 use super::{Duty, Lane, Leave};
@@ -75,7 +76,6 @@ struct Place {
 
 struct Occupant {
     connection: Connection,
-    peer: Peer,
     interest: EpollFlags,
     /// The program that is waited for as well.
     watched: Option<i32>,
@@ -237,7 +237,7 @@ impl<'d> Loop<'d> {
             self.duty
                 .may_go_on(self.connections, self.lane.activity.requests);
             self.reopen_or_shut()?;
-            self.lane.write_log();
+            self.lane.write_log_if_due();
         }
     }
 
@@ -252,7 +252,8 @@ impl<'d> Loop<'d> {
         // A title that says something else than the truth is worth a wake-up.
         let state = (self.open(), self.duty.is_retired());
         let title = (self.shown != Some(state)).then_some(self.summary_due);
-        let next = [timer, accepting, title].into_iter().flatten().min();
+        let lines = self.lane.lines.due();
+        let next = [timer, accepting, title, lines].into_iter().flatten().min();
         let timeout = next.map_or(EpollTimeout::NONE, |at| {
             let left = at.saturating_duration_since(self.lane.now);
             let milliseconds = i32::try_from(left.as_micros().div_ceil(1000)).ok();
@@ -459,7 +460,6 @@ impl<'d> Loop<'d> {
         };
         slot.occupant = Some(Occupant {
             connection,
-            peer,
             interest: EpollFlags::empty(),
             watched: None,
             deadline: now,
@@ -518,6 +518,14 @@ impl<'d> Loop<'d> {
             && let Some(work) = occupant.connection.take_work()
             && !self.helpers.submit(token.bits(), work)
         {
+            if self
+                .duty
+                .complaints
+                .may_speak(log::Level::Warn, self.lane.now)
+            {
+                let who = occupant.connection.who();
+                log::warn!("{who}: too many passwords wait to be looked at");
+            }
             occupant.connection.worked(None);
             want = occupant.connection.drive(&mut self.lane);
         }
@@ -551,7 +559,8 @@ impl<'d> Loop<'d> {
         let Some(occupant) = self.places[token.place as usize].occupant.take() else {
             return;
         };
-        report(&occupant.peer, reason);
+        let who = occupant.connection.who();
+        report(&self.duty.complaints, who, reason, self.lane.now);
         self.lane.end(reason);
         // Closing the last descriptor takes it out of the epoll set.
         occupant.connection.recycle(&mut self.lane);

@@ -427,5 +427,8 @@ fn serve_as_child(
     }
     let mut lane = Lane::single(duty, row, true);
     serve(stream, peer, &mut lane);
+    drop(lane);
+    duty.complaints.finish();
+    duty.access_log.settle();
     process::exit(0)
 }

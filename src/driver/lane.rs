@@ -2,13 +2,12 @@
 //! whoever serves one connection at a time, or of an event loop.
 
 use super::Duty;
+use super::journal::Lines;
 use crate::calendar::Wall;
-use crate::log::Sink;
 use crate::protocol::{Activity, CloseReason, Input, Output, Peer};
 use crate::scoreboard::{Counter, Row, RowState};
-use crate::sys::clock;
+use crate::sys::{clock, random};
 use std::io::Write;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// What a driver's loop carries along. Not shared: each thread has its own.
@@ -22,7 +21,7 @@ pub struct Lane<'d> {
     /// What is being worked on, as the protocol tells it.
     pub activity: Activity,
     /// Access-log lines not yet written.
-    pub lines: Vec<u8>,
+    pub lines: Lines,
     /// Buffers that no connection needs now.
     pub spares: Spares,
     wall: Wall,
@@ -92,49 +91,6 @@ impl Spares {
     }
 }
 
-/// Where access-log lines go; shared by the threads of a worker.
-#[derive(Debug)]
-pub struct AccessLog {
-    sink: Mutex<Sink>,
-    /// Whether anybody reads them.
-    pub on: bool,
-}
-
-impl AccessLog {
-    /// Lines past this are written without waiting for a pause, in octets.
-    const ENOUGH: usize = 32 * 1024;
-
-    /// Takes an open sink.
-    pub fn new(sink: Sink) -> Self {
-        Self {
-            on: sink.is_on(),
-            sink: Mutex::new(sink),
-        }
-    }
-
-    /// Opens the file anew, after it was moved away.
-    ///
-    /// # Errors
-    /// What open(2) says.
-    pub fn reopen(&self) -> std::io::Result<()> {
-        self.lock().reopen()
-    }
-
-    /// The descriptor behind it, where it is a file.
-    pub fn file_descriptor(&self) -> Option<std::os::fd::RawFd> {
-        self.lock().file_descriptor()
-    }
-
-    /// The descriptor that a forked worker must keep.
-    pub fn descriptor(&self) -> Option<std::os::fd::RawFd> {
-        self.lock().descriptor()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Sink> {
-        self.sink.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl<'d> Lane<'d> {
     /// A lane that has one connection at a time. `titled` if the process
     /// title is its own to write.
@@ -163,8 +119,9 @@ impl<'d> Lane<'d> {
             duty,
             row,
             now: Instant::now(),
-            activity: Activity::default(),
-            lines: Vec::new(),
+            // Without chance, two workers might name requests alike.
+            activity: Activity::counting_from(random::number().unwrap_or_default()),
+            lines: Lines::default(),
             spares: Spares::default(),
             wall: clock::wall(),
             face,
@@ -192,7 +149,7 @@ impl<'d> Lane<'d> {
 
     /// Wall and the parts that a protocol writes to, at once.
     pub fn parts(&mut self) -> (&Wall, &mut Vec<u8>, &mut Activity) {
-        (&self.wall, &mut self.lines, &mut self.activity)
+        (&self.wall, &mut self.lines.text, &mut self.activity)
     }
 
     /// A connection begins.
@@ -302,21 +259,43 @@ impl<'d> Lane<'d> {
         }
     }
 
-    /// Writes the access-log lines out if there is a good amount of them.
-    pub fn write_log_if_long(&mut self) {
-        if self.lines.len() >= AccessLog::ENOUGH {
+    /// What a protocol wrote for the access log is noted; a good amount of it
+    /// goes out.
+    pub fn note_log(&mut self) {
+        self.lines.note(self.now);
+        if self.lines.is_enough() {
             self.write_log();
+        }
+    }
+
+    /// Before a wait of at most [`Lines::HELD`]: writes access-log lines that
+    /// may not wait so long.
+    pub fn write_log_if_due(&mut self) {
+        if self.lines.are_due(self.now, &self.duty.access_log) {
+            self.write_log();
+        }
+        self.duty.complaints.settle(self.now);
+    }
+
+    /// Until when a wait may take that should end at `deadline`, for the sake
+    /// of access-log lines that wait as well.
+    pub fn until(&self, deadline: Instant) -> Instant {
+        match self.lines.due() {
+            Some(_) => deadline.min(self.now + Lines::HELD),
+            None => deadline,
         }
     }
 
     /// Writes the access-log lines out.
     pub fn write_log(&mut self) {
-        if !self.lines.is_empty() {
-            if !self.duty.access_log.lock().lines(&self.lines) {
-                log::warn!("access log: {} octets of lines were lost", self.lines.len());
-            }
-            self.lines.clear();
-        }
+        self.lines.write(&self.duty.access_log);
+    }
+}
+
+impl Drop for Lane<'_> {
+    /// Whatever a lane ends for, what it answered is in the log.
+    fn drop(&mut self) {
+        self.write_log();
     }
 }
 

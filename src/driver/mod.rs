@@ -5,7 +5,8 @@
 //! - a deadline for every wait for a client, and a bound on every buffer;
 //! - a row of the scoreboard that tells the truth before each wait;
 //! - to a retiring worker: no new connection, every open one finished, and,
-//!   where it is the last owner of a queue, the queue emptied first.
+//!   where it is the last owner of a queue, the queue emptied first;
+//! - to the access log: every line, within a second, and before it leaves.
 //!
 //! [`connection`] does the work of one connection and is the same everywhere;
 //! [`blocking`] and [`event`] differ only in how they wait; [`threads`] and
@@ -14,16 +15,19 @@
 
 pub mod accept;
 pub mod blocking;
+mod complaints;
 pub mod connection;
 pub mod effects;
 pub mod event;
 pub mod files;
 pub mod fork;
 mod helpers;
+pub mod journal;
 pub mod lane;
 pub mod program;
 pub mod threads;
 
+pub use complaints::Complaints;
 pub use lane::Lane;
 
 use crate::net::Listener;
@@ -72,7 +76,9 @@ pub struct Duty {
     /// The read end of a pipe whose other end only the master has.
     pub life: Arc<OwnedFd>,
     /// Where access-log lines go.
-    pub access_log: Arc<lane::AccessLog>,
+    pub access_log: Arc<journal::AccessLog>,
+    /// Grants lines of the error log that clients can provoke.
+    pub complaints: Complaints,
     /// The process title, where titles are wanted.
     pub title: Option<Title>,
     /// What every title of this worker begins with: `preforkd: web[0] gen 3`.

@@ -89,7 +89,6 @@ enum Phase {
 #[derive(Debug)]
 pub struct Child {
     pid: Pid,
-    name: String,
     /// What it may still do when it shall end.
     grace: Duration,
     phase: Phase,
@@ -157,7 +156,10 @@ impl Child {
             file.rewind()?;
             Ok(file)
         });
-        let shown = printable(program.path);
+        let shown = match program.subject {
+            Some(subject) => format!("{subject}: program {}", printable(program.path)),
+            None => format!("program {}", printable(program.path)),
+        };
         let failed = |error: io::Error| refused(&shown, &error);
         let input = input.map_err(failed)?;
         let (output, write_output) = pipe().map_err(failed)?;
@@ -192,8 +194,7 @@ impl Child {
         };
         Ok(Self {
             pid,
-            complaints: Complaints::new(format!("program {shown} [{pid}]")),
-            name: shown,
+            complaints: Complaints::new(format!("{shown} [{pid}]")),
             grace: limits.grace,
             phase: Phase::Running,
             exited: false,
@@ -226,7 +227,7 @@ impl Child {
                 }
                 Err(Errno::EAGAIN | Errno::EINTR) => {}
                 Err(errno) => {
-                    log::warn!("program {} [{}]: read: {errno}", self.name, self.pid);
+                    log::warn!("{}: read: {errno}", self.label());
                     self.close_output();
                 }
             }
@@ -283,9 +284,9 @@ impl Child {
         self.pid.as_raw()
     }
 
-    /// Its path, as logs have it.
-    pub fn name(&self) -> &str {
-        &self.name
+    /// For whom it runs, its path and its id, as logs have it.
+    pub fn label(&self) -> &str {
+        &self.complaints.label
     }
 
     /// Whether it is gone and was waited for.
@@ -527,7 +528,7 @@ fn run_error(error: OpenError) -> RunError {
 }
 
 fn refused(name: &str, error: &io::Error) -> RunError {
-    log::error!("program {name}: {error}");
+    log::error!("{name}: {error}");
     match error.raw_os_error() {
         Some(libc::EMFILE | libc::ENFILE | libc::EAGAIN | libc::ENOMEM | libc::ENOSPC) => {
             RunError::Exhausted

@@ -6,7 +6,7 @@
 
 use crate::config::{Config, Http, LogTarget, Model, Pool, Service, Symlinks};
 use crate::driver::effects::{Links, Roots};
-use crate::driver::lane::AccessLog;
+use crate::driver::journal::AccessLog;
 use crate::log::Sink;
 use crate::net::{BindError, Listener, ListenerSet};
 use crate::protocol;

@@ -28,6 +28,7 @@ pub mod http;
 pub mod message;
 pub mod pace;
 pub mod program;
+pub mod subject;
 pub mod time;
 
 mod buffer;
@@ -39,6 +40,7 @@ pub use crate::calendar::{Civil, Wall};
 pub use buffer::{Input, Output};
 pub use pace::{Floor, Pace, Verdict};
 pub use program::{Content, Program, ProgramEnd, ProgramLimits, ProgramNews, RunError};
+pub use subject::{RequestId, Subject};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -77,6 +79,12 @@ pub trait Protocol: Send {
     /// is the one that returns [`Action::Close`]. After [`Outcome::Broken`]
     /// only `Close` makes sense, and the driver takes any answer for it.
     fn resume(&mut self, outcome: Outcome, turn: &mut Turn<'_>) -> Action<'_>;
+
+    /// Whom a line of the log about this connection is about; `None` where it
+    /// has made no request, or makes none. Asked for when something went wrong.
+    fn subject(&self) -> Option<Subject> {
+        None
+    }
 }
 
 /// What a protocol sees of the world in one call, and where it writes.
@@ -90,7 +98,8 @@ pub struct Turn<'a> {
     pub draining: bool,
     /// Bytes received and not yet consumed.
     pub input: &'a mut Input,
-    /// Bytes to send. The driver sends them before it waits for anything.
+    /// Bytes to send. The driver sends them before it waits for anything. After
+    /// [`Outcome::Broken`] it holds those that did not leave, and never will.
     pub output: &'a mut Output,
     /// Entries of a directory that was to be listed; the protocol takes them.
     pub entries: &'a mut Vec<Entry>,
@@ -98,7 +107,8 @@ pub struct Turn<'a> {
     pub content: &'a mut Content,
     /// What the program wrote and nobody has consumed.
     pub program: &'a mut Input,
-    /// Whole access-log lines, each ended by `\n`; the driver writes them out.
+    /// Whole access-log lines, each ended by `\n`; the driver writes them out,
+    /// within a second.
     pub access_log: &'a mut Vec<u8>,
     /// What the scoreboard and the process title shall show.
     pub activity: &'a mut Activity,
@@ -115,7 +125,8 @@ pub enum Action<'p> {
         /// Nothing has begun: the client may be silent without being at fault.
         idle: bool,
     },
-    /// Send all of [`Turn::output`], then go on with [`Outcome::Flushed`].
+    /// Send all of [`Turn::output`], then go on with [`Outcome::Flushed`], at
+    /// which [`Turn::now`] is the time when the kernel had taken the last octet.
     /// The bound on output is the protocol's: ask for this when it is long.
     Flush,
     /// Open `path`, NUL-free, relative to root number `root`, never outside it.
@@ -406,11 +417,13 @@ impl CloseReason {
 /// What a connection is doing, for scoreboard, title and counters.
 #[derive(Debug)]
 pub struct Activity {
-    /// Requests begun on this connection, as the protocol counts them.
+    /// Requests begun, as the protocol counts them.
     pub requests: u64,
     /// Answers that nobody has counted yet, by the first digit of their status.
     answers: [u32; 5],
     answered: bool,
+    /// What their names are counted from.
+    start: u64,
     text: [u8; Self::LENGTH],
     length: u8,
 }
@@ -421,6 +434,7 @@ impl Default for Activity {
             requests: 0,
             answers: [0; 5],
             answered: false,
+            start: 0,
             text: [0; Self::LENGTH],
             length: 0,
         }
@@ -430,6 +444,21 @@ impl Default for Activity {
 impl Activity {
     /// The longest description kept, in octets.
     pub const LENGTH: usize = 96;
+
+    /// Names requests by counting on from `start`, which should be random: then
+    /// nobody else comes to the same number.
+    pub fn counting_from(start: u64) -> Self {
+        Self {
+            start,
+            ..Self::default()
+        }
+    }
+
+    /// A request begins: counts it, and answers its name.
+    pub fn begin(&mut self) -> RequestId {
+        self.requests += 1;
+        RequestId::new(self.start.wrapping_add(self.requests))
+    }
 
     /// Says what is being worked on, e.g. `GET /a.iso`. Cut at
     /// [`Activity::LENGTH`]; control characters become `?`.

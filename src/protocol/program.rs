@@ -14,6 +14,7 @@
 //!
 //! A connection that is closed takes its program along.
 
+use super::Subject;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub struct Program<'p> {
     pub environment: &'p [u8],
     /// What it may use.
     pub limits: ProgramLimits,
+    /// For whom it is run, for lines of the log.
+    pub subject: Option<Subject>,
 }
 
 /// What a program may use, and how many of its kind there may be.

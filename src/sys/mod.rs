@@ -13,6 +13,7 @@ pub mod clock;
 pub mod memory;
 pub mod process;
 pub mod program;
+pub mod random;
 pub mod signal;
 pub mod socket;
 pub mod title;

@@ -341,8 +341,8 @@ fn directories_must_exist() {
             "6:16: error: `to` cannot be \"syslgo\"; did you mean \"syslog\"?",
         ),
         (
-            "root='/srv/www'\naccess_log={to='a.log',format='json'}",
-            "6:31: error: `format` cannot be \"json\"; expected \"combined\"",
+            "root='/srv/www'\naccess_log={to='a.log',format='common'}",
+            "6:31: error: `format` cannot be \"common\"; expected \"combined\" or \"json\"",
         ),
         (
             "root='/srv/www'\nmax_target='40KiB'",

@@ -102,7 +102,7 @@ pub(super) fn run(
 pub(super) fn dismiss(child: &mut Option<Box<Child>>, reason: CloseReason, now: Instant) {
     let Some(child) = child else { return };
     if let CloseReason::Program(rule) = reason {
-        log::info!("program {} [{}]: {rule}", child.name(), child.id());
+        log::info!("{}: {rule}", child.label());
     }
     child.tell(now);
 }

@@ -1,96 +1,109 @@
-//! The access log: a line an answer, in the combined format.
+//! The access log: a line a request, written when it is over.
 //!
-//! ```text
-//! 203.0.113.9 - - [01/Jul/2026:12:30:05 +0200] "GET / HTTP/1.1" 200 512 "-" "curl/8"
-//! ```
+//! Two forms, and what is common to them: what the client sent is written so
+//! that a line is one line and its quotes pair, whoever reads it; the octets
+//! counted are those of the content that were handed to the kernel; the
+//! client is the one that is trusted to be it. A request that got no answer
+//! has a line like any other, with a status that says so ([`unanswered`]).
 //!
-//! What the client sent is written with control characters, quotes,
-//! backslashes and octets past ASCII as `\xHH`: a line is one line, and its
-//! quotes pair, whoever reads it. The octets counted are those of the content
-//! that were sent, `-` for none.
+//! A part of the line is written while the head is still there, into the
+//! notes: [`write_line`] and [`write_fields`]. [`Line`] writes the whole.
 
-use std::io::Write;
+mod combined;
+mod json;
+
+use std::net::IpAddr;
+use std::time::Duration;
 
 use super::notes::Notes;
-use super::status::Status;
-use crate::protocol::{Peer, Wall};
+use crate::config::LineFormat;
+use crate::protocol::{CloseReason, RequestId, Wall};
 
-/// Appends the line for an answer to `out`.
-pub(super) fn write_line(
+/// What the log says of a request, beside what is in the notes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line<'a> {
+    /// Who made it; `None` is one on a unix socket.
+    pub(super) client: Option<IpAddr>,
+    /// When it was over.
+    pub(super) wall: &'a Wall,
+    /// The status of its answer, or of [`unanswered`].
+    pub(super) status: u16,
+    /// Octets of content that were handed to the kernel.
+    pub(super) octets: u64,
+    /// From its first octet to the last one of its answer.
+    pub(super) duration: Duration,
+    /// Its name.
+    pub(super) id: RequestId,
+    /// Its number on the connection, from 1.
+    pub(super) number: u64,
+    /// Why the connection ends after it, if that is known.
+    pub(super) reason: Option<CloseReason>,
+}
+
+impl Line<'_> {
+    /// Appends the line to `out`.
+    pub(super) fn write(&self, format: LineFormat, notes: &Notes, out: &mut Vec<u8>) {
+        match format {
+            LineFormat::Combined => combined::write(self, notes, out),
+            LineFormat::Json => json::write(self, notes, out),
+        }
+    }
+}
+
+/// The status of a request that got none, because the connection ended for
+/// `reason`: it is never sent. 499 has come to mean a client that left; what
+/// was our failure is a 500.
+pub(super) const fn unanswered(reason: CloseReason) -> u16 {
+    match reason {
+        CloseReason::Complete
+        | CloseReason::PeerClosed
+        | CloseReason::CutShort
+        | CloseReason::Idle
+        | CloseReason::RequestTimeout
+        | CloseReason::BodyTimeout
+        | CloseReason::SlowBody
+        | CloseReason::WriteStalled
+        | CloseReason::SlowReader
+        | CloseReason::Reset
+        | CloseReason::Refused(_)
+        | CloseReason::RequestLimit
+        | CloseReason::Draining => 499,
+        CloseReason::Truncated
+        | CloseReason::Overflow
+        | CloseReason::Program(_)
+        | CloseReason::Internal => 500,
+    }
+}
+
+/// Appends what the log says of a request line, and of the host it is for:
+/// an empty one is none.
+pub(super) fn write_line(format: LineFormat, host: &[u8], line: &[u8], out: &mut Vec<u8>) {
+    match format {
+        LineFormat::Combined => combined::escape(line, out),
+        LineFormat::Json => json::write_line(host, line, out),
+    }
+}
+
+/// Appends what the log says of Referer and User-Agent.
+pub(super) fn write_fields(
+    format: LineFormat,
+    referer: Option<&[u8]>,
+    user_agent: Option<&[u8]>,
     out: &mut Vec<u8>,
-    peer: &Peer,
-    wall: &Wall,
-    notes: &Notes,
-    status: Status,
-    octets: u64,
 ) {
-    // Writing to a buffer in memory cannot fail, here and below.
-    let _ = match peer.remote {
-        Some(address) => write!(out, "{}", address.ip()),
-        None => write!(out, "{peer}"),
-    };
-    out.extend_from_slice(b" - ");
-    let user = out.len();
-    escape(or_dash(notes.user().unwrap_or_default()), out);
-    // The one text that stands there without quotes: a space would end it.
-    for byte in &mut out[user..] {
-        if *byte == b' ' {
-            *byte = b'_';
-        }
+    match format {
+        LineFormat::Combined => combined::write_fields(referer, user_agent, out),
+        LineFormat::Json => json::write_fields(referer, user_agent, out),
     }
-    let local = &wall.local;
-    let east = local.offset_minutes.unsigned_abs();
-    let _ = write!(
-        out,
-        " [{:02}/{}/{:04}:{:02}:{:02}:{:02} {}{:02}{:02}] \"",
-        local.day,
-        local.month_name(),
-        local.year,
-        local.hour,
-        local.minute,
-        local.second,
-        if local.offset_minutes < 0 { '-' } else { '+' },
-        east / 60,
-        east % 60,
-    );
-    out.extend_from_slice(or_dash(notes.line()));
-    let _ = write!(out, "\" {} ", status.code());
-    let _ = match octets {
-        0 => write!(out, "- "),
-        octets => write!(out, "{octets} "),
-    };
-    match notes.fields() {
-        b"" => write_fields(None, None, out),
-        fields => out.extend_from_slice(fields),
-    }
-    out.push(b'\n');
 }
 
-/// Appends `"Referer" "User-Agent"`, escaped.
-pub(super) fn write_fields(referer: Option<&[u8]>, user_agent: Option<&[u8]>, out: &mut Vec<u8>) {
-    out.push(b'"');
-    escape(or_dash(referer.unwrap_or_default()), out);
-    out.extend_from_slice(b"\" \"");
-    escape(or_dash(user_agent.unwrap_or_default()), out);
-    out.push(b'"');
-}
-
-/// Appends `text` so that it cannot end a line or a quotation.
-pub(super) fn escape(text: &[u8], out: &mut Vec<u8>) {
+/// As two hexadecimal digits.
+fn digits(byte: u8) -> [u8; 2] {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    for &byte in text {
-        match byte {
-            b'"' | b'\\' | 0..=0x1f | 0x7f.. => {
-                let (high, low) = (usize::from(byte >> 4), usize::from(byte & 15));
-                out.extend_from_slice(&[b'\\', b'x', DIGITS[high], DIGITS[low]]);
-            }
-            byte => out.push(byte),
-        }
-    }
-}
-
-fn or_dash(text: &[u8]) -> &[u8] {
-    if text.is_empty() { b"-" } else { text }
+    [
+        DIGITS[usize::from(byte >> 4)],
+        DIGITS[usize::from(byte & 15)],
+    ]
 }
 
 #[cfg(test)]
@@ -98,47 +111,23 @@ mod tests {
     use super::super::super::harness::{PEER, WALL};
     use super::*;
 
-    fn line(notes: &Notes, peer: &Peer, wall: &Wall, octets: u64) -> String {
+    /// A request of no trouble.
+    pub(super) fn plain() -> Line<'static> {
+        Line {
+            client: PEER.remote.map(|address| address.ip()),
+            wall: &WALL,
+            status: 200,
+            octets: 512,
+            duration: Duration::from_micros(1234),
+            id: RequestId::new(0xfeed),
+            number: 3,
+            reason: None,
+        }
+    }
+
+    pub(super) fn text(line: &Line<'_>, format: LineFormat, notes: &Notes) -> String {
         let mut out = Vec::new();
-        write_line(&mut out, peer, wall, notes, Status::Ok, octets);
+        line.write(format, notes, &mut out);
         String::from_utf8_lossy(&out).into_owned()
-    }
-
-    #[test]
-    fn the_combined_format() {
-        let mut notes = Notes::default();
-        notes.set_line(b"GET / HTTP/1.1");
-        notes.set_fields(Some(b"http://r/"), Some(b"curl/8"));
-        assert_eq!(
-            line(&notes, &PEER, &WALL, 512),
-            "203.0.113.9 - - [01/Jul/2026:12:30:05 +0200] \"GET / HTTP/1.1\" 200 512 \
-             \"http://r/\" \"curl/8\"\n"
-        );
-    }
-
-    #[test]
-    fn what_is_missing_is_a_dash() {
-        let unix = Peer {
-            remote: None,
-            local: None,
-        };
-        let mut wall = WALL;
-        wall.local.offset_minutes = -210;
-        assert_eq!(
-            line(&Notes::default(), &unix, &wall, 0),
-            "unix: - - [01/Jul/2026:12:30:05 -0330] \"-\" 200 - \"-\" \"-\"\n"
-        );
-    }
-
-    #[test]
-    fn nothing_gets_out_of_its_quotes() {
-        // Rule 109.
-        let mut notes = Notes::default();
-        notes.set_line(b"GET /\"\\\x1b[0m\r\n\x7f\xe4 x");
-        notes.set_fields(Some(b"a\"b"), Some(b"\t"));
-        let line = line(&notes, &PEER, &WALL, 1);
-        assert!(line.contains("\"GET /\\x22\\x5C\\x1B[0m\\x0D\\x0A\\x7F\\xE4 x\" 200 1 "));
-        assert!(line.ends_with(" \"a\\x22b\" \"\\x09\"\n"));
-        assert_eq!(line.matches('\n').count(), 1);
     }
 }

@@ -8,6 +8,7 @@
 
 use std::ops::Range;
 
+use super::clause::Clause;
 use super::request::{Version, is_token_octet};
 use super::status::{Refusal, Status};
 use super::target::hex;
@@ -64,15 +65,13 @@ impl<'a> FramingFields<'a> {
         match (self.coding, self.length) {
             (Seen::Never, Seen::Never) => Ok(Framing::None),
             (Seen::Never, Seen::Once(value)) => parse_length(value).map(Framing::Length),
-            (Seen::Never, Seen::Repeated) => {
-                Err(Refusal::bad("rfc9112-6.3 content-length repeated"))
+            (Seen::Never, Seen::Repeated) => Err(Refusal::bad(Clause::LengthRepeated)),
+            (Seen::Repeated, _) => Err(Refusal::bad(Clause::CodingRepeated)),
+            (Seen::Once(_), Seen::Once(_) | Seen::Repeated) => {
+                Err(Refusal::bad(Clause::LengthBesideCoding))
             }
-            (Seen::Repeated, _) => Err(Refusal::bad("rfc9112-6.1 transfer-encoding repeated")),
-            (Seen::Once(_), Seen::Once(_) | Seen::Repeated) => Err(Refusal::bad(
-                "rfc9112-6.1 content-length beside transfer-encoding",
-            )),
             (Seen::Once(value), Seen::Never) => match version {
-                Version::Http10 => Err(Refusal::bad("rfc9112-6.1 transfer-encoding in HTTP/1.0")),
+                Version::Http10 => Err(Refusal::bad(Clause::CodingIn10)),
                 Version::Http11 => check_coding(value).map(|()| Framing::Chunked),
             },
         }
@@ -82,7 +81,7 @@ impl<'a> FramingFields<'a> {
 /// Content-Length = 1*DIGIT
 fn parse_length(value: &[u8]) -> Result<u64, Refusal> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return Err(Refusal::bad("rfc9112-6.3 content-length"));
+        return Err(Refusal::bad(Clause::Length));
     }
     value
         .iter()
@@ -101,22 +100,19 @@ fn check_coding(value: &[u8]) -> Result<(), Refusal> {
         .count();
     let last = codings().next_back().unwrap_or_default();
     if chunked != 1 || !last.eq_ignore_ascii_case(b"chunked") {
-        return Err(Refusal::bad("rfc9112-6.3 transfer-encoding"));
+        return Err(Refusal::bad(Clause::LastCoding));
     }
     if codings().any(<[u8]>::is_empty) {
-        return Err(Refusal::bad("rfc9110-5.6.1 transfer-encoding list"));
+        return Err(Refusal::bad(Clause::CodingList));
     }
     if codings().count() > 1 {
-        return Err(Refusal::new(
-            Status::NotImplemented,
-            "rfc9112-6.1 transfer-coding",
-        ));
+        return Err(Refusal::new(Status::NotImplemented, Clause::UnknownCoding));
     }
     Ok(())
 }
 
 const fn too_large() -> Refusal {
-    Refusal::new(Status::ContentTooLarge, "rfc9110-15.5.14 content length")
+    Refusal::new(Status::ContentTooLarge, Clause::ContentLength)
 }
 
 /// Walks over the content of one message.
@@ -262,15 +258,14 @@ impl Chunked {
                 }
                 (b';', None) if self.digits > 0 => Ok(Part::Extension),
                 (b'\r', None) if self.digits > 0 => Ok(Part::SizeEnd),
-                (_, _) => Err(Refusal::bad("rfc9112-7.1 chunk-size")),
+                (_, _) => Err(Refusal::bad(Clause::ChunkSize)),
             },
             Part::Extension => match byte {
                 b'\r' => Ok(Part::SizeEnd),
-                byte if is_field_octet(byte) => self.spend(
-                    Part::Extension,
-                    Refusal::bad("rfc9112-7.1.1 chunk-ext length"),
-                ),
-                _ => Err(Refusal::bad("rfc9112-7.1.1 chunk-ext")),
+                byte if is_field_octet(byte) => {
+                    self.spend(Part::Extension, Refusal::bad(Clause::ChunkExtensionLength))
+                }
+                _ => Err(Refusal::bad(Clause::ChunkExtension)),
             },
             Part::SizeEnd if byte == b'\n' => self.begin_chunk(limit),
             Part::DataEnd if byte == b'\r' => Ok(Part::DataFeed),
@@ -283,10 +278,10 @@ impl Chunked {
             Part::TrailerValue if is_field_octet(byte) => self.spend_trailer(Part::TrailerValue),
             Part::TrailerEnd if byte == b'\n' => Ok(Part::Trailer),
             Part::Trailer | Part::TrailerName | Part::TrailerValue => {
-                Err(Refusal::bad("rfc9112-7.1.2 trailer"))
+                Err(Refusal::bad(Clause::Trailer))
             }
             Part::SizeEnd | Part::DataEnd | Part::DataFeed | Part::TrailerEnd | Part::Final => {
-                Err(Refusal::bad("rfc9112-7.1 chunk line end"))
+                Err(Refusal::bad(Clause::ChunkEnd))
             }
             // Data is taken in runs, not in octets.
             Part::Data => Ok(Part::Data),
@@ -309,7 +304,7 @@ impl Chunked {
     fn spend_trailer(&mut self, next: Part) -> Result<Part, Refusal> {
         self.spend(
             next,
-            Refusal::new(Status::HeaderTooLarge, "rfc6585-5 trailer size"),
+            Refusal::new(Status::HeaderTooLarge, Clause::TrailerSize),
         )
     }
 

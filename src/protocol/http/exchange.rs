@@ -5,7 +5,7 @@ use super::request::{Method, Request, Version};
 use super::response::Envelope;
 use super::site::Rule;
 use super::status::Status;
-use crate::protocol::{CloseReason, Ending, Manner};
+use crate::protocol::{CloseReason, Ending, Manner, RequestId};
 
 /// What of a request outlives its head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +51,16 @@ impl Exchange {
     }
 
     /// What its answer says about itself.
-    pub(super) fn envelope(self, status: Status, closes: bool, rule: &Rule) -> Envelope<'_> {
+    pub(super) fn envelope(
+        self,
+        status: Status,
+        closes: bool,
+        id: Option<RequestId>,
+        rule: &Rule,
+    ) -> Envelope<'_> {
         Envelope {
             status,
+            id,
             version: self.version,
             closes,
             head_only: self.head_only,

@@ -16,7 +16,7 @@
 //! | `files` | from a path to the objects to open, and what each answer means |
 //! | `representation`, `mime`, `coding`, `variants`, `gzip` | a file as it is sent: tag and date; type; coding; its siblings; what is compressed here |
 //! | `delivery`, `criteria`, `conditional`, `range`, `multipart` | which part of it is sent, and on what condition |
-//! | `response`, `status` | heads and short bodies; the codes |
+//! | `response`, `status`, `clause` | heads and short bodies; the codes; the rules that a refusal names |
 //! | `notes`, `access` | what is kept of a request while it is answered; its log line |
 //!
 //! The strict layer refuses what two implementations could read in two ways.
@@ -30,6 +30,7 @@ mod access;
 mod auth;
 mod body;
 mod cgi;
+mod clause;
 mod coding;
 mod conditional;
 mod criteria;
@@ -72,7 +73,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Floor, Peer, Protocol, Service};
-use crate::config::{Http, LogTarget, Trust};
+use crate::config::{Http, LineFormat, LogTarget, Trust};
 use auth::Memory;
 use cgi::Cgi;
 use request::Limits;
@@ -107,7 +108,8 @@ impl HttpService {
                 cgi: Cgi::new(&settings, variable),
                 trust: settings.trust,
                 memory: Memory::new(),
-                logs: settings.access_log != LogTarget::Off,
+                log: (settings.access_log != LogTarget::Off).then_some(settings.access_log_format),
+                request_id: settings.request_id,
                 header_timeout: settings.header_timeout,
                 body: Floor {
                     span: settings.body_timeout,
@@ -143,8 +145,10 @@ struct Site {
     trust: Trust,
     /// Whose password was right lately.
     memory: Memory,
-    /// Whether anybody reads access-log lines.
-    logs: bool,
+    /// The form of access-log lines; `None`: nobody reads them.
+    log: Option<LineFormat>,
+    /// Whether answers say under which name the logs know the request.
+    request_id: bool,
     header_timeout: Duration,
     /// How content of requests must come.
     body: Floor,

@@ -8,7 +8,7 @@
 //! │ query │ request line* │ Referer*, agent* │ criteria │ user:password │ base path │ index │
 //! └───────┴───────────────┴──────────────────┴──────────┴───────────────┴───────────┴───────┘
 //!   query ▲          line ▲           fields ▲ criteria ▲          path ▲      base ▲
-//!                         * escaped for the access log; empty without one
+//!                         * in the form of the access log; empty without one
 //! ```
 //!
 //! Invariant: `query <= line <= fields <= criteria <= path <= base <= text.len()`.
@@ -18,6 +18,7 @@
 use super::coding::Coding;
 use super::criteria::{self, Criteria};
 use super::{access, auth};
+use crate::config::LineFormat;
 
 /// A retained buffer is at most this large while a connection is idle.
 const RETAINED: usize = 1024;
@@ -61,16 +62,21 @@ impl Notes {
         self.end_fields(self.query);
     }
 
-    /// Notes the request line for the log. After the query.
-    pub(super) fn set_line(&mut self, line: &[u8]) {
-        access::escape(line, &mut self.text);
+    /// Notes host and request line as the log has them. After the query.
+    pub(super) fn set_line(&mut self, format: LineFormat, host: &[u8], line: &[u8]) {
+        access::write_line(format, host, line, &mut self.text);
         self.line = self.mark();
         self.end_fields(self.line);
     }
 
-    /// Notes the two fields of the combined format. After the line.
-    pub(super) fn set_fields(&mut self, referer: Option<&[u8]>, user_agent: Option<&[u8]>) {
-        access::write_fields(referer, user_agent, &mut self.text);
+    /// Notes the two fields that the log has. After the line.
+    pub(super) fn set_fields(
+        &mut self,
+        format: LineFormat,
+        referer: Option<&[u8]>,
+        user_agent: Option<&[u8]>,
+    ) {
+        access::write_fields(format, referer, user_agent, &mut self.text);
         self.end_fields(self.mark());
     }
 
@@ -191,12 +197,12 @@ impl Notes {
         &self.text[..self.query as usize]
     }
 
-    /// The request line, escaped.
+    /// Host and request line, as the log has them.
     pub(super) fn line(&self) -> &[u8] {
         &self.text[self.query as usize..self.line as usize]
     }
 
-    /// The two fields, escaped and quoted; empty where none were noted.
+    /// The two fields, as the log has them; empty where none were noted.
     pub(super) fn fields(&self) -> &[u8] {
         &self.text[self.line as usize..self.fields as usize]
     }
@@ -218,7 +224,7 @@ impl Notes {
     }
 
     /// A head is shorter than [`crate::protocol::Input::LIMIT`] and grows
-    /// fourfold at most by being escaped, so marks fit in 32 bits.
+    /// sixfold at most by being escaped, so marks fit in 32 bits.
     fn mark(&self) -> u32 {
         u32::try_from(self.text.len()).unwrap_or(u32::MAX)
     }
@@ -233,8 +239,8 @@ mod tests {
     fn parts_stay_apart() {
         let mut notes = Notes::default();
         notes.set_query(b"q=1");
-        notes.set_line(b"GET /a?q=1 HTTP/1.1");
-        notes.set_fields(None, Some(b"curl"));
+        notes.set_line(LineFormat::Combined, b"a", b"GET /a?q=1 HTTP/1.1");
+        notes.set_fields(LineFormat::Combined, None, Some(b"curl"));
         notes.set_criteria(b"Range: bytes=0-1\r\n\r\n");
         notes
             .set_path(|out| {
@@ -261,8 +267,8 @@ mod tests {
     fn another_request_keeps_the_line() {
         let mut notes = Notes::default();
         notes.set_query(b"q=1");
-        notes.set_line(b"GET /a?q=1 HTTP/1.1");
-        notes.set_fields(None, Some(b"curl"));
+        notes.set_line(LineFormat::Combined, b"a", b"GET /a?q=1 HTTP/1.1");
+        notes.set_fields(LineFormat::Combined, None, Some(b"curl"));
         notes.set_criteria(b"Range: bytes=0-1\r\n\r\n");
         notes.replace_path(b"a");
         notes.restart(b"long=2");
@@ -283,7 +289,7 @@ mod tests {
     #[test]
     fn a_path_that_fails_leaves_nothing() {
         let mut notes = Notes::default();
-        notes.set_line(b"x");
+        notes.set_line(LineFormat::Combined, b"a", b"x");
         let failed = notes.set_path(|out| {
             out.push(b'a');
             Err::<(), _>(())

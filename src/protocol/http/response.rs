@@ -21,7 +21,7 @@ use super::representation::Representation;
 use super::request::Version;
 use super::site::{Content, Respond, Rule};
 use super::status::Status;
-use crate::protocol::{Output, Wall};
+use crate::protocol::{Output, RequestId, Wall};
 
 /// What every answer to a request has to say or to leave out.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,8 @@ pub(super) struct Envelope<'s> {
     pub(super) closes: bool,
     /// The method is HEAD: the same fields, no content (RFC 9110 §9.3.2).
     pub(super) head_only: bool,
+    /// The request's name, if the client is to know it.
+    pub(super) id: Option<RequestId>,
     /// The rule that holds: its fields are in every answer.
     pub(super) rule: &'s Rule,
 }
@@ -52,6 +54,9 @@ fn allow(rule: &Rule) -> &'static str {
 
 /// Seconds after which a client may come back when we are out of resources.
 const RETRY_AFTER: &str = "1";
+
+/// The field with the request's name; no standard has it, and everybody uses it.
+const REQUEST_ID: &str = "X-Request-ID";
 
 /// How much of a file an answer carries.
 #[derive(Clone, Copy, Debug)]
@@ -262,6 +267,10 @@ pub(super) fn write_program_head(
     let line: [&[u8]; 3] = [&code, b" ", document.reason];
     let mut head = Head::begin_with(output, envelope, wall, &line);
     for (name, value) in document.fields() {
+        // There is one name, and the logs have it.
+        if envelope.id.is_some() && name.eq_ignore_ascii_case(REQUEST_ID.as_bytes()) {
+            continue;
+        }
         for part in [name, b": ", value, b"\r\n"] {
             head.0.extend_from_slice(part);
         }
@@ -320,6 +329,9 @@ impl<'o> Head<'o> {
         head.0.extend_from_slice(b"\r\n");
         head.field("Date", Date(wall.unix));
         head.field("Server", "preforkd");
+        if let Some(id) = envelope.id {
+            head.formatted(REQUEST_ID, format_args!("{id}"));
+        }
         match (envelope.closes, envelope.version) {
             (true, _) => head.field("Connection", "close"),
             (false, Version::Http10) => head.field("Connection", "keep-alive"),
@@ -437,6 +449,7 @@ mod tests {
             version: Version::Http11,
             closes: false,
             head_only: false,
+            id: None,
             rule: BARE.rule(Map::BARE),
         }
     }

@@ -9,6 +9,7 @@
 mod representations;
 mod sites;
 
+use super::clause::Clause;
 use super::pretend::{settings, split, world, world_with};
 use crate::config::{Http, LogTarget};
 use crate::protocol::harness::{Finale, Seen};
@@ -469,8 +470,19 @@ fn check(row: &Row, seen: &Seen) {
         End::Cut => reason == CloseReason::CutShort,
     };
     assert!(fits, "{context}");
-    let finals = statuses.iter().filter(|status| **status >= 200);
-    assert_eq!(seen.log.lines().count(), finals.count(), "{context}");
+    if let CloseReason::Refused(rule) = reason {
+        let clause = Clause::ALL.iter().find(|clause| clause.name() == rule);
+        let fits = clause.is_some_and(|clause| clause.rows().contains(&row.rule));
+        assert!(
+            fits || row.rule == 0,
+            "{rule} is not of this row: {context}"
+        );
+    }
+    // A line for each request that has begun, answered or not.
+    let finals = statuses.iter().filter(|status| **status >= 200).count();
+    let cut = usize::from(reason == CloseReason::CutShort);
+    assert_eq!(seen.log.lines().count(), finals + cut, "{context}");
+    assert_eq!(seen.log.matches("\" 499 - ").count(), cut, "{context}");
 }
 
 #[test]
@@ -603,10 +615,17 @@ fn the_request_limit_is_announced() {
 #[test]
 fn many_answers_are_gathered_and_bounded() {
     let requests = with("OPTIONS * HTTP/1.1", "").repeat(90);
+    // A line of the log says when its answer was sent.
     let seen = world().run(&[requests.as_bytes()], Finale::Finish);
+    assert_eq!((seen.flushes, split(&seen.output, false).len()), (90, 90));
+    let world = world_with(Http {
+        access_log: LogTarget::Off,
+        ..settings()
+    });
+    let seen = world.run(&[requests.as_bytes()], Finale::Finish);
     assert_eq!((seen.flushes, split(&seen.output, false).len()), (0, 90));
     let requests = of("/large").repeat(3) + &of("/a").repeat(3);
-    let seen = world().run(&[requests.as_bytes()], Finale::Finish);
+    let seen = world.run(&[requests.as_bytes()], Finale::Finish);
     assert_eq!((seen.flushes, split(&seen.output, false).len()), (3, 6));
     // The pretend driver puts a file into the output whole.
     assert!(seen.deepest < 200_000 + 1000);
@@ -645,6 +664,26 @@ fn the_log_and_the_title_name_the_request() {
     );
     assert_eq!(seen.activity, b"GET /a");
     assert_eq!(seen.opened, ["a"]);
+}
+
+#[test]
+fn the_client_hears_the_name_if_it_may() {
+    let world = world_with(Http {
+        request_id: true,
+        ..settings()
+    });
+    let requests = of("/a") + &of("/nothing") + "get / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let seen = world.run(&[requests.as_bytes()], Finale::Finish);
+    let answers = split(&seen.output, false);
+    for (number, (_, head)) in (1..).zip(&answers) {
+        let field = format!("\r\nX-Request-ID: {number:016x}\r\n");
+        assert!(head.contains(&field), "{head}");
+    }
+    assert_eq!(answers.len(), 3);
+    // What a client calls itself does not matter.
+    let request = get("X-Request-ID: forged\r\n");
+    let seen = super::pretend::world().run(&[request.as_bytes()], Finale::Finish);
+    assert!(!String::from_utf8_lossy(&seen.output).contains("X-Request-ID"));
 }
 
 #[test]

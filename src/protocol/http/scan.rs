@@ -12,6 +12,7 @@
 
 use memchr::{memchr, memchr3};
 
+use super::clause::Clause;
 use super::request::{Limits, is_token_octet};
 use super::status::{Refusal, Status};
 
@@ -63,9 +64,7 @@ impl Scan {
         if end.is_none() && horizon == limits.header {
             return Err(match self.part {
                 Part::Method | Part::Target => target_too_long(),
-                Part::Lines => {
-                    Refusal::new(Status::HeaderTooLarge, "rfc6585-5 header section size")
-                }
+                Part::Lines => Refusal::new(Status::HeaderTooLarge, Clause::HeaderSize),
             });
         }
         Ok(end)
@@ -82,11 +81,11 @@ impl Scan {
                 return Ok(true);
             }
             if !is_token_octet(byte) {
-                return Err(Refusal::bad("rfc9112-3 method"));
+                return Err(Refusal::bad(Clause::MethodToken));
             }
             self.at += 1;
             if self.at > MAX_METHOD {
-                return Err(Refusal::new(Status::NotImplemented, "rfc9112-3 method"));
+                return Err(Refusal::new(Status::NotImplemented, Clause::MethodToken));
             }
         }
         Ok(false)
@@ -106,7 +105,7 @@ impl Scan {
             }
             Some(b'\n') => Err(bare_lf()),
             // HTTP/0.9: no version, and no head would follow.
-            Some(_) => Err(Refusal::bad("rfc9112-2.3 HTTP-version missing")),
+            Some(_) => Err(Refusal::bad(Clause::VersionMissing)),
             None => Ok(false),
         }
     }
@@ -139,11 +138,11 @@ enum LineEnd {
 }
 
 const fn bare_lf() -> Refusal {
-    Refusal::bad("rfc9112-2.2 bare LF")
+    Refusal::bad(Clause::BareLf)
 }
 
 const fn target_too_long() -> Refusal {
-    Refusal::new(Status::UriTooLong, "rfc9112-3 request-target length")
+    Refusal::new(Status::UriTooLong, Clause::TargetLength)
 }
 
 #[cfg(test)]

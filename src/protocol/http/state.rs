@@ -13,6 +13,8 @@
 //!            │ output   │   ▲                        ▼◀─────────────────┘
 //!            │ is long  │   │ close             content? ────────▶ AwaitBody
 //!            └──────┬───┴───┘                        │                  │ complete
+//!              AwaitTaken   with a log, until        │                  │
+//!                   ▲       all of it was sent       │                  │
 //!               answered ◀── a page, a fixed ──── plan ◀────────────────┘
 //!                   ▲        answer                  │ └─ perhaps a program: AwaitScript …
 //!                   │                                ▼ Open
@@ -32,7 +34,11 @@
 //!
 //! Answers leave in the order of their requests, because the next request is
 //! read only when the answer before it is in the output. The machine owes each
-//! request that it answers one line in the access log. It must never wait
+//! request that has begun, answered or not, one line in the access log, when it
+//! is over: `begun` is taken out with the line, so that there cannot be two,
+//! and whoever takes it out before leaves a request out of the log. Where there
+//! is a log, an answer is sent before the next request is read, for its line
+//! tells how much was sent, and when. It must never wait
 //! without a deadline, and never let a second request begin after it said
 //! `Connection: close`.
 
@@ -61,7 +67,8 @@ use super::scan::Scan;
 use super::site::{Content, Map, Rule, RuleNumber};
 use super::status::Status;
 use crate::protocol::{
-    Action, CloseReason, Ending, Facts, OpenError, Outcome, Peer, ProgramNews, Protocol, Turn, Work,
+    Action, CloseReason, Ending, Facts, OpenError, Outcome, Peer, ProgramNews, Protocol, RequestId,
+    Subject, Turn, Work,
 };
 use file::{Held, Search, Series};
 use request::{Arrival, Next, TIMEOUT};
@@ -86,8 +93,12 @@ pub(super) struct Connection {
     listing: Option<Box<Listing>>,
     /// … what a program must know to answer it, where one may …
     errand: Option<Box<Errand>>,
-    /// … and what is sent to it from memory.
+    /// … what is sent to it from memory …
     held: Held,
+    /// … when its first octet was there, until its line is in the log …
+    begun: Option<Instant>,
+    /// … and its name; until the next has one, that of the last.
+    id: Option<RequestId>,
     state: State,
 }
 
@@ -159,6 +170,12 @@ enum State {
     },
     /// Its end, and then the answer of another path.
     AwaitRedirect { exchange: Exchange },
+    /// That the kernel takes the end of an answer, to log it.
+    AwaitTaken {
+        status: u16,
+        octets: u64,
+        parting: Option<Ending>,
+    },
     /// Room: enough answers are gathered, and the client must take them first.
     AwaitFlush,
     /// Nothing.
@@ -215,12 +232,22 @@ impl Protocol for Connection {
                 Action::Open { root, path }
             }
             Wish::Run => match self.errand.as_deref() {
-                Some(errand) => Action::Run(errand.program(&self.site.cgi)),
+                Some(errand) => {
+                    let subject = self.subject();
+                    Action::Run(errand.program(&self.site.cgi, subject))
+                }
                 None => Action::Flush,
             },
             Wish::Hear { deadline } => Action::Hear { deadline },
             Wish::Close(ending) => Action::Close(ending),
         }
+    }
+
+    fn subject(&self) -> Option<Subject> {
+        Some(Subject {
+            client: self.client,
+            request: self.id?,
+        })
     }
 }
 
@@ -238,6 +265,8 @@ impl Connection {
             listing: None,
             errand: None,
             held: Held::Nothing,
+            begun: None,
+            id: None,
             state: State::New,
         }
     }
@@ -258,17 +287,17 @@ impl Connection {
                 State::AwaitRequest { .. } | State::AwaitHead { .. } | State::AwaitBody { .. },
             ) => None,
             (Outcome::PeerFinished, State::AwaitRequest { .. }) => {
-                self.close(CloseReason::PeerClosed)
+                self.close(CloseReason::PeerClosed, turn)
             }
             // Incomplete: whatever it was to be, it is not answered with
             // success (RFC 9112 §8).
             (Outcome::PeerFinished, State::AwaitHead { .. } | State::AwaitBody { .. }) => {
-                self.close(CloseReason::CutShort)
+                self.close(CloseReason::CutShort, turn)
             }
             (Outcome::TimedOut, State::AwaitRequest { .. }) if turn.draining => {
-                self.close(CloseReason::Draining)
+                self.close(CloseReason::Draining, turn)
             }
-            (Outcome::TimedOut, State::AwaitRequest { .. }) => self.close(CloseReason::Idle),
+            (Outcome::TimedOut, State::AwaitRequest { .. }) => self.close(CloseReason::Idle, turn),
             (Outcome::TimedOut, State::AwaitHead { .. }) => self.refuse_head(TIMEOUT, turn),
             (
                 Outcome::TimedOut,
@@ -317,10 +346,7 @@ impl Connection {
                     octets,
                     parting,
                 },
-            ) => {
-                self.log(status, octets, turn);
-                self.answered(parting, turn)
-            }
+            ) => self.finish(status, octets, parting, turn),
             (Outcome::Sent, State::AwaitPart(series)) => self.send_part(series, turn),
             (Outcome::Flushed, State::AwaitPiece { at, parting }) => {
                 self.send_piece(at, parting, turn)
@@ -383,36 +409,59 @@ impl Connection {
                 Outcome::TimedOut,
                 State::AwaitAnswer { exchange, .. } | State::AwaitRedirect { exchange },
             ) => self.fail(exchange, Status::GatewayTimeout, program::TOO_LONG, turn),
-            (Outcome::TimedOut, State::AwaitOutput { status, octets, .. }) => {
-                self.log(Status::Scripted(status), octets, turn);
-                self.close(CloseReason::Program(program::TOO_LONG))
+            (Outcome::TimedOut, State::AwaitOutput { status, octets, .. }) => self.cut(
+                status,
+                octets,
+                CloseReason::Program(program::TOO_LONG),
+                turn,
+            ),
+            (
+                Outcome::Flushed,
+                State::AwaitTaken {
+                    status,
+                    octets,
+                    parting,
+                },
+            ) => {
+                self.log(status, octets, parting.map(|ending| ending.reason), turn);
+                self.conclude(parting, turn)
             }
             (Outcome::Flushed, State::AwaitFlush) => {
                 self.await_request(turn);
                 None
             }
+            // Content that is in the output still did not leave.
             (Outcome::Broken { sent, reason }, State::AwaitSent { status, .. }) => {
-                self.log(status, sent, turn);
-                self.close(reason)
+                self.cut(status.code(), sent, reason, turn)
             }
             (Outcome::Broken { sent, reason }, State::AwaitPart(series)) => {
-                self.log(Status::PartialContent, series.octets(sent), turn);
-                self.close(reason)
+                let octets = left(series.octets(sent), turn);
+                self.cut(Status::PartialContent.code(), octets, reason, turn)
             }
             (Outcome::Broken { reason, .. }, State::AwaitPiece { at, .. }) => {
-                self.log(Status::Ok, at as u64, turn);
-                self.close(reason)
+                let octets = left(at as u64, turn);
+                self.cut(Status::Ok.code(), octets, reason, turn)
             }
             (
                 Outcome::Broken { reason, .. },
                 State::AwaitEntries { .. } | State::AwaitRoom { .. },
-            ) => {
-                self.log_listing(turn);
-                self.close(reason)
-            }
+            ) => self.on_listing_broken(reason, turn),
             (Outcome::Broken { reason, .. }, State::AwaitOutput { status, octets, .. }) => {
-                self.log(Status::Scripted(status), octets, turn);
-                self.close(reason)
+                self.cut(status, left(octets, turn), reason, turn)
+            }
+            (
+                Outcome::Broken { reason, .. },
+                State::AwaitTaken {
+                    status,
+                    octets,
+                    parting,
+                },
+            ) => {
+                // It ends for what it would have ended for, if that was a fault.
+                let planned = parting.map(|ending| ending.reason);
+                let fault = planned.filter(|planned| !planned.is_planned());
+                let left = left(octets, turn);
+                self.leave(status, left, fault.unwrap_or(reason), turn)
             }
             (
                 Outcome::Broken { reason, .. },
@@ -430,7 +479,7 @@ impl Connection {
                 | State::AwaitRedirect { .. }
                 | State::AwaitFlush
                 | State::Closed,
-            ) => self.close(reason),
+            ) => self.close(reason, turn),
             // Not what was asked for: the driver is broken. The connection is
             // given up, the worker is not.
             (
@@ -465,9 +514,10 @@ impl Connection {
                 | State::AwaitAnswer { .. }
                 | State::AwaitOutput { .. }
                 | State::AwaitRedirect { .. }
+                | State::AwaitTaken { .. }
                 | State::AwaitFlush
                 | State::Closed,
-            ) => self.close(CloseReason::Internal),
+            ) => self.close(CloseReason::Internal, turn),
         }
     }
 
@@ -508,8 +558,9 @@ impl Connection {
             | State::AwaitAnswer { .. }
             | State::AwaitOutput { .. }
             | State::AwaitRedirect { .. }
+            | State::AwaitTaken { .. }
             | State::AwaitFlush
-            | State::Closed => self.close(CloseReason::Internal),
+            | State::Closed => self.close(CloseReason::Internal, turn),
         }
     }
 
@@ -567,7 +618,7 @@ impl Connection {
             Verdict::Nothing => self.on_nothing(exchange, turn),
             Verdict::List => self.list(exchange, turn),
             // There is nothing to send.
-            Verdict::Send => self.close(CloseReason::Internal),
+            Verdict::Send => self.close(CloseReason::Internal, turn),
         }
     }
 
@@ -585,6 +636,12 @@ impl Connection {
     fn rule(&self) -> &Rule {
         self.site.map.rule(self.rule)
     }
+}
+
+/// Of `octets` of content that were written, how many left: the others are
+/// the last ones in the output.
+fn left(octets: u64, turn: &Turn<'_>) -> u64 {
+    octets.saturating_sub(turn.output.len() as u64)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //!
 //! A code belongs here when some answer of ours carries it, not before.
 
+use super::clause::Clause;
+
 /// A final status (RFC 9110 §15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
@@ -189,18 +191,18 @@ const ALL: &[Status] = &[
 pub(super) struct Refusal {
     /// What to answer.
     pub(super) status: Status,
-    /// The rule, as the log names it: document, section, what it is about.
-    pub(super) rule: &'static str,
+    /// The rule.
+    pub(super) rule: Clause,
 }
 
 impl Refusal {
     /// 400 for breaking `rule`.
-    pub(super) const fn bad(rule: &'static str) -> Self {
+    pub(super) const fn bad(rule: Clause) -> Self {
         Self::new(Status::BadRequest, rule)
     }
 
     /// `status` for breaking `rule`.
-    pub(super) const fn new(status: Status, rule: &'static str) -> Self {
+    pub(super) const fn new(status: Status, rule: Clause) -> Self {
         Self { status, rule }
     }
 }

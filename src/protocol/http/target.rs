@@ -5,6 +5,7 @@
 //! dot segments are, so there is one path for all that comes later: what is
 //! checked is what is opened. `\` is a byte like any other.
 
+use super::clause::Clause;
 use super::host;
 use super::request::Method;
 use super::status::Refusal;
@@ -46,7 +47,7 @@ pub(super) fn check_octets(raw: &[u8]) -> Result<(), Refusal> {
     {
         Ok(())
     } else {
-        Err(Refusal::bad("rfc9112-3.2 request-target octets"))
+        Err(Refusal::bad(Clause::TargetOctets))
     }
 }
 
@@ -65,14 +66,14 @@ pub(super) fn parse(method: Method, raw: &[u8]) -> Result<Target<'_>, Refusal> {
             Some(authority) if authority.port.is_some() && !authority.host.is_empty() => {
                 Ok(Target::Authority)
             }
-            Some(_) | None => Err(Refusal::bad("rfc9112-3.2.3 authority-form")),
+            Some(_) | None => Err(Refusal::bad(Clause::AuthorityForm)),
         };
     }
     if raw == b"*" {
         return if method == Method::Options {
             Ok(Target::Server)
         } else {
-            Err(Refusal::bad("rfc9112-3.2.4 asterisk-form"))
+            Err(Refusal::bad(Clause::AsteriskForm))
         };
     }
     parse_absolute(raw)
@@ -81,7 +82,7 @@ pub(super) fn parse(method: Method, raw: &[u8]) -> Result<Target<'_>, Refusal> {
 fn parse_absolute(raw: &[u8]) -> Result<Target<'_>, Refusal> {
     let Some(rest) = strip_scheme(raw, b"http://").or_else(|| strip_scheme(raw, b"https://"))
     else {
-        return Err(Refusal::bad("rfc9112-3.2 request-target form"));
+        return Err(Refusal::bad(Clause::TargetForm));
     };
     let end = rest
         .iter()
@@ -90,7 +91,7 @@ fn parse_absolute(raw: &[u8]) -> Result<Target<'_>, Refusal> {
     let (authority, rest) = rest.split_at(end);
     let authority = host::parse(authority)
         .filter(|authority| !authority.host.is_empty())
-        .ok_or(Refusal::bad("rfc9110-4.2.1 authority"))?;
+        .ok_or(Refusal::bad(Clause::TargetAuthority))?;
     let (path, query) = split_query(rest);
     Ok(Target::Path {
         path: if path.is_empty() { b"/" } else { path },
@@ -163,13 +164,13 @@ fn end_segment(out: &mut Vec<u8>, start: usize, segment: usize) -> usize {
 /// have, or that could end a line elsewhere, are refused.
 fn decode(digits: &[u8]) -> Result<(u8, &[u8]), Refusal> {
     let [high, low, rest @ ..] = digits else {
-        return Err(Refusal::bad("rfc3986-2.1 percent-encoding"));
+        return Err(Refusal::bad(Clause::PercentEncoding));
     };
     let (Some(high), Some(low)) = (hex(*high), hex(*low)) else {
-        return Err(Refusal::bad("rfc3986-2.1 percent-encoding"));
+        return Err(Refusal::bad(Clause::PercentEncoding));
     };
     match high << 4 | low {
-        0 | b'\r' | b'\n' => Err(Refusal::bad("rfc9110-17.3 encoded control character")),
+        0 | b'\r' | b'\n' => Err(Refusal::bad(Clause::EncodedControl)),
         byte => Ok((byte, rest)),
     }
 }

@@ -14,9 +14,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 
 use super::{Cgi, Errand};
-use crate::protocol::Peer;
 use crate::protocol::http::request::{Method, Request, Version};
 use crate::protocol::http::target::Target;
+use crate::protocol::{Peer, RequestId};
 
 /// Fields that do not become HTTP_… (§4.1.18): those that have a variable of
 /// their own, those between client and server alone, and the one that must
@@ -86,11 +86,14 @@ pub(super) fn of_request(
 
 /// The name that the request is for; empty where it says none.
 pub(super) fn host_of<'r>(request: &Request<'r>) -> &'r [u8] {
-    let authority = match request.target {
-        Target::Path { authority, .. } => authority.or(request.host),
-        Target::Authority | Target::Server => request.host,
-    };
+    let authority = request.authority();
     authority.map_or(&b""[..], |authority| authority.host)
+}
+
+/// Adds the name of the request, which the logs have too: not of RFC 3875, but
+/// the variable that programs know from Apache.
+pub(super) fn name(block: &mut Vec<u8>, id: RequestId) {
+    set(block, "UNIQUE_ID", &[id.to_string().as_bytes()]);
 }
 
 /// Adds the variables of the one program.

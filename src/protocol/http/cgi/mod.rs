@@ -34,7 +34,7 @@ use super::request::{Method, Request};
 use super::site::{Content, Map, RuleNumber};
 use super::status::Status;
 use crate::config;
-use crate::protocol::{Peer, Program, ProgramLimits, RunError};
+use crate::protocol::{Peer, Program, ProgramLimits, RequestId, RunError, Subject};
 use locate::Place;
 
 /// Local redirects of one request (§6.2.2); a loop must end.
@@ -148,6 +148,13 @@ impl Errand {
         })
     }
 
+    /// The request is known by this name; whoever is sent elsewhere keeps it.
+    pub(super) fn set_name(&mut self, id: RequestId) {
+        self.environment.truncate(self.fixed);
+        environment::name(&mut self.environment, id);
+        self.fixed = self.environment.len();
+    }
+
     /// The candidate is this one.
     pub(super) fn settle(&mut self, map: &Map, place: Place) {
         if let Some((root, skip)) = locate::root_of(map, place.rule) {
@@ -211,13 +218,14 @@ impl Errand {
     }
 
     /// The program as it is to be run, after [`Errand::complete`].
-    pub(super) fn program(&self, cgi: &Cgi) -> Program<'_> {
+    pub(super) fn program(&self, cgi: &Cgi, subject: Option<Subject>) -> Program<'_> {
         let (root, path) = self.candidate();
         Program {
             root,
             path,
             environment: &self.environment,
             limits: cgi.limits,
+            subject,
         }
     }
 

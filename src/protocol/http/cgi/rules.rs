@@ -504,3 +504,26 @@ proptest! {
         prop_assert_eq!(whole.log, parts.log);
     }
 }
+
+#[test]
+fn a_program_and_its_client_hear_the_same_name_once() {
+    let settings = Http {
+        request_id: true,
+        ..site_of_programs()
+    };
+    let output = "Content-Type: a/b\nX-Request-ID: forged\n\nhello";
+    let world = site_with(settings)
+        .with_program("1:x", output, FINE)
+        .with_program("1:sent", "Location: /cgi-bin/x\n\n", FINE);
+    let seen = world.run(&[get("/cgi-bin/sent").as_bytes()], Finale::Finish);
+    let names: Vec<_> = seen
+        .ran
+        .iter()
+        .map(|ran| ran.variable("UNIQUE_ID"))
+        .collect();
+    // Whoever is sent elsewhere is still the same request.
+    assert_eq!(names, [Some("0000000000000001"); 2]);
+    let field = "\r\nX-Request-ID: 0000000000000001\r\n";
+    assert_eq!(text(&seen).matches("\r\nX-Request-ID: ").count(), 1);
+    assert!(text(&seen).contains(field), "{}", text(&seen));
+}

@@ -7,6 +7,7 @@ use super::super::request::Method;
 use super::super::target::{self, Target};
 use super::super::{access, host, redirect};
 use super::{client, shown};
+use crate::config::LineFormat;
 use crate::protocol::{Entry, FileKind, Output};
 
 /// A request target: what it comes to lies below the root, and is what it comes
@@ -94,7 +95,7 @@ fn assert_resolved(path: &[u8]) {
 /// be had back.
 pub fn escape(octets: &[u8]) {
     let mut out = b"\"".to_vec();
-    access::escape(octets, &mut out);
+    access::write_line(LineFormat::Combined, b"", octets, &mut out);
     let text = &out[1..];
     let fits = |byte: &u8| *byte == b' ' || byte.is_ascii_graphic() && *byte != b'"';
     assert!(text.iter().all(fits), "{}", shown(text));
@@ -114,6 +115,12 @@ pub fn escape(octets: &[u8]) {
         rest = tail;
     }
     assert_eq!(plain, octets);
+    let mut json = b"{".to_vec();
+    access::write_fields(LineFormat::Json, Some(octets), None, &mut json);
+    json.push(b'}');
+    let parsed: serde_json::Value = serde_json::from_slice(&json).expect("an object");
+    assert!(parsed["referer"].is_string() && parsed["user_agent"].is_null());
+    assert!(json.iter().all(|byte| !byte.is_ascii_control()));
 }
 
 /// A query, the path of a directory, and the names in it, each ended by NUL:

@@ -1,20 +1,19 @@
 //! The ends of answers: a page about a status, what follows an answer that is
 //! written, and how a connection is left.
 //!
-//! Every answer's line in the access log is written here, once, when it is
-//! known how many octets of it there are.
+//! Every line in the access log is written here, once, when the kernel has
+//! taken the answer's last octet, or will take no more of it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::super::access;
+use super::super::access::{self, Line};
 use super::super::exchange::Exchange;
 use super::super::files::{Candidate, Plan};
 use super::super::response::{self, Envelope};
 use super::super::status::{Refusal, Status};
 use super::request::{SILENCE, TIMEOUT, TRICKLE};
 use super::{Connection, State, Wish};
-use crate::protocol::{CloseReason, Ending, Manner, Output, Peer, Turn};
+use crate::protocol::{CloseReason, Ending, Manner, Output, Turn};
 
 impl Connection {
     /// Answers about `status`: with a file, where one is configured for it.
@@ -48,8 +47,7 @@ impl Connection {
         let parting = self.parting(exchange, status, turn);
         let envelope = self.envelope(exchange, status, parting);
         let octets = response::write_page(turn.output, envelope, turn.wall, None, &self.notes);
-        self.log(status, octets, turn);
-        self.answered(parting, turn)
+        self.finish(status, octets, parting, turn)
     }
 
     /// What an answer under the rule says about itself.
@@ -59,7 +57,8 @@ impl Connection {
         status: Status,
         parting: Option<Ending>,
     ) -> Envelope<'_> {
-        exchange.envelope(status, parting.is_some(), self.rule())
+        let id = self.id.filter(|_| self.site.request_id);
+        exchange.envelope(status, parting.is_some(), id, self.rule())
     }
 
     pub(super) fn parting(
@@ -73,15 +72,35 @@ impl Connection {
         exchange.parting(status, turn.draining, last)
     }
 
-    /// An answer is in the output, or sent.
-    pub(super) fn answered(
+    /// An answer is in the output, or sent; it has so many octets of content.
+    pub(super) fn finish(
+        &mut self,
+        status: Status,
+        octets: u64,
+        parting: Option<Ending>,
+        turn: &mut Turn<'_>,
+    ) -> Option<Wish> {
+        self.errand = None;
+        turn.content.clear();
+        turn.activity.answer(status.code());
+        if self.begun.is_none() {
+            return self.conclude(parting, turn);
+        }
+        self.state = State::AwaitTaken {
+            status: status.code(),
+            octets,
+            parting,
+        };
+        Some(Wish::Flush)
+    }
+
+    /// An answer has come to its end: what follows it.
+    pub(super) fn conclude(
         &mut self,
         parting: Option<Ending>,
         turn: &mut Turn<'_>,
     ) -> Option<Wish> {
         self.answered += 1;
-        self.errand = None;
-        turn.content.clear();
         if let Some(mut ending) = parting {
             self.state = State::Closed;
             // Unread octets would turn close(2) into RST.
@@ -113,25 +132,53 @@ impl Connection {
         refusal: Refusal,
         turn: &mut Turn<'_>,
     ) -> Option<Wish> {
-        let Refusal { status, rule } = refusal;
-        let envelope = exchange.envelope(status, true, self.rule());
-        let octets =
-            response::write_page(turn.output, envelope, turn.wall, Some(rule), &self.notes);
-        self.log(status, octets, turn);
-        self.state = State::Closed;
-        Some(Wish::Close(Ending {
+        let status = refusal.status;
+        let rule = refusal.rule.name();
+        let ending = Ending {
             reason: match refusal {
                 TIMEOUT => CloseReason::RequestTimeout,
                 SILENCE => CloseReason::BodyTimeout,
                 TRICKLE => CloseReason::SlowBody,
-                Refusal { rule, .. } => CloseReason::Refused(rule),
+                Refusal { .. } => CloseReason::Refused(rule),
             },
             manner: Manner::Linger,
-        }))
+        };
+        let envelope = self.envelope(exchange, status, Some(ending));
+        let octets =
+            response::write_page(turn.output, envelope, turn.wall, Some(rule), &self.notes);
+        self.finish(status, octets, Some(ending), turn)
     }
 
-    /// Ends the connection without an answer.
-    pub(super) fn close(&mut self, reason: CloseReason) -> Option<Wish> {
+    /// Ends the connection without an answer, or without another. A request
+    /// that has begun is logged.
+    pub(super) fn close(&mut self, reason: CloseReason, turn: &mut Turn<'_>) -> Option<Wish> {
+        if let State::AwaitHead { .. } = self.state {
+            self.name(turn);
+        }
+        self.leave(access::unanswered(reason), 0, reason, turn)
+    }
+
+    /// Ends the connection within an answer of which `octets` of content left.
+    pub(super) fn cut(
+        &mut self,
+        status: u16,
+        octets: u64,
+        reason: CloseReason,
+        turn: &mut Turn<'_>,
+    ) -> Option<Wish> {
+        turn.activity.answer(status);
+        self.leave(status, octets, reason, turn)
+    }
+
+    /// Ends the connection at once, and a request that is under way with it.
+    pub(super) fn leave(
+        &mut self,
+        status: u16,
+        octets: u64,
+        reason: CloseReason,
+        turn: &mut Turn<'_>,
+    ) -> Option<Wish> {
+        self.log(status, octets, Some(reason), turn);
         self.state = State::Closed;
         Some(Wish::Close(Ending {
             reason,
@@ -139,15 +186,28 @@ impl Connection {
         }))
     }
 
-    pub(super) fn log(&self, status: Status, octets: u64, turn: &mut Turn<'_>) {
-        turn.activity.answer(status.code());
-        if self.site.logs {
-            let log = &mut *turn.access_log;
-            let client = Peer {
-                remote: self.client.map(|address| SocketAddr::new(address, 0)),
-                local: None,
-            };
-            access::write_line(log, &client, turn.wall, &self.notes, status, octets);
-        }
+    /// Writes the line of the request, if it has one coming.
+    pub(super) fn log(
+        &mut self,
+        status: u16,
+        octets: u64,
+        reason: Option<CloseReason>,
+        turn: &mut Turn<'_>,
+    ) {
+        let (Some(format), Some(begun), Some(id)) = (self.site.log, self.begun.take(), self.id)
+        else {
+            return;
+        };
+        let line = Line {
+            client: self.client,
+            wall: turn.wall,
+            status,
+            octets,
+            duration: turn.now.saturating_duration_since(begun),
+            id,
+            number: self.answered + 1,
+            reason,
+        };
+        line.write(format, &self.notes, turn.access_log);
     }
 }

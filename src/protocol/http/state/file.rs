@@ -213,7 +213,7 @@ impl Connection {
         turn: &mut Turn<'_>,
     ) -> Option<Wish> {
         let Held::Raw(raw) = std::mem::take(&mut self.held) else {
-            return self.close(CloseReason::Internal);
+            return self.close(CloseReason::Internal, turn);
         };
         match self.site.variants.compress(facts, &raw) {
             Some(content) => {
@@ -254,8 +254,7 @@ impl Connection {
                 let (offset, length) = (0, file.length);
                 let parting = self.write_head(exchange, file, Extent::Whole, turn);
                 if exchange.head_only || length == 0 {
-                    self.log(Status::Ok, 0, turn);
-                    return self.answered(parting, turn);
+                    return self.finish(Status::Ok, 0, parting, turn);
                 }
                 self.state = State::AwaitSent {
                     status: Status::Ok,
@@ -280,8 +279,7 @@ impl Connection {
                 let parting = self.parting(exchange, status, turn);
                 let envelope = self.envelope(exchange, status, parting);
                 response::write_not_modified(turn.output, envelope, turn.wall, file);
-                self.log(status, 0, turn);
-                self.answered(parting, turn)
+                self.finish(status, 0, parting, turn)
             }
             Delivery::Refused => self.answer(exchange, Status::PreconditionFailed, turn),
             Delivery::Unsatisfiable => {
@@ -295,8 +293,7 @@ impl Connection {
                     file.length,
                     &self.notes,
                 );
-                self.log(status, octets, turn);
-                self.answered(parting, turn)
+                self.finish(status, octets, parting, turn)
             }
         }
     }
@@ -330,7 +327,7 @@ impl Connection {
     ) -> Option<Wish> {
         let Ok(spans) = delivery::spans(self.notes.criteria(), file.length) else {
             // It was just found to have some.
-            return self.close(CloseReason::Internal);
+            return self.close(CloseReason::Internal, turn);
         };
         let boundary = Boundary::new(file.tag.value(), turn.wall);
         let parts = Parts {
@@ -356,7 +353,7 @@ impl Connection {
     /// number is bounded.
     pub(super) fn send_part(&mut self, mut series: Series, turn: &mut Turn<'_>) -> Option<Wish> {
         let Ok(spans) = delivery::spans(self.notes.criteria(), series.length) else {
-            return self.close(CloseReason::Internal);
+            return self.close(CloseReason::Internal, turn);
         };
         let types = &self.site.variants.types;
         let parts = Parts {
@@ -371,8 +368,7 @@ impl Connection {
         let Some(span) = spans.get(number) else {
             response::write(turn.output, parts.end());
             series.before += (turn.output.len() - waiting) as u64;
-            self.log(Status::PartialContent, series.before, turn);
-            return self.answered(series.parting, turn);
+            return self.finish(Status::PartialContent, series.before, series.parting, turn);
         };
         response::write(turn.output, parts.head(number, span));
         let (offset, length) = (span.first, span.length.get());
@@ -395,8 +391,7 @@ impl Connection {
         let file = Representation { length, ..*file };
         let parting = self.write_head(exchange, &file, Extent::Whole, turn);
         if exchange.head_only {
-            self.log(Status::Ok, 0, turn);
-            return self.answered(parting, turn);
+            return self.finish(Status::Ok, 0, parting, turn);
         }
         self.held = Held::Compressed(content);
         self.send_piece(0, parting, turn)
@@ -411,7 +406,7 @@ impl Connection {
         turn: &mut Turn<'_>,
     ) -> Option<Wish> {
         let Held::Compressed(content) = &self.held else {
-            return self.close(CloseReason::Internal);
+            return self.close(CloseReason::Internal, turn);
         };
         let end = content.len().min(at + Output::ENOUGH);
         turn.output.push(&content[at..end]);
@@ -420,8 +415,7 @@ impl Connection {
             return Some(Wish::Flush);
         }
         self.held = Held::Nothing;
-        self.log(Status::Ok, end as u64, turn);
-        self.answered(parting, turn)
+        self.finish(Status::Ok, end as u64, parting, turn)
     }
 }
 

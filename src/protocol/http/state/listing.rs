@@ -15,7 +15,7 @@ use super::super::listing::{End, Form, Listing, Need};
 use super::super::request::Version;
 use super::super::response;
 use super::super::status::Status;
-use super::{Connection, State, Wish};
+use super::{Connection, State, Wish, left};
 use crate::protocol::{CloseReason, Ending, Manner, Turn};
 
 impl Connection {
@@ -29,8 +29,7 @@ impl Connection {
             let parting = self.listing_parting(exchange, end, turn);
             let envelope = self.envelope(exchange, Status::Ok, parting);
             response::write_listing_head(turn.output, envelope, turn.wall, form, end);
-            self.log(Status::Ok, 0, turn);
-            return self.answered(parting, turn);
+            return self.finish(Status::Ok, 0, parting, turn);
         }
         let dotfiles = self.rule().dotfiles;
         let (path, query) = (self.notes.path(), self.notes.query());
@@ -51,7 +50,7 @@ impl Connection {
         turn: &mut Turn<'_>,
     ) -> Option<Wish> {
         let Some(mut listing) = self.listing.take() else {
-            return self.close(CloseReason::Internal);
+            return self.close(CloseReason::Internal, turn);
         };
         let begun = listing.has_begun();
         let need = listing.take(turn.entries, more);
@@ -76,22 +75,28 @@ impl Connection {
         exchange: Exchange,
         turn: &mut Turn<'_>,
     ) -> Option<Wish> {
-        if self.log_listing(turn) {
-            self.close(CloseReason::Internal)
-        } else {
-            self.answer(exchange, Status::InternalError, turn)
+        match self.given_up() {
+            Some(octets) => self.cut(Status::Ok.code(), octets, CloseReason::Internal, turn),
+            None => self.answer(exchange, Status::InternalError, turn),
         }
     }
 
-    /// Gives up the listing; logs it and answers true if it has begun.
-    pub(super) fn log_listing(&mut self, turn: &mut Turn<'_>) -> bool {
-        match self.listing.take() {
-            Some(listing) if listing.has_begun() => {
-                self.log(Status::Ok, listing.octets(), turn);
-                true
-            }
-            Some(_) | None => false,
+    /// The client is gone.
+    pub(super) fn on_listing_broken(
+        &mut self,
+        reason: CloseReason,
+        turn: &mut Turn<'_>,
+    ) -> Option<Wish> {
+        match self.given_up() {
+            Some(octets) => self.cut(Status::Ok.code(), left(octets, turn), reason, turn),
+            None => self.close(reason, turn),
         }
+    }
+
+    /// Gives up the listing; answers how long it is, if it has begun.
+    fn given_up(&mut self) -> Option<u64> {
+        let listing = self.listing.take()?;
+        listing.has_begun().then(|| listing.octets())
     }
 
     pub(super) fn write_listing(
@@ -101,7 +106,7 @@ impl Connection {
         turn: &mut Turn<'_>,
     ) -> Option<Wish> {
         let Some(listing) = &mut self.listing else {
-            return self.close(CloseReason::Internal);
+            return self.close(CloseReason::Internal, turn);
         };
         match listing.write(turn.output) {
             Need::Entries => {
@@ -115,8 +120,7 @@ impl Connection {
             Need::Nothing => {
                 let octets = listing.octets();
                 self.listing = None;
-                self.log(Status::Ok, octets, turn);
-                self.answered(parting, turn)
+                self.finish(Status::Ok, octets, parting, turn)
             }
         }
     }

@@ -41,6 +41,9 @@ impl Connection {
             let (cgi, map) = (&self.site.cgi, &self.site.map);
             let peer = &self.peer;
             let mut errand = Errand::new(request, head, cgi, peer, self.client, &self.notes);
+            if let Some(id) = self.id {
+                errand.set_name(id);
+            }
             if let Some(place) = route.program {
                 errand.settle(map, place);
             }
@@ -51,7 +54,7 @@ impl Connection {
     /// Looks whether the candidate is a program.
     pub(super) fn seek_program(&mut self, exchange: Exchange, turn: &mut Turn<'_>) -> Option<Wish> {
         match self.errand.as_ref().map(|errand| errand.refused()) {
-            None => self.close(CloseReason::Internal),
+            None => self.close(CloseReason::Internal, turn),
             Some(Some(rule)) => self.fail(exchange, Status::NotImplemented, rule, turn),
             Some(None) => {
                 self.state = State::AwaitScript { exchange };
@@ -94,7 +97,7 @@ impl Connection {
     /// The candidate is a directory: the next one, or the files of the path.
     fn seek_deeper(&mut self, exchange: Exchange, turn: &mut Turn<'_>) -> Option<Wish> {
         let Some(errand) = &mut self.errand else {
-            return self.close(CloseReason::Internal);
+            return self.close(CloseReason::Internal, turn);
         };
         let map = &self.site.map;
         let current = map.rule(self.rule);
@@ -145,7 +148,7 @@ impl Connection {
     /// Runs the candidate.
     fn run(&mut self, exchange: Exchange, turn: &mut Turn<'_>) -> Option<Wish> {
         let Some(errand) = &mut self.errand else {
-            return self.close(CloseReason::Internal);
+            return self.close(CloseReason::Internal, turn);
         };
         let (cgi, map) = (&self.site.cgi, &self.site.map);
         let user = self.notes.user();
@@ -167,12 +170,12 @@ impl Connection {
     }
 
     /// Waits for what the program writes next.
-    pub(super) fn listen(&mut self, turn: &Turn<'_>) -> Option<Wish> {
+    pub(super) fn listen(&mut self, turn: &mut Turn<'_>) -> Option<Wish> {
         match &self.errand {
             Some(errand) => Some(Wish::Hear {
                 deadline: errand.deadline(&self.site.cgi, turn.now),
             }),
-            None => self.close(CloseReason::Internal),
+            None => self.close(CloseReason::Internal, turn),
         }
     }
 
@@ -217,7 +220,7 @@ impl Connection {
             Err(rule) => return self.fail(exchange, Status::InternalError, rule, turn),
             Ok(Reply::Local(path)) => {
                 let Some(errand) = &mut self.errand else {
-                    return self.close(CloseReason::Internal);
+                    return self.close(CloseReason::Internal, turn);
                 };
                 errand.set_location(path);
                 turn.program.consume(usize::MAX);
@@ -293,23 +296,21 @@ impl Connection {
         end: ProgramEnd,
         turn: &mut Turn<'_>,
     ) -> Option<Wish> {
-        self.log(status, octets, turn);
         let killed = matches!(end, ProgramEnd::Killed(_));
-        if killed && !body.is_complete() {
-            return self.close(CloseReason::Program("killed before its answer was whole"));
-        }
-        if !body.finish(turn.output) {
-            return self.close(CloseReason::Program(
-                "rfc3875-6.3 less than its Content-Length",
-            ));
-        }
-        self.answered(parting, turn)
+        let fault = if killed && !body.is_complete() {
+            "killed before its answer was whole"
+        } else if !body.finish(turn.output) {
+            "rfc3875-6.3 less than its Content-Length"
+        } else {
+            return self.finish(status, octets, parting, turn);
+        };
+        self.cut(status.code(), octets, CloseReason::Program(fault), turn)
     }
 
     /// Answers with what another path of this server has (§6.2.2).
     pub(super) fn redirect(&mut self, exchange: Exchange, turn: &mut Turn<'_>) -> Option<Wish> {
         let Some(mut before) = self.errand.take() else {
-            return self.close(CloseReason::Internal);
+            return self.close(CloseReason::Internal, turn);
         };
         if before.redirects >= MOST_REDIRECTS {
             let rule = "rfc3875-6.2.2 one local redirect after another";
@@ -327,7 +328,9 @@ impl Connection {
         self.notes.restart(query);
         let route = match route::route(&request, self.client, &self.site.map, &mut self.notes) {
             Ok(route) => route,
-            Err(refusal) => return self.fail(exchange, Status::InternalError, refusal.rule, turn),
+            Err(refusal) => {
+                return self.fail(exchange, Status::InternalError, refusal.rule.name(), turn);
+            }
         };
         (self.rule, self.files) = (route.rule, route.rule);
         self.errand = self.errand(&request, &head, &route);
@@ -351,13 +354,8 @@ impl Connection {
         rule: &'static str,
         turn: &mut Turn<'_>,
     ) -> Option<Wish> {
-        let envelope = exchange.envelope(status, true, self.rule());
-        let octets = response::write_page(turn.output, envelope, turn.wall, None, &self.notes);
-        self.log(status, octets, turn);
-        self.errand = None;
-        self.state = State::Closed;
         let unread = !turn.input.is_empty() || exchange.persistence == Persistence::Abandon;
-        Some(Wish::Close(Ending {
+        let ending = Ending {
             reason: CloseReason::Program(rule),
             // Unread octets would turn close(2) into RST.
             manner: if unread {
@@ -365,6 +363,13 @@ impl Connection {
             } else {
                 Manner::AtOnce
             },
-        }))
+        };
+        let envelope = self.envelope(exchange, status, Some(ending));
+        let octets = response::write_page(turn.output, envelope, turn.wall, None, &self.notes);
+        // Not when it is sent: the program shall hear of it now.
+        self.log(status.code(), octets, Some(ending.reason), turn);
+        self.errand = None;
+        self.state = State::Closed;
+        Some(Wish::Close(ending))
     }
 }

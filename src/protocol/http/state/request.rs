@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::super::auth;
 use super::super::body::Decoder;
+use super::super::clause::Clause;
 use super::super::coding::Codings;
 use super::super::exchange::{Exchange, Persistence};
 use super::super::files::Plan;
@@ -40,16 +41,13 @@ impl Next {
 }
 
 /// The request did not arrive in time.
-pub(super) const TIMEOUT: Refusal =
-    Refusal::new(Status::RequestTimeout, "rfc9110-15.5.9 request timeout");
+pub(super) const TIMEOUT: Refusal = Refusal::new(Status::RequestTimeout, Clause::Timeout);
 
 /// Its content has stopped coming …
-pub(super) const SILENCE: Refusal =
-    Refusal::new(Status::RequestTimeout, "rfc9110-15.5.9 body timeout");
+pub(super) const SILENCE: Refusal = Refusal::new(Status::RequestTimeout, Clause::BodyTimeout);
 
 /// … or comes too slowly.
-pub(super) const TRICKLE: Refusal =
-    Refusal::new(Status::RequestTimeout, "rfc9110-15.5.9 body rate");
+pub(super) const TRICKLE: Refusal = Refusal::new(Status::RequestTimeout, Clause::BodyRate);
 
 /// How the content of a request comes in.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +58,7 @@ pub(super) struct Arrival {
 }
 
 /// Content is gathered before a program runs, and there is a bound on all of it.
-const TOO_MUCH_WAITS: Refusal =
-    Refusal::new(Status::Unavailable, "too much content waits for programs");
+const TOO_MUCH_WAITS: Refusal = Refusal::new(Status::Unavailable, Clause::ProgramContent);
 
 /// How much of a request line that was refused is noted, in octets.
 const REFUSED_LINE: usize = 1024;
@@ -93,6 +90,7 @@ impl Connection {
                 self.client = self.peer.remote.map(|address| address.ip().to_canonical());
                 (self.rule, self.files) = (Map::BARE, Map::BARE);
                 self.listing = None;
+                self.begun = self.site.log.map(|_| turn.now);
                 self.state = State::AwaitHead {
                     deadline: turn.now + self.site.header_timeout,
                     scan: Scan::default(),
@@ -109,7 +107,7 @@ impl Connection {
             Ok(request) => request,
             Err(refusal) => return self.refuse_head(refusal, turn),
         };
-        turn.activity.requests += 1;
+        self.id = Some(turn.activity.begin());
         turn.activity
             .describe(&[request.raw.0, b" ", request.raw.1]);
         if let Target::Path {
@@ -118,9 +116,11 @@ impl Connection {
         {
             self.notes.set_query(query);
         }
-        if self.site.logs {
-            self.notes.set_line(first_line(head));
-            self.notes.set_fields(request.referer, request.user_agent);
+        if let Some(format) = self.site.log {
+            let host = request.authority().map_or(&b""[..], |found| found.host);
+            self.notes.set_line(format, host, first_line(head));
+            self.notes
+                .set_fields(format, request.referer, request.user_agent);
         }
         // RFC 9110 §13.2.1, §14.2: of no concern to a method that selects no
         // representation, not even where a program sends us on to a file.
@@ -289,21 +289,27 @@ impl Connection {
 
     /// Refuses a request whose head is still in the input, whole or not.
     pub(super) fn refuse_head(&mut self, refusal: Refusal, turn: &mut Turn<'_>) -> Option<Wish> {
-        let unread = turn.input.unread();
-        let line = first_line(&unread[..unread.len().min(REFUSED_LINE)]);
-        turn.activity.requests += 1;
-        turn.activity.describe(&[line]);
-        if self.site.logs {
-            self.notes.set_line(line);
-        }
+        self.name(turn);
         self.rule = Map::BARE;
         let exchange = Exchange {
             version: Version::Http11,
             codings: Codings::NONE,
-            head_only: unread.starts_with(b"HEAD "),
+            head_only: turn.input.unread().starts_with(b"HEAD "),
             persistence: Persistence::Abandon,
         };
         self.refuse(exchange, refusal, turn)
+    }
+
+    /// Takes note of a request whose head is still in the input, whole or not,
+    /// and will not be read.
+    pub(super) fn name(&mut self, turn: &mut Turn<'_>) {
+        self.id = Some(turn.activity.begin());
+        let unread = turn.input.unread();
+        let line = first_line(&unread[..unread.len().min(REFUSED_LINE)]);
+        turn.activity.describe(&[line]);
+        if let Some(format) = self.site.log {
+            self.notes.set_line(format, b"", line);
+        }
     }
 
     /// The longest content the request may have, in octets.

@@ -109,8 +109,7 @@ impl Connection {
         let parting = self.parting(exchange, Status::Ok, turn);
         let envelope = self.envelope(exchange, status, parting);
         let octets = response::write_fixed(turn.output, envelope, turn.wall, respond);
-        self.log(status, octets, turn);
-        self.answered(parting, turn)
+        self.finish(status, octets, parting, turn)
     }
 
     /// Answers with the file that is configured for `status`: as it is and
@@ -130,8 +129,7 @@ impl Connection {
         let (output, notes) = (&mut *turn.output, &self.notes);
         response::write_error_head(output, envelope, turn.wall, notes, content_type, length);
         if exchange.head_only || length == 0 {
-            self.log(status, 0, turn);
-            return self.answered(parting, turn);
+            return self.finish(status, 0, parting, turn);
         }
         self.state = State::AwaitSent {
             status,

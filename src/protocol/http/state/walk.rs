@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::super::{HttpService, pretend};
 use super::*;
-use crate::config::Http;
+use crate::config::{Http, LineFormat};
 use crate::protocol::harness::{PEER, WALL};
 use crate::protocol::{
     Activity, Content, Entry, FileKind, Input, Manner, Output, ProgramEnd, RunError,
@@ -75,7 +75,12 @@ const WITH_BODY: &[u8] = b"GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r
 
 impl Walk {
     fn new() -> Self {
+        Self::logging(LineFormat::Combined)
+    }
+
+    fn logging(access_log_format: LineFormat) -> Self {
         let service = HttpService::new(Http {
+            access_log_format,
             gzip: true,
             paths: [
                 pretend::sites::site_of_programs().paths,
@@ -109,7 +114,17 @@ impl Walk {
         walk
     }
 
+    /// A step; the kernel takes the end of an answer at once.
     fn step(&mut self, outcome: Outcome) -> Asked {
+        let asked = self.one_step(outcome);
+        if self.state() == "AwaitTaken" {
+            assert_eq!(asked, Asked::Flush);
+            return self.one_step(Outcome::Flushed);
+        }
+        asked
+    }
+
+    fn one_step(&mut self, outcome: Outcome) -> Asked {
         let mut turn = Turn {
             now: self.now,
             wall: &WALL,
@@ -184,9 +199,18 @@ impl Walk {
             State::AwaitAnswer { .. } => "AwaitAnswer",
             State::AwaitOutput { .. } => "AwaitOutput",
             State::AwaitRedirect { .. } => "AwaitRedirect",
+            State::AwaitTaken { .. } => "AwaitTaken",
             State::AwaitFlush => "AwaitFlush",
             State::Closed => "Closed",
         }
+    }
+
+    /// What the last line says of how long it took, in microseconds.
+    fn duration(&self) -> u64 {
+        let log = String::from_utf8_lossy(&self.log).into_owned();
+        let line = log.lines().last().expect("there is a line");
+        let line: serde_json::Value = serde_json::from_str(line).expect("it is JSON");
+        line["duration_us"].as_u64().expect("a number")
     }
 
     fn status(&self) -> &str {
@@ -272,6 +296,11 @@ fn at(state: &str) -> Walk {
                     ANSWER
                 });
             }
+        }
+        "AwaitTaken" => {
+            walk = at("AwaitSent");
+            walk.output.push(b"of the file");
+            walk.one_step(Outcome::Sent);
         }
         "AwaitFlush" => {
             walk.output.push(&[0; Output::ENOUGH]);
@@ -597,31 +626,38 @@ fn long_output_is_flushed_before_the_next_request() {
     assert_eq!(walk.step(Outcome::Flushed), Asked::Open("a".to_owned()));
 }
 
+/// Every state but Closed.
+const STATES: &[&str] = &[
+    "New",
+    "AwaitRequest",
+    "AwaitHead",
+    "AwaitBody",
+    "AwaitVerdict",
+    "AwaitFile",
+    "AwaitSibling",
+    "AwaitRead",
+    "AwaitSent",
+    "AwaitPart",
+    "AwaitPiece",
+    "AwaitEntries",
+    "AwaitRoom",
+    "AwaitScript",
+    "AwaitStart",
+    "AwaitAnswer",
+    "AwaitOutput",
+    "AwaitRedirect",
+    "AwaitTaken",
+    "AwaitFlush",
+];
+
 #[test]
-fn a_break_leads_to_closed_from_everywhere() {
-    for state in [
-        "New",
-        "AwaitRequest",
-        "AwaitHead",
-        "AwaitBody",
-        "AwaitVerdict",
-        "AwaitFile",
-        "AwaitSibling",
-        "AwaitRead",
-        "AwaitSent",
-        "AwaitPart",
-        "AwaitPiece",
-        "AwaitEntries",
-        "AwaitRoom",
-        "AwaitScript",
-        "AwaitStart",
-        "AwaitAnswer",
-        "AwaitOutput",
-        "AwaitRedirect",
-        "AwaitFlush",
-    ] {
+fn a_break_leads_to_closed_from_everywhere_and_is_logged_once() {
+    for &state in STATES {
         let mut walk = at(state);
         let logged = walk.log.len();
+        if state != "AwaitTaken" {
+            walk.output.advance(usize::MAX);
+        }
         let broken = Outcome::Broken {
             sent: 3,
             reason: CloseReason::WriteStalled,
@@ -632,11 +668,104 @@ fn a_break_leads_to_closed_from_everywhere() {
         );
         assert_eq!(walk.state(), "Closed");
         let line = String::from_utf8_lossy(&walk.log[logged..]).into_owned();
-        let sends = matches!(state, "AwaitSent" | "AwaitOutput");
-        assert_eq!(line.contains("\" 200 3 "), sends, "{state}");
-        let half = sends || ["AwaitPart", "AwaitPiece", "AwaitRoom"].contains(&state);
-        assert_eq!(line.lines().count(), usize::from(half), "{state}: {line}");
+        let under_way = !["New", "AwaitRequest", "AwaitFlush"].contains(&state);
+        assert_eq!(
+            line.lines().count(),
+            usize::from(under_way),
+            "{state}: {line}"
+        );
+        let status = match state {
+            "AwaitSent" | "AwaitOutput" => "\" 200 3 ",
+            "AwaitPart" => "\" 206 ",
+            "AwaitPiece" | "AwaitRoom" => "\" 200 ",
+            // Nothing of the content has left: it is still there.
+            "AwaitTaken" => "\" 200 - ",
+            _ if under_way => "\" 499 - ",
+            _ => "",
+        };
+        assert!(line.contains(status), "{state}: {line}");
+        // And no second one, whatever comes then.
+        let logged = walk.log.len();
+        walk.step(Outcome::TimedOut);
+        assert_eq!(walk.log.len(), logged, "{state}");
     }
+}
+
+#[test]
+fn what_a_broken_driver_leaves_is_logged_once_as_well() {
+    for &state in STATES {
+        let mut walk = at(state);
+        let logged = walk.log.len();
+        walk.step(Outcome::Connected);
+        let line = String::from_utf8_lossy(&walk.log[logged..]).into_owned();
+        let under_way = !["New", "AwaitRequest", "AwaitFlush"].contains(&state);
+        assert_eq!(
+            line.lines().count(),
+            usize::from(under_way),
+            "{state}: {line}"
+        );
+        assert!(!under_way || line.contains("\" 500 - "), "{state}: {line}");
+    }
+}
+
+#[test]
+fn each_request_has_a_line_and_a_name_of_its_own() {
+    let mut walk = Walk::begun();
+    assert_eq!(walk.connection.subject(), None);
+    let mut names = Vec::new();
+    for _ in 0..3 {
+        walk.receive(OPTIONS);
+        names.extend(walk.connection.subject());
+        walk.output.advance(usize::MAX);
+    }
+    walk.receive(b"G");
+    walk.step(Outcome::PeerFinished);
+    names.extend(walk.connection.subject());
+    names.dedup();
+    assert_eq!((names.len(), walk.activity.requests), (4, 4));
+    let log = String::from_utf8_lossy(&walk.log).into_owned();
+    assert_eq!(log.lines().count(), 4);
+    assert!(
+        log.lines()
+            .last()
+            .is_some_and(|line| line.contains("\"G\" 499 - "))
+    );
+}
+
+#[test]
+fn a_line_tells_what_took_how_long() {
+    let mut walk = Walk::logging(LineFormat::Json);
+    walk.step(Outcome::Connected);
+    walk.receive(b"G");
+    walk.now += SECOND;
+    walk.receive(&GET[1..]);
+    walk.step(Outcome::Found(FILE));
+    walk.now += SECOND;
+    assert_eq!(walk.one_step(Outcome::Sent), Asked::Flush);
+    assert!(walk.log.is_empty(), "the kernel has not taken it");
+    walk.now += SECOND;
+    walk.one_step(Outcome::Flushed);
+    assert_eq!(walk.duration(), 3_000_000);
+    // The next one counts from its own first octet.
+    walk.now += SECOND;
+    walk.receive(OPTIONS);
+    assert_eq!(walk.duration(), 0);
+}
+
+#[test]
+fn an_answer_that_nobody_takes_keeps_its_reason() {
+    let mut walk = Walk::logging(LineFormat::Json);
+    walk.step(Outcome::Connected);
+    walk.input.push(b"get / HTTP/1.1\r\n\r\n");
+    assert_eq!(walk.one_step(Outcome::Received), Asked::Flush);
+    let broken = Outcome::Broken {
+        sent: 0,
+        reason: CloseReason::Reset,
+    };
+    let refused = CloseReason::Refused("rfc9110-9.1 method");
+    let asked = walk.step(broken);
+    assert_eq!(asked, Asked::Close(refused, Manner::AtOnce));
+    assert!(String::from_utf8_lossy(&walk.log).contains("\"rule\":\"rfc9110-9.1 method\""));
 }
 
 const STARTED: Outcome = Outcome::Program(ProgramNews::Started);
@@ -684,8 +813,13 @@ fn an_outcome_nobody_asked_for_ends_the_connection() {
         ("AwaitSent", &[Outcome::Sent]),
         ("AwaitPart", &[Outcome::Sent]),
         ("AwaitPiece", &[Outcome::Flushed]),
-        // So it is with Missing and its 500.
-        ("AwaitEntries", &[Outcome::Listed { more: true }]),
+        (
+            "AwaitEntries",
+            &[
+                Outcome::Listed { more: true },
+                Outcome::Missing(OpenError::NotFound),
+            ],
+        ),
         ("AwaitRoom", &[Outcome::Flushed]),
         (
             "AwaitScript",
@@ -695,11 +829,12 @@ fn an_outcome_nobody_asked_for_ends_the_connection() {
         ("AwaitAnswer", &[WROTE, ENDED, Outcome::TimedOut]),
         ("AwaitOutput", &[WROTE, ENDED, Outcome::TimedOut]),
         ("AwaitRedirect", &[WROTE, ENDED, Outcome::TimedOut]),
+        ("AwaitTaken", &[Outcome::Flushed]),
         ("AwaitFlush", &[Outcome::Flushed]),
         ("Closed", &[]),
     ] {
         for outcome in outcomes {
-            let asked = at(state).step(outcome);
+            let asked = at(state).one_step(outcome);
             let internal = Asked::Close(CloseReason::Internal, Manner::AtOnce);
             assert_eq!(
                 asked == internal,
@@ -744,7 +879,7 @@ fn unread_octets_make_the_close_careful() {
 #[test]
 fn a_connection_is_small() {
     assert!(
-        size_of::<Connection>() <= 296,
+        size_of::<Connection>() <= 328,
         "{} octets",
         size_of::<Connection>()
     );

@@ -33,9 +33,10 @@ fn environment(line: &str, fields: &str, peer: &Peer, authorization: bool) -> Ve
     let client = peer.remote.map(|remote| remote.ip());
     let mut errand = Errand::new(&request, head.as_bytes(), &cgi, peer, client, &notes);
     let place = locate::next(&map, Map::DEFAULT, notes.path(), 0).unwrap();
+    errand.set_name(RequestId::new(0xfeed));
     errand.settle(&map, place);
     errand.complete(&cgi, &map, place.rule, None, 7, Instant::now());
-    let program = errand.program(&cgi);
+    let program = errand.program(&cgi, None);
     assert!(program.environment.ends_with(b"\0"));
     program
         .environment
@@ -85,6 +86,7 @@ fn every_variable_that_must_be_there() {
         ("SERVER_ADDR", "192.0.2.1"),
         ("SERVER_PROTOCOL", "HTTP/1.1"),
         ("SERVER_SOFTWARE", "preforkd"),
+        ("UNIQUE_ID", "000000000000feed"),
         ("CONTENT_LENGTH", "7"),
         ("CONTENT_TYPE", "a/b"),
         ("HTTP_HOST", "Example.ORG:81"),
