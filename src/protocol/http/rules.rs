@@ -229,6 +229,7 @@ fn bodies() -> Vec<Row> {
         row(54, chunks("5\nhello\r\n"), &[400], Refused),
         row(54, chunks("5\r\nhello\n"), &[400], Refused),
         row(55, chunks("A;x=y\r\n0123456789\r\n0\r\n\r\n"), &[200], Kept),
+        row(55, chunks("5 ; x\r\nhello\r\n0\t;y\r\n\r\n"), &[200], Kept),
         row(
             55,
             chunks(&"1;0123456789\r\na\r\n".repeat(500)),
