@@ -147,10 +147,14 @@ fn heads() -> Vec<Row> {
         )
         .has(&["of x"]),
         row(27, of("http://elsewhere.example/x"), &[200], Kept),
+        // RFC 9110 §7.4: not over a connection that nobody has secured.
+        row(27, of("https://a/x"), &[421], Kept),
         row(28, of("*"), &[400], Refused),
         row(29, with("OPTIONS * HTTP/1.1", ""), &[204], Kept),
+        row(29, with("OPTIONS http://a HTTP/1.1", ""), &[204], Kept),
         row(30, with("CONNECT h:443 HTTP/1.1", ""), &[405], Closed),
         row(30, with("CONNECT h HTTP/1.1", ""), &[400], Refused),
+        row(30, with("CONNECT / HTTP/1.1", ""), &[400], Refused),
         row(31, with("TRACE /a HTTP/1.1", ""), &[405], Kept),
         row(32, "GET / HTTP/1.1\r\n\r\n", &[400], Refused),
         row(33, get("Host: a\r\n"), &[400], Refused),

@@ -29,6 +29,8 @@ fn routes() -> Vec<Row> {
         )
         .has(&["of the default host"]),
         row(27, of("http://elsewhere.example/x"), &[200], Kept).has(&["of the default host"]),
+        // The client is a gateway that is trusted, here.
+        row(27, of("https://example.org/x"), &[200], Kept).has(&["of example.org"]),
         row(30, with("CONNECT h:443 HTTP/1.1", ""), &[405], Closed),
         row(31, with("TRACE /old HTTP/1.1", ""), &[405], Kept),
         row(35, at("", "/x"), &[200], Kept).has(&["of the default host"]),
