@@ -719,7 +719,7 @@ fn a_draining_worker_answers_what_has_begun() {
     assert!(String::from_utf8_lossy(walk.output.unsent()).contains("Connection: close\r\n"));
     assert_eq!(
         walk.step(Outcome::Sent),
-        Asked::Close(CloseReason::Draining, Manner::AtOnce)
+        Asked::Close(CloseReason::Draining, Manner::Linger)
     );
     let mut idle = at("AwaitRequest");
     idle.draining = true;
