@@ -57,6 +57,7 @@ impl Exchange {
             version: self.version,
             closes,
             head_only: self.head_only,
+            by_accept: false,
             rule,
         }
     }

@@ -34,6 +34,8 @@ pub(super) struct Envelope<'s> {
     pub(super) closes: bool,
     /// The method is HEAD: the same fields, no content (RFC 9110 §9.3.2).
     pub(super) head_only: bool,
+    /// Another Accept may bring another answer, and caches must know.
+    pub(super) by_accept: bool,
     /// The rule that holds: its fields are in every answer.
     pub(super) rule: &'s Rule,
 }
@@ -209,7 +211,7 @@ pub(super) fn write_error_head(
 }
 
 /// Writes the head of the answer that lists a directory; its length is not
-/// known yet. What it looks like depends on Accept, and caches must know.
+/// known yet.
 pub(super) fn write_listing_head(
     output: &mut Output,
     envelope: Envelope<'_>,
@@ -219,7 +221,6 @@ pub(super) fn write_listing_head(
 ) {
     let mut head = Head::begin(output, envelope, wall);
     head.field("Content-Type", Listing::content_type(form));
-    head.field("Vary", "Accept");
     match end {
         End::Chunked => head.field("Transfer-Encoding", "chunked"),
         End::Close => {}
@@ -330,6 +331,9 @@ impl<'o> Head<'o> {
         if envelope.status.code() < 400 {
             head.0.extend_from_slice(&envelope.rule.cache_fields);
         }
+        if envelope.by_accept {
+            head.field("Vary", "Accept");
+        }
         head
     }
 
@@ -437,6 +441,7 @@ mod tests {
             version: Version::Http11,
             closes: false,
             head_only: false,
+            by_accept: false,
             rule: BARE.rule(Map::BARE),
         }
     }

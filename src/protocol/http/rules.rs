@@ -416,7 +416,8 @@ fn latin1(text: &str) -> Vec<u8> {
 
 /// A listing, whose end is told in another way.
 fn is_without_length(head: &str) -> bool {
-    head.contains("\r\nVary: Accept\r\n")
+    let is_listed = head.contains("\r\nVary: Accept\r\n") && !head.contains("\r\nETag: ");
+    is_listed && head.starts_with("HTTP/1.1 200 ")
 }
 
 fn check(row: &Row, seen: &Seen) {

@@ -122,10 +122,10 @@ fn routes() -> Vec<Row> {
             "X-Frame-Options: DENY\r\n",
         ]),
         row(0, of("/nothing.css"), &[404], Kept).lacks(&["Cache-Control"]),
-        row(0, page("/app/some/view"), &[200], Kept).has(&["<p>app</p>"]),
-        row(0, page("/app/some/"), &[200], Kept).has(&["<p>app</p>"]),
-        row(0, page("/app/logo.png"), &[404], Kept),
-        row(0, of("/app/some/view"), &[404], Kept),
+        row(0, page("/app/some/view"), &[200], Kept).has(&["<p>app</p>", "\r\nVary: Accept\r\n"]),
+        row(0, page("/app/some/"), &[200], Kept).has(&["<p>app</p>", "\r\nVary: Accept\r\n"]),
+        row(0, page("/app/logo.png"), &[404], Kept).lacks(&["Vary"]),
+        row(0, of("/app/some/view"), &[404], Kept).has(&["\r\nVary: Accept\r\n"]),
         row(0, proxied("192.0.2.1"), &[200], Kept).has(&["for few"]),
         row(0, proxied("192.0.2.1, 198.51.100.1"), &[403], Kept).lacks(&["for few"]),
         row(0, proxied("198.51.100.1, 192.0.2.1"), &[200], Kept),
@@ -182,7 +182,7 @@ fn locks_and_listings() -> Vec<Row> {
         row(0, says("/index-locked/", ADA), &[200], Kept).has(&["for bob"]),
         row(111, of("/listed/"), &[200], Kept)
             .has(&[
-                "Content-Type: text/html; charset=utf-8\r\nVary: Accept\r\nTransfer-Encoding: chunked\r\n",
+                "\r\nVary: Accept\r\nContent-Type: text/html; charset=utf-8\r\nTransfer-Encoding: chunked\r\n",
                 "&lt;b&gt;&amp;",
                 "href=\"%3Cb%3E%26\"",
                 "href=\"sub/\"",

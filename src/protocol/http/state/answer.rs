@@ -59,7 +59,10 @@ impl Connection {
         status: Status,
         parting: Option<Ending>,
     ) -> Envelope<'_> {
-        exchange.envelope(status, parting.is_some(), self.rule())
+        Envelope {
+            by_accept: self.accept.decides(),
+            ..exchange.envelope(status, parting.is_some(), self.rule())
+        }
     }
 
     pub(super) fn parting(

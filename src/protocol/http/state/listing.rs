@@ -24,6 +24,7 @@ impl Connection {
         if self.errand.as_ref().is_some_and(|errand| !errand.reads()) {
             return self.answer(exchange, Status::MethodNotAllowed, turn);
         }
+        self.accept.decide();
         let (form, end) = self.listing_form(exchange);
         if exchange.head_only {
             let parting = self.listing_parting(exchange, end, turn);

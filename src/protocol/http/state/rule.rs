@@ -90,7 +90,11 @@ impl Connection {
         let Some(fallback) = self.rule().fallback.clone() else {
             return self.answer(exchange, Status::NotFound, turn);
         };
-        if !self.accept.names_html() || files::has_extension(self.notes.path()) {
+        if files::has_extension(self.notes.path()) {
+            return self.answer(exchange, Status::NotFound, turn);
+        }
+        self.accept.decide();
+        if !self.accept.names_html() {
             return self.answer(exchange, Status::NotFound, turn);
         }
         self.notes.replace_path(fallback.as_bytes());
