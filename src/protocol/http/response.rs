@@ -127,6 +127,15 @@ pub(super) fn write_not_modified(
     head.end();
 }
 
+/// As [`write_not_modified`], for what is no file.
+pub(super) fn write_unmarked_not_modified(
+    output: &mut Output,
+    envelope: Envelope<'_>,
+    wall: &Wall,
+) {
+    Head::begin(output, envelope, wall).end();
+}
+
 /// As [`write_page`], for a Range that a file of `length` octets has nothing
 /// of (RFC 9110 §15.5.17).
 pub(super) fn write_unsatisfiable(

@@ -8,6 +8,7 @@ fn routes() -> Vec<Row> {
     use End::{Closed, Kept, Refused};
     let at = |host: &str, target: &str| format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
     let of = |target: &str| of(target);
+    let ask = |target: &str, fields: &str| with(&format!("GET {target} HTTP/1.1"), fields);
     let page = |target: &str| with(&format!("GET {target} HTTP/1.1"), "Accept: text/html\r\n");
     let proxied = |list: &str| {
         let fields = format!("X-Forwarded-For: {list}\r\n");
@@ -95,6 +96,12 @@ fn routes() -> Vec<Row> {
         row(0, of("/hello"), &[200], Kept)
             .has(&["Content-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, World!"])
             .of_no_file(),
+        row(81, ask("/hello", "If-None-Match: *\r\n"), &[304], Kept)
+            .lacks(&["Hello"])
+            .of_no_file(),
+        row(89, ask("/hello", "If-Match: W/\"a\"\r\n"), &[412], Kept).lacks(&["Hello"]),
+        row(89, ask("/hello", "If-Match: *\r\n"), &[200], Kept).of_no_file(),
+        row(83, ask("/gone/", "If-None-Match: *\r\n"), &[410], Kept),
         row(0, with("HEAD /hello HTTP/1.1", ""), &[200], Kept)
             .has(&["Content-Length: 13\r\n"])
             .lacks(&["Hello"])
@@ -157,6 +164,7 @@ fn locks_and_listings() -> Vec<Row> {
             "Accept: text/html;q=0.5\r\nAccept: application/json\r\n",
         )
     };
+    let ask = |target: &str, fields: &str| with(&format!("GET {target} HTTP/1.1"), fields);
     const ADA: &str = "YWRhOm9wZW4=";
     let challenge = &["WWW-Authenticate: Basic realm=\"a \\\"realm\\\"\", charset=\"UTF-8\"\r\n"];
     vec![
@@ -194,6 +202,10 @@ fn locks_and_listings() -> Vec<Row> {
             .has(&["Content-Type: application/json\r\n", "\"name\":\"sub\"", "\"size\":10"])
             .lacks(&["secret", "away", "socket"])
             .of_no_file(),
+        row(91, ask("/listed/", "If-None-Match: *\r\n"), &[304], Kept)
+            .has(&["\r\nVary: Accept\r\n"])
+            .of_no_file(),
+        row(89, ask("/listed/", "If-Match: \"a\"\r\n"), &[412], Kept).lacks(&["<table"]),
         row(0, of("/listed/?sort=size&order=desc"), &[200], Kept)
             .has(&["aria-sort=\"descending\""])
             .of_no_file(),
@@ -272,7 +284,7 @@ fn files_under_rules() -> Vec<Row> {
             .has(&["nothing, alas"])
             .lacks(error),
         row(83, ask("/old", KNOWN), &[301], Kept),
-        row(0, ask("/hello", &format!("{KNOWN}{PART}")), &[200], Kept)
+        row(0, ask("/hello", PART), &[200], Kept)
             .has(&["Hello, World!"])
             .of_no_file(),
         // Siblings are of the root that their file is of.

@@ -1,6 +1,8 @@
 //! The transitions that a rule asks for: a password first, another rule for an
 //! index file or a fallback, a file for an error, a fixed answer.
 
+use std::sync::Arc;
+
 use super::super::auth::{self, Tag};
 use super::super::exchange::Exchange;
 use super::super::files::{self, Candidate, Plan};
@@ -108,11 +110,17 @@ impl Connection {
         let Content::Respond(respond) = &self.rule().content else {
             return self.answer_plainly(exchange, Status::InternalError, turn);
         };
+        let respond = Arc::clone(respond);
         let status = respond.status;
+        if status == Status::Ok
+            && let Some(wish) = self.object(exchange, turn)
+        {
+            return wish;
+        }
         // It is meant, and no reason to end a connection.
         let parting = self.parting(exchange, Status::Ok, turn);
         let envelope = self.envelope(exchange, status, parting);
-        let octets = response::write_fixed(turn.output, envelope, turn.wall, respond);
+        let octets = response::write_fixed(turn.output, envelope, turn.wall, &respond);
         self.log(status, octets, turn);
         self.answered(parting, turn)
     }
