@@ -64,7 +64,7 @@ fn small(model: &str, accept: &str, service: &str, scenarios: fn(SocketAddr)) {
 
 const TEXT: &str = "Message received.";
 
-/// RFC 862.
+/// Rule 129: RFC 862.
 fn echo(address: SocketAddr) {
     let mut whole = Client::connect(address);
     whole.send("one\ntwo\n");
@@ -107,7 +107,7 @@ fn echo(address: SocketAddr) {
     });
 }
 
-/// RFC 863.
+/// Rule 132: RFC 863.
 fn discard(address: SocketAddr) {
     let mut client = Client::connect(address);
     client.send_slowly("nobody");
@@ -116,7 +116,7 @@ fn discard(address: SocketAddr) {
     assert_eq!(client.read_to_end(), b"");
 }
 
-/// RFC 867; what the client says must not cost it the answer.
+/// Rule 133: RFC 867; what the client says must not cost it the answer.
 fn daytime(address: SocketAddr) {
     for noise in ["", "what time is it?\n"] {
         let mut client = Client::connect(address);
@@ -150,7 +150,7 @@ fn chargen(address: SocketAddr) {
     assert_eq!(Client::connect(address).read(4), b" !\"#");
 }
 
-/// The text, its end, and no RST for what was not read.
+/// Rule 133: the text, its end, and no RST for what was not read.
 fn message(address: SocketAddr) {
     for noise in [&b""[..], b"hello?", &[b'x'; 100_000]] {
         let mut client = Client::connect(address);

@@ -4,6 +4,7 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Accept {
     said: bool,
+    decides: bool,
     html: Weight,
     json: Weight,
 }
@@ -37,6 +38,17 @@ impl Accept {
             self.html.take(range, b"text/html", quality);
             self.json.take(range, b"application/json", quality);
         }
+    }
+
+    /// Takes note that the answer depends on these fields, so that it can tell
+    /// caches (RFC 9110 §12.5.5).
+    pub(super) const fn decide(&mut self) {
+        self.decides = true;
+    }
+
+    /// Whether the answer depends on these fields.
+    pub(super) const fn decides(self) -> bool {
+        self.decides
     }
 
     /// JSON is wanted more than HTML. Without a word, and in a tie, it is not.

@@ -174,7 +174,7 @@ fn cut(left: u64, available: usize) -> usize {
 ///
 /// ```text
 /// ┌▶ Size ─┬─▶ SizeEnd ─┬─▶ Data ──▶ DataEnd ──▶ DataFeed ─┐
-/// │  Extension ┘        └─ (0) ▶ Trailer ◀─────────┐       │
+/// │  Blank ▶ Extension ┘ └─ (0) ▶ Trailer ◀────────┐       │
 /// └────────────────────────────────────────────────┼───────┘
 ///    Trailer ─┬─▶ TrailerName ──▶ TrailerValue ──▶ TrailerEnd
 ///             └─▶ Final ──▶ complete
@@ -196,6 +196,9 @@ pub(super) struct Chunked {
 enum Part {
     #[default]
     Size,
+    /// White space that an extension must follow. Nobody may send it, and it
+    /// must be taken (RFC 9112 §7.1.1, RFC 9110 §5.6.3).
+    Blank,
     Extension,
     SizeEnd,
     Data,
@@ -257,14 +260,18 @@ impl Chunked {
                     Ok(Part::Size)
                 }
                 (b';', None) if self.digits > 0 => Ok(Part::Extension),
+                (b' ' | b'\t', None) if self.digits > 0 => self.spend_extension(Part::Blank),
                 (b'\r', None) if self.digits > 0 => Ok(Part::SizeEnd),
                 (_, _) => Err(Refusal::bad(Clause::ChunkSize)),
             },
+            Part::Blank => match byte {
+                b' ' | b'\t' => self.spend_extension(Part::Blank),
+                b';' => Ok(Part::Extension),
+                _ => Err(Refusal::bad(Clause::ChunkSize)),
+            },
             Part::Extension => match byte {
                 b'\r' => Ok(Part::SizeEnd),
-                byte if is_field_octet(byte) => {
-                    self.spend(Part::Extension, Refusal::bad(Clause::ChunkExtensionLength))
-                }
+                byte if is_field_octet(byte) => self.spend_extension(Part::Extension),
                 _ => Err(Refusal::bad(Clause::ChunkExtension)),
             },
             Part::SizeEnd if byte == b'\n' => self.begin_chunk(limit),
@@ -299,6 +306,10 @@ impl Chunked {
             .filter(|total| *total <= limit)
             .ok_or(too_large())?;
         Ok(Part::Data)
+    }
+
+    fn spend_extension(&mut self, next: Part) -> Result<Part, Refusal> {
+        self.spend(next, Refusal::bad(Clause::ChunkExtensionLength))
     }
 
     fn spend_trailer(&mut self, next: Part) -> Result<Part, Refusal> {
@@ -438,6 +449,7 @@ mod tests {
             ("0000000000000001\r\na\r\n0\r\n\r\n", "a", 0),
             ("1\r\na\r\n0;last\r\nHost: b\r\nX:\r\n\r\nrest", "a", 4),
             ("1;\t\"\u{e4}\"\r\n\n\r\n0\r\n\r\n", "\n", 0),
+            ("1 ;x\r\na\r\n0 \t; x = y\r\n\r\n", "a", 0),
         ] {
             let expected = Ok((content.as_bytes().to_vec(), left, true));
             assert_eq!(decode(bytes.as_bytes(), 100), expected, "{bytes:?}");
@@ -455,6 +467,10 @@ mod tests {
             "\r\n",
             " 5\r\n",
             "5 \r\n",
+            "5 5\r\n",
+            "5 x;y\r\n",
+            "5\t\n",
+            " ;x\r\n",
             ";x\r\n",
             "00000000000000005\r\n",
             "5\nhello",
@@ -485,6 +501,8 @@ mod tests {
         assert_eq!(decode(b"FFFFFFFFFFFFFFFF\r\n", 100), Err(413));
         let extensions = "1;0123456789\r\na\r\n".repeat(500);
         assert_eq!(decode(extensions.as_bytes(), 1000), Err(400));
+        let blanks = format!("1{};x\r\n", " ".repeat(5000));
+        assert_eq!(decode(blanks.as_bytes(), 1000), Err(400));
         let trailers = format!("0\r\n{}", "X: 0123456789\r\n".repeat(500));
         assert_eq!(decode(trailers.as_bytes(), 1000), Err(431));
     }

@@ -75,6 +75,19 @@ pub(super) fn judge(
     Verdict::Proceed
 }
 
+/// As [`judge`], for GET and HEAD of what is there, but has neither a tag nor a
+/// date: only `*` fits it.
+pub(super) fn judge_unmarked(criteria: Criteria<'_>) -> Verdict {
+    let fits = |criterion| matches_any(criteria, criterion, |_, _| false);
+    if criteria.has(Criterion::IfMatch) && !fits(Criterion::IfMatch) {
+        Verdict::Failed
+    } else if criteria.has(Criterion::IfNoneMatch) && fits(Criterion::IfNoneMatch) {
+        Verdict::NotModified
+    } else {
+        Verdict::Proceed
+    }
+}
+
 /// Step 5: whether a Range may be honoured (RFC 9110 §13.1.5). What is weak, a
 /// date of a file that is too young included, does not say that the octets are
 /// the same; nor does anything that cannot be read.

@@ -64,6 +64,7 @@ impl Exchange {
             version: self.version,
             closes,
             head_only: self.head_only,
+            by_accept: false,
             rule,
         }
     }
@@ -79,8 +80,11 @@ impl Exchange {
                 Status::Unavailable | Status::InternalError,
             ) => (CloseReason::Internal, Manner::AtOnce),
             (Persistence::Close, _) => (CloseReason::Complete, Manner::AtOnce),
-            (Persistence::Keep, _) if draining => (CloseReason::Draining, Manner::AtOnce),
-            (Persistence::Keep, _) if last => (CloseReason::RequestLimit, Manner::AtOnce),
+            // The client has not heard of it yet, and its next request may be
+            // under way: met by RST it would cost the client this answer (RFC
+            // 9112 §9.6).
+            (Persistence::Keep, _) if draining => (CloseReason::Draining, Manner::Linger),
+            (Persistence::Keep, _) if last => (CloseReason::RequestLimit, Manner::Linger),
             (Persistence::Keep, _) => return None,
         };
         Some(Ending { reason, manner })
@@ -106,6 +110,7 @@ mod tests {
         };
         let (ok, full) = (Status::Ok, Status::Unavailable);
         let at_once = |reason| Some((reason, Manner::AtOnce));
+        let lingers = |reason| Some((reason, Manner::Linger));
         assert_eq!(parting(Persistence::Keep, ok, false, false), None);
         for (persistence, status, draining, last, expected) in [
             (
@@ -113,14 +118,14 @@ mod tests {
                 ok,
                 true,
                 true,
-                at_once(CloseReason::Draining),
+                lingers(CloseReason::Draining),
             ),
             (
                 Persistence::Keep,
                 ok,
                 false,
                 true,
-                at_once(CloseReason::RequestLimit),
+                lingers(CloseReason::RequestLimit),
             ),
             (
                 Persistence::Keep,
@@ -141,7 +146,7 @@ mod tests {
                 ok,
                 false,
                 false,
-                Some((CloseReason::Complete, Manner::Linger)),
+                lingers(CloseReason::Complete),
             ),
         ] {
             assert_eq!(parting(persistence, status, draining, last), expected);

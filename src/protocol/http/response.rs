@@ -36,6 +36,8 @@ pub(super) struct Envelope<'s> {
     pub(super) head_only: bool,
     /// The request's name, if the client is to know it.
     pub(super) id: Option<RequestId>,
+    /// Another Accept may bring another answer, and caches must know.
+    pub(super) by_accept: bool,
     /// The rule that holds: its fields are in every answer.
     pub(super) rule: &'s Rule,
 }
@@ -130,6 +132,15 @@ pub(super) fn write_not_modified(
     head.end();
 }
 
+/// As [`write_not_modified`], for what is no file.
+pub(super) fn write_unmarked_not_modified(
+    output: &mut Output,
+    envelope: Envelope<'_>,
+    wall: &Wall,
+) {
+    Head::begin(output, envelope, wall).end();
+}
+
 /// As [`write_page`], for a Range that a file of `length` octets has nothing
 /// of (RFC 9110 §15.5.17).
 pub(super) fn write_unsatisfiable(
@@ -214,7 +225,7 @@ pub(super) fn write_error_head(
 }
 
 /// Writes the head of the answer that lists a directory; its length is not
-/// known yet. What it looks like depends on Accept, and caches must know.
+/// known yet.
 pub(super) fn write_listing_head(
     output: &mut Output,
     envelope: Envelope<'_>,
@@ -224,7 +235,6 @@ pub(super) fn write_listing_head(
 ) {
     let mut head = Head::begin(output, envelope, wall);
     head.field("Content-Type", Listing::content_type(form));
-    head.field("Vary", "Accept");
     match end {
         End::Chunked => head.field("Transfer-Encoding", "chunked"),
         End::Close => {}
@@ -342,6 +352,9 @@ impl<'o> Head<'o> {
         if envelope.status.code() < 400 {
             head.0.extend_from_slice(&envelope.rule.cache_fields);
         }
+        if envelope.by_accept {
+            head.field("Vary", "Accept");
+        }
         head
     }
 
@@ -450,6 +463,7 @@ mod tests {
             closes: false,
             head_only: false,
             id: None,
+            by_accept: false,
             rule: BARE.rule(Map::BARE),
         }
     }

@@ -32,10 +32,11 @@ pub(super) struct Route {
 }
 
 /// Decides about a request of `client` (`None`: one on a unix socket) and notes
-/// the path, if it has one.
+/// the path, if it has one. `trusted`: it comes from a gateway that is believed.
 pub(super) fn route(
     request: &Request<'_>,
     client: Option<IpAddr>,
+    trusted: bool,
     map: &Map,
     notes: &mut Notes,
 ) -> Result<Route, Refusal> {
@@ -46,16 +47,23 @@ pub(super) fn route(
         program: None,
         may_run: false,
     };
-    let (path, authority) = match request.target {
+    let (path, authority, secured) = match request.target {
         // RFC 9112 §3.2.2: the authority of the target counts, not Host.
         Target::Path {
-            path, authority, ..
-        } => (path, authority.or(request.host)),
+            path,
+            authority,
+            secured,
+            ..
+        } => (path, authority.or(request.host), secured),
         Target::Authority => return Ok(certain(Status::MethodNotAllowed)),
         Target::Server => return Ok(certain(Status::NoContent)),
     };
     let resolved = notes.set_path(|out| target::resolve(path, out))?;
     notes.set_directory(resolved.directory);
+    // RFC 9110 §7.4: nobody here speaks TLS, but a gateway may have.
+    if secured && !trusted {
+        return Ok(certain(Status::Misdirected));
+    }
     let name = authority.map_or(&b""[..], |authority| authority.host);
     let Some(host) = map.host(name) else {
         return Ok(certain(Status::Misdirected));

@@ -528,6 +528,9 @@ impl Connection {
             State::AwaitHead { deadline, mut scan } => {
                 match scan.proceed(turn.input.unread(), &self.site.limits) {
                     Ok(Some(length)) => self.begin(length, turn),
+                    // Who sends all the time is never waited for in vain: without
+                    // a look at the clock its deadline would not come.
+                    Ok(None) if turn.now >= deadline => self.refuse_head(TIMEOUT, turn),
                     Ok(None) => {
                         self.state = State::AwaitHead { deadline, scan };
                         let idle = false;

@@ -22,6 +22,9 @@ pub(super) enum Target<'a> {
         /// The authority of an absolute-form, which counts instead of Host
         /// (RFC 9112 §3.2.2).
         authority: Option<host::Authority<'a>>,
+        /// It is an https URI: only for a connection that is secured (RFC 9110
+        /// §4.2.2).
+        secured: bool,
     },
     /// authority-form, of CONNECT alone.
     Authority,
@@ -53,14 +56,6 @@ pub(super) fn check_octets(raw: &[u8]) -> Result<(), Refusal> {
 
 /// Tells the four forms apart; the octets were checked.
 pub(super) fn parse(method: Method, raw: &[u8]) -> Result<Target<'_>, Refusal> {
-    if raw.starts_with(b"/") {
-        let (path, query) = split_query(raw);
-        return Ok(Target::Path {
-            path,
-            query,
-            authority: None,
-        });
-    }
     if method == Method::Connect {
         return match host::parse(raw) {
             Some(authority) if authority.port.is_some() && !authority.host.is_empty() => {
@@ -69,6 +64,15 @@ pub(super) fn parse(method: Method, raw: &[u8]) -> Result<Target<'_>, Refusal> {
             Some(_) | None => Err(Refusal::bad(Clause::AuthorityForm)),
         };
     }
+    if raw.starts_with(b"/") {
+        let (path, query) = split_query(raw);
+        return Ok(Target::Path {
+            path,
+            query,
+            authority: None,
+            secured: false,
+        });
+    }
     if raw == b"*" {
         return if method == Method::Options {
             Ok(Target::Server)
@@ -76,14 +80,15 @@ pub(super) fn parse(method: Method, raw: &[u8]) -> Result<Target<'_>, Refusal> {
             Err(Refusal::bad(Clause::AsteriskForm))
         };
     }
-    parse_absolute(raw)
+    parse_absolute(method, raw)
 }
 
-fn parse_absolute(raw: &[u8]) -> Result<Target<'_>, Refusal> {
-    let Some(rest) = strip_scheme(raw, b"http://").or_else(|| strip_scheme(raw, b"https://"))
-    else {
-        return Err(Refusal::bad(Clause::TargetForm));
-    };
+fn parse_absolute(method: Method, raw: &[u8]) -> Result<Target<'_>, Refusal> {
+    let plain = strip_scheme(raw, b"http://");
+    let secured = plain.is_none();
+    let rest = plain
+        .or_else(|| strip_scheme(raw, b"https://"))
+        .ok_or(Refusal::bad(Clause::TargetForm))?;
     let end = rest
         .iter()
         .position(|&byte| matches!(byte, b'/' | b'?'))
@@ -92,11 +97,16 @@ fn parse_absolute(raw: &[u8]) -> Result<Target<'_>, Refusal> {
     let authority = host::parse(authority)
         .filter(|authority| !authority.host.is_empty())
         .ok_or(Refusal::bad(Clause::TargetAuthority))?;
+    // RFC 9112 §3.2.4: a proxy had made this an asterisk.
+    if method == Method::Options && rest.is_empty() && !secured {
+        return Ok(Target::Server);
+    }
     let (path, query) = split_query(rest);
     Ok(Target::Path {
         path: if path.is_empty() { b"/" } else { path },
         query,
         authority: Some(authority),
+        secured,
     })
 }
 
@@ -272,19 +282,27 @@ mod tests {
     #[test]
     fn the_four_forms() {
         let get = Method::Get;
-        let path = |path: &'static str, query: Option<&'static str>, host: Option<&'static str>| {
-            Ok(Target::Path {
-                path: path.as_bytes(),
-                query: query.map(str::as_bytes),
-                authority: host.map(|host| host::parse(host.as_bytes()).unwrap()),
-            })
+        let of = |secured: bool| {
+            move |path: &'static str, query: Option<&'static str>, host: Option<&'static str>| {
+                Ok(Target::Path {
+                    path: path.as_bytes(),
+                    query: query.map(str::as_bytes),
+                    authority: host.map(|host| host::parse(host.as_bytes()).unwrap()),
+                    secured,
+                })
+            }
         };
+        let (path, secured) = (of(false), of(true));
         assert_eq!(parse(get, b"/a?b?c"), path("/a", Some("b?c"), None));
         assert_eq!(parse(get, b"/?"), path("/", Some(""), None));
         assert_eq!(parse(get, b"http://a/x"), path("/x", None, Some("a")));
-        assert_eq!(parse(get, b"HTTPS://a:1"), path("/", None, Some("a:1")));
+        assert_eq!(parse(get, b"HTTPS://a:1"), secured("/", None, Some("a:1")));
         assert_eq!(parse(get, b"http://a?q"), path("/", Some("q"), Some("a")));
-        assert_eq!(parse(Method::Options, b"*"), Ok(Target::Server));
+        let options = Method::Options;
+        assert_eq!(parse(options, b"*"), Ok(Target::Server));
+        assert_eq!(parse(options, b"http://a:80"), Ok(Target::Server));
+        assert_eq!(parse(options, b"http://a/"), path("/", None, Some("a")));
+        assert_eq!(parse(options, b"http://a?"), path("/", Some(""), Some("a")));
         assert_eq!(parse(Method::Connect, b"h:443"), Ok(Target::Authority));
         for (method, raw) in [
             (get, &b"*"[..]),
@@ -296,6 +314,8 @@ mod tests {
             (get, b"http://u@a/x"),
             (get, b"ftp://a/x"),
             (Method::Connect, b"h"),
+            (Method::Connect, b"/"),
+            (Method::Connect, b"/a"),
             (Method::Connect, b":443"),
         ] {
             assert!(parse(method, raw).is_err(), "{raw:?}");

@@ -14,6 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 
 use super::{Cgi, Errand};
+use crate::protocol::http::host::Authority;
 use crate::protocol::http::request::{Method, Request, Version};
 use crate::protocol::http::target::Target;
 use crate::protocol::{Peer, RequestId};
@@ -76,7 +77,14 @@ pub(super) fn of_request(
     };
     set(&mut block, "REQUEST_URI", &[uri]);
     set_ends(&mut block, host_of(request), peer, client);
-    set_fields(&mut block, &fields, cgi.authorization);
+    let named = match request.target {
+        Target::Path { authority, .. } => authority,
+        Target::Authority | Target::Server => None,
+    };
+    if let Some(authority) = named {
+        set_host(&mut block, authority);
+    }
+    set_fields(&mut block, &fields, cgi.authorization, named.is_some());
     let content_type = fields
         .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case(b"content-type"))
@@ -200,12 +208,28 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
+/// HTTP_HOST of a target that says its host itself: a program must not be told
+/// of another one (RFC 9112 §3.2.2).
+fn set_host(block: &mut Vec<u8>, Authority { host, port }: Authority<'_>) {
+    match port {
+        Some(port) => set(
+            block,
+            "HTTP_HOST",
+            &[host, b":", port.to_string().as_bytes()],
+        ),
+        None => set(block, "HTTP_HOST", &[host]),
+    }
+}
+
 /// HTTP_… for the fields; one that comes more than once is one variable
-/// (§4.1.18), joined as its grammar wants it.
-fn set_fields(block: &mut Vec<u8>, fields: &[(&[u8], &[u8])], authorization: bool) {
+/// (§4.1.18), joined as its grammar wants it. `named`: but for Host.
+fn set_fields(block: &mut Vec<u8>, fields: &[(&[u8], &[u8])], authorization: bool, named: bool) {
     for (at, (name, value)) in fields.iter().enumerate() {
         let is_same = |(other, _): &&(&[u8], &[u8])| other.eq_ignore_ascii_case(name);
         if !is_passed(name, authorization) || fields[..at].iter().any(|one| is_same(&one)) {
+            continue;
+        }
+        if named && name.eq_ignore_ascii_case(b"host") {
             continue;
         }
         block.extend_from_slice(b"HTTP_");

@@ -259,6 +259,29 @@ fn model(im: Tags, inm: Tags, ims: Date, ius: Date, retrieves: bool) -> Verdict 
     Verdict::Proceed
 }
 
+#[test]
+fn what_has_no_tag_fits_any_and_no_other() {
+    for (fields, expected) in [
+        ("", Verdict::Proceed),
+        ("If-Match: *\r\n", Verdict::Proceed),
+        ("If-Match: \"a\"\r\n", Verdict::Failed),
+        ("If-Match: \"a\"\r\nIf-None-Match: *\r\n", Verdict::Failed),
+        ("If-None-Match: *\r\n", Verdict::NotModified),
+        ("If-None-Match: \"a\"\r\n", Verdict::Proceed),
+        (
+            "If-Modified-Since: Fri, 31 Dec 9999 23:59:59 GMT\r\n",
+            Verdict::Proceed,
+        ),
+        (
+            "If-Unmodified-Since: Thu, 01 Jan 1970 00:00:00 GMT\r\n",
+            Verdict::Proceed,
+        ),
+    ] {
+        let text = noted(fields, &file(MODIFIED));
+        assert_eq!(judge_unmarked(Criteria::new(&text)), expected, "{fields}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_combination_is_as_the_rfc_says(

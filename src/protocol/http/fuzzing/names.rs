@@ -27,7 +27,10 @@ pub fn target(octets: &[u8]) {
                 path,
                 query,
                 authority,
+                secured,
             }) => {
+                let https = octets.get(..8).unwrap_or_default();
+                assert_eq!(secured, https.eq_ignore_ascii_case(b"https://"));
                 if let Some(authority) = authority {
                     assert!(!authority.host.is_empty());
                     let again = match authority.port {
@@ -46,7 +49,11 @@ pub fn target(octets: &[u8]) {
                 assert_resolved(path);
             }
             Ok(Target::Authority) => assert_eq!(method, Method::Connect),
-            Ok(Target::Server) => assert_eq!((method, octets), (Method::Options, &b"*"[..])),
+            Ok(Target::Server) => {
+                let absolute = octets.get(..7).unwrap_or_default();
+                assert!(octets == b"*" || absolute.eq_ignore_ascii_case(b"http://"));
+                assert_eq!(method, Method::Options);
+            }
             Err(refusal) => assert_eq!(refusal.status.code(), 400),
         }
     }

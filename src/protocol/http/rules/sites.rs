@@ -8,6 +8,7 @@ fn routes() -> Vec<Row> {
     use End::{Closed, Kept, Refused};
     let at = |host: &str, target: &str| format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
     let of = |target: &str| of(target);
+    let ask = |target: &str, fields: &str| with(&format!("GET {target} HTTP/1.1"), fields);
     let page = |target: &str| with(&format!("GET {target} HTTP/1.1"), "Accept: text/html\r\n");
     let proxied = |list: &str| {
         let fields = format!("X-Forwarded-For: {list}\r\n");
@@ -29,6 +30,8 @@ fn routes() -> Vec<Row> {
         )
         .has(&["of the default host"]),
         row(27, of("http://elsewhere.example/x"), &[200], Kept).has(&["of the default host"]),
+        // The client is a gateway that is trusted, here.
+        row(27, of("https://example.org/x"), &[200], Kept).has(&["of example.org"]),
         row(30, with("CONNECT h:443 HTTP/1.1", ""), &[405], Closed),
         row(31, with("TRACE /old HTTP/1.1", ""), &[405], Kept),
         row(35, at("", "/x"), &[200], Kept).has(&["of the default host"]),
@@ -93,6 +96,12 @@ fn routes() -> Vec<Row> {
         row(0, of("/hello"), &[200], Kept)
             .has(&["Content-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, World!"])
             .of_no_file(),
+        row(81, ask("/hello", "If-None-Match: *\r\n"), &[304], Kept)
+            .lacks(&["Hello"])
+            .of_no_file(),
+        row(89, ask("/hello", "If-Match: W/\"a\"\r\n"), &[412], Kept).lacks(&["Hello"]),
+        row(89, ask("/hello", "If-Match: *\r\n"), &[200], Kept).of_no_file(),
+        row(83, ask("/gone/", "If-None-Match: *\r\n"), &[410], Kept),
         row(0, with("HEAD /hello HTTP/1.1", ""), &[200], Kept)
             .has(&["Content-Length: 13\r\n"])
             .lacks(&["Hello"])
@@ -120,10 +129,10 @@ fn routes() -> Vec<Row> {
             "X-Frame-Options: DENY\r\n",
         ]),
         row(0, of("/nothing.css"), &[404], Kept).lacks(&["Cache-Control"]),
-        row(0, page("/app/some/view"), &[200], Kept).has(&["<p>app</p>"]),
-        row(0, page("/app/some/"), &[200], Kept).has(&["<p>app</p>"]),
-        row(0, page("/app/logo.png"), &[404], Kept),
-        row(0, of("/app/some/view"), &[404], Kept),
+        row(0, page("/app/some/view"), &[200], Kept).has(&["<p>app</p>", "\r\nVary: Accept\r\n"]),
+        row(0, page("/app/some/"), &[200], Kept).has(&["<p>app</p>", "\r\nVary: Accept\r\n"]),
+        row(0, page("/app/logo.png"), &[404], Kept).lacks(&["Vary"]),
+        row(0, of("/app/some/view"), &[404], Kept).has(&["\r\nVary: Accept\r\n"]),
         row(0, proxied("192.0.2.1"), &[200], Kept).has(&["for few"]),
         row(0, proxied("192.0.2.1, 198.51.100.1"), &[403], Kept).lacks(&["for few"]),
         row(0, proxied("198.51.100.1, 192.0.2.1"), &[200], Kept),
@@ -155,6 +164,7 @@ fn locks_and_listings() -> Vec<Row> {
             "Accept: text/html;q=0.5\r\nAccept: application/json\r\n",
         )
     };
+    let ask = |target: &str, fields: &str| with(&format!("GET {target} HTTP/1.1"), fields);
     const ADA: &str = "YWRhOm9wZW4=";
     let challenge = &["WWW-Authenticate: Basic realm=\"a \\\"realm\\\"\", charset=\"UTF-8\"\r\n"];
     vec![
@@ -180,7 +190,7 @@ fn locks_and_listings() -> Vec<Row> {
         row(0, says("/index-locked/", ADA), &[200], Kept).has(&["for bob"]),
         row(111, of("/listed/"), &[200], Kept)
             .has(&[
-                "Content-Type: text/html; charset=utf-8\r\nVary: Accept\r\nTransfer-Encoding: chunked\r\n",
+                "\r\nVary: Accept\r\nContent-Type: text/html; charset=utf-8\r\nTransfer-Encoding: chunked\r\n",
                 "&lt;b&gt;&amp;",
                 "href=\"%3Cb%3E%26\"",
                 "href=\"sub/\"",
@@ -192,6 +202,10 @@ fn locks_and_listings() -> Vec<Row> {
             .has(&["Content-Type: application/json\r\n", "\"name\":\"sub\"", "\"size\":10"])
             .lacks(&["secret", "away", "socket"])
             .of_no_file(),
+        row(91, ask("/listed/", "If-None-Match: *\r\n"), &[304], Kept)
+            .has(&["\r\nVary: Accept\r\n"])
+            .of_no_file(),
+        row(89, ask("/listed/", "If-Match: \"a\"\r\n"), &[412], Kept).lacks(&["<table"]),
         row(0, of("/listed/?sort=size&order=desc"), &[200], Kept)
             .has(&["aria-sort=\"descending\""])
             .of_no_file(),
@@ -270,7 +284,7 @@ fn files_under_rules() -> Vec<Row> {
             .has(&["nothing, alas"])
             .lacks(error),
         row(83, ask("/old", KNOWN), &[301], Kept),
-        row(0, ask("/hello", &format!("{KNOWN}{PART}")), &[200], Kept)
+        row(0, ask("/hello", PART), &[200], Kept)
             .has(&["Hello, World!"])
             .of_no_file(),
         // Siblings are of the root that their file is of.

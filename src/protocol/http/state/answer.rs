@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::super::access::{self, Line};
+use super::super::conditional::{self, Verdict};
 use super::super::exchange::Exchange;
 use super::super::files::{Candidate, Plan};
 use super::super::response::{self, Envelope};
@@ -50,6 +51,28 @@ impl Connection {
         self.finish(status, octets, parting, turn)
     }
 
+    /// Answers with what is no file, is there and would be sent with 200, if a
+    /// condition of the client's is against that: with 304 or 412. `None`: it is
+    /// to be sent.
+    pub(super) fn object(
+        &mut self,
+        exchange: Exchange,
+        turn: &mut Turn<'_>,
+    ) -> Option<Option<Wish>> {
+        let status = match conditional::judge_unmarked(self.notes.criteria()) {
+            Verdict::Proceed => return None,
+            Verdict::Failed => Status::PreconditionFailed,
+            Verdict::NotModified => Status::NotModified,
+        };
+        if status == Status::PreconditionFailed {
+            return Some(self.answer(exchange, status, turn));
+        }
+        let parting = self.parting(exchange, status, turn);
+        let envelope = self.envelope(exchange, status, parting);
+        response::write_unmarked_not_modified(turn.output, envelope, turn.wall);
+        Some(self.finish(status, 0, parting, turn))
+    }
+
     /// What an answer under the rule says about itself.
     pub(super) fn envelope(
         &self,
@@ -58,7 +81,10 @@ impl Connection {
         parting: Option<Ending>,
     ) -> Envelope<'_> {
         let id = self.id.filter(|_| self.site.request_id);
-        exchange.envelope(status, parting.is_some(), id, self.rule())
+        Envelope {
+            by_accept: self.accept.decides(),
+            ..exchange.envelope(status, parting.is_some(), id, self.rule())
+        }
     }
 
     pub(super) fn parting(

@@ -24,6 +24,10 @@ impl Connection {
         if self.errand.as_ref().is_some_and(|errand| !errand.reads()) {
             return self.answer(exchange, Status::MethodNotAllowed, turn);
         }
+        self.accept.decide();
+        if let Some(wish) = self.object(exchange, turn) {
+            return wish;
+        }
         let (form, end) = self.listing_form(exchange);
         if exchange.head_only {
             let parting = self.listing_parting(exchange, end, turn);

@@ -326,7 +326,9 @@ impl Connection {
             Target::Authority | Target::Server => b"",
         };
         self.notes.restart(query);
-        let route = match route::route(&request, self.client, &self.site.map, &mut self.notes) {
+        // What a program says is a path of this server.
+        let map = &self.site.map;
+        let route = match route::route(&request, self.client, true, map, &mut self.notes) {
             Ok(route) => route,
             Err(refusal) => {
                 return self.fail(exchange, Status::InternalError, refusal.rule.name(), turn);

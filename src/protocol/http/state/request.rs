@@ -135,7 +135,9 @@ impl Connection {
         let expects_continue = request.expects_continue;
         self.accept = request.accept;
         self.client = trust::client(&self.peer, head, &self.site.trust);
-        let found = route::route(&request, self.client, &self.site.map, &mut self.notes);
+        let trusted = trust::is_trusted(&self.peer, &self.site.trust);
+        let map = &self.site.map;
+        let found = route::route(&request, self.client, trusted, map, &mut self.notes);
         let framing = request.framing;
         self.errand = match &found {
             Ok(route) => self.errand(&request, head, route),

@@ -1,6 +1,8 @@
 //! The transitions that a rule asks for: a password first, another rule for an
 //! index file or a fallback, a file for an error, a fixed answer.
 
+use std::sync::Arc;
+
 use super::super::auth::{self, Tag};
 use super::super::exchange::Exchange;
 use super::super::files::{self, Candidate, Plan};
@@ -90,7 +92,11 @@ impl Connection {
         let Some(fallback) = self.rule().fallback.clone() else {
             return self.answer(exchange, Status::NotFound, turn);
         };
-        if !self.accept.names_html() || files::has_extension(self.notes.path()) {
+        if files::has_extension(self.notes.path()) {
+            return self.answer(exchange, Status::NotFound, turn);
+        }
+        self.accept.decide();
+        if !self.accept.names_html() {
             return self.answer(exchange, Status::NotFound, turn);
         }
         self.notes.replace_path(fallback.as_bytes());
@@ -104,11 +110,17 @@ impl Connection {
         let Content::Respond(respond) = &self.rule().content else {
             return self.answer_plainly(exchange, Status::InternalError, turn);
         };
+        let respond = Arc::clone(respond);
         let status = respond.status;
+        if status == Status::Ok
+            && let Some(wish) = self.object(exchange, turn)
+        {
+            return wish;
+        }
         // It is meant, and no reason to end a connection.
         let parting = self.parting(exchange, Status::Ok, turn);
         let envelope = self.envelope(exchange, status, parting);
-        let octets = response::write_fixed(turn.output, envelope, turn.wall, respond);
+        let octets = response::write_fixed(turn.output, envelope, turn.wall, &respond);
         self.finish(status, octets, parting, turn)
     }
 

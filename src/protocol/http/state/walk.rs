@@ -846,6 +846,24 @@ fn an_outcome_nobody_asked_for_ends_the_connection() {
 }
 
 #[test]
+fn a_head_is_late_also_where_octets_never_cease() {
+    // Rule 114.
+    let mut walk = at("AwaitHead");
+    walk.now += HEADER - SECOND;
+    assert_eq!(walk.receive(b"E"), Asked::Receive(SECOND, false));
+    walk.now += SECOND;
+    assert_eq!(
+        walk.receive(b"T"),
+        Asked::Close(CloseReason::RequestTimeout, Manner::Linger)
+    );
+    assert_eq!(walk.status(), "408");
+    // What is whole by then is answered.
+    let mut walk = at("AwaitHead");
+    walk.now += HEADER;
+    assert_eq!(walk.receive(&GET[1..]), Asked::Open("a".to_owned()));
+}
+
+#[test]
 fn a_draining_worker_answers_what_has_begun() {
     let mut walk = Walk::begun();
     walk.draining = true;
@@ -854,7 +872,7 @@ fn a_draining_worker_answers_what_has_begun() {
     assert!(String::from_utf8_lossy(walk.output.unsent()).contains("Connection: close\r\n"));
     assert_eq!(
         walk.step(Outcome::Sent),
-        Asked::Close(CloseReason::Draining, Manner::AtOnce)
+        Asked::Close(CloseReason::Draining, Manner::Linger)
     );
     let mut idle = at("AwaitRequest");
     idle.draining = true;

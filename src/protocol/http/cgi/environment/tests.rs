@@ -100,6 +100,20 @@ fn every_variable_that_must_be_there() {
 }
 
 #[test]
+fn the_host_of_an_absolute_target_is_the_only_one() {
+    let of = |line: &str, fields: &str| environment(line, fields, &PEER, false);
+    for (line, fields, expected) in [
+        ("GET http://b:81/cgi-bin/e HTTP/1.1", "Host: a\r\n", "b:81"),
+        ("GET http://b/cgi-bin/e HTTP/1.1", "X: y\r\nhost:a\r\n", "b"),
+        ("GET http://b/cgi-bin/e HTTP/1.0", "", "b"),
+    ] {
+        let found = of(line, fields);
+        assert_eq!(value(&found, "HTTP_HOST"), Some(expected), "{line}");
+        assert_eq!(value(&found, "SERVER_NAME"), Some("b"), "{line}");
+    }
+}
+
+#[test]
 fn what_a_request_lacks_is_empty_or_not_there() {
     let found = get("Host: a\r\nContent-Type: a/b\r\n");
     assert_eq!(value(&found, "QUERY_STRING"), Some(""));
