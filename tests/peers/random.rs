@@ -1,5 +1,10 @@
 //! Numbers that look like chance and are the same in each run.
 
+#![allow(
+    dead_code,
+    reason = "each test program uses some of this, and all of it is used by one"
+)]
+
 /// xorshift64.
 pub(crate) struct Random(u64);
 
