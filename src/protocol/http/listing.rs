@@ -392,11 +392,16 @@ const STYLE: &str = "</title>
 body { max-width: 60rem; margin: 1rem auto; padding: 0 1rem }
 h1 { font-size: 1.25rem; overflow-wrap: anywhere }
 table { border-collapse: collapse; width: 100% }
-th { text-align: left }
-th, td { padding: .15rem .5rem; border-bottom: 1px solid #8884 }
-td:first-child { overflow-wrap: anywhere }
-th:nth-child(2), td:nth-child(2) { text-align: right; white-space: nowrap }
-th:nth-child(3), td:nth-child(3) { white-space: nowrap; font-variant-numeric: tabular-nums }
+th, td { padding: .2rem .75rem; border-bottom: 1px solid #8884; text-align: left; vertical-align: top }
+tbody tr:hover { background: #8882 }
+th:first-child, td:first-child { width: 100%; padding-left: .25rem; overflow-wrap: anywhere }
+th:nth-child(2), td:nth-child(2) { text-align: right }
+th + th, td + td { white-space: nowrap; font-variant-numeric: tabular-nums }
+a { text-decoration: none }
+a:hover, a:focus-visible { text-decoration: underline }
+th a { color: inherit }
+th[aria-sort=ascending] a::after { content: \" \\2191\" }
+th[aria-sort=descending] a::after { content: \" \\2193\" }
 </style>
 <h1>Index of ";
 
