@@ -309,6 +309,11 @@ fn the_test_command_is_the_same_everywhere() {
         "scripts/check: {command}"
     );
     assert_eq!(runs(".ci/run", "scripts/check"), 1);
+    // So it is with what needs other programs.
+    let (_, block) = section.rsplit_once("```sh\n").unwrap();
+    let command = block.lines().next().unwrap();
+    assert!(command.starts_with("cargo test --test peers "), "{command}");
+    assert_eq!(runs(".ci/run", command), 1, ".ci/run: {command}");
     assert!(section.contains("`scripts/check`"));
 }
 
