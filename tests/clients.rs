@@ -203,6 +203,9 @@ fn zstandard(content: &[u8]) -> Vec<u8> {
     coded
 }
 
+/// From content to its coded form.
+type Coder = fn(&[u8]) -> Vec<u8>;
+
 fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     std::io::Write::write_all(&mut encoder, content).unwrap();
@@ -213,7 +216,7 @@ fn gzip(content: &[u8]) -> Vec<u8> {
 #[ignore = "peers: needs nginx, apache2, curl, wget, chromium"]
 fn curl_undoes_each_coding() {
     let text = b"as good as it gets\n".repeat(1000);
-    let codings: [(&str, &str, fn(&[u8]) -> Vec<u8>); 3] = [
+    let codings: [(&str, &str, Coder); 3] = [
         ("gz", "gzip", gzip),
         ("br", "br", brotli),
         ("zst", "zstd", zstandard),

@@ -12,6 +12,8 @@
 
 #[path = "peers/classes.rs"]
 mod classes;
+#[path = "peers/duties.rs"]
+mod duties;
 mod harness;
 #[path = "peers/random.rs"]
 mod random;
@@ -70,7 +72,7 @@ impl Party {
     fn known(&self, request: &Request) -> Validators {
         let known = match request.what {
             What::Page(page) => self.known.get(&(page.path, request.codings())),
-            What::Directory { .. }
+            What::Directory
             | What::Hidden
             | What::Closed
             | What::Missing
@@ -312,6 +314,9 @@ fn ten_thousand_requests_are_answered_as_by_nginx_and_apache() {
         for (at, request) in exchange.requests.iter().enumerate() {
             let essence = Essence::of(request, &mine[at]);
             *statuses.entry(mine[at].status).or_default() += 1;
+            if let Some(breach) = duties::breach(request, &mine[at]) {
+                panic!("{breach}: {request:#?}\n{:#?}", mine[at].fields);
+            }
             assert_eq!(
                 essence,
                 Essence::of(request, &again[at]),

@@ -79,7 +79,7 @@ impl Case<'_> {
     fn page(&self) -> Option<&Page> {
         match self.request.what {
             What::Page(page) => Some(page),
-            What::Directory { .. }
+            What::Directory
             | What::Hidden
             | What::Closed
             | What::Missing

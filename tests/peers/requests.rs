@@ -13,10 +13,8 @@ use std::time::{Duration, SystemTime};
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum What {
     Page(&'static Page),
-    /// A directory, with its slash or without.
-    Directory {
-        slash: bool,
-    },
+    /// A directory without an index, or without its slash.
+    Directory,
     Hidden,
     Closed,
     Missing,
@@ -276,7 +274,7 @@ fn target(request: &mut Request, random: &mut Random) {
                         .unwrap(),
                 )
             } else {
-                What::Directory { slash }
+                What::Directory
             };
             let end = if slash { "/" } else { "" };
             (format!("{directory}{end}"), what)

@@ -139,7 +139,7 @@ pub(crate) fn write(root: &Path) {
     }
     let closed = root.join("closed.txt");
     put(&closed, b"nobody may read this\n", LONG_AGO);
-    std::fs::set_permissions(closed, PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(closed, PermissionsExt::from_mode(0o000)).unwrap();
 }
 
 /// Writes a file with a time.
