@@ -14,6 +14,8 @@
 mod classes;
 #[path = "peers/duties.rs"]
 mod duties;
+#[path = "peers/generate.rs"]
+mod generate;
 mod harness;
 #[path = "peers/random.rs"]
 mod random;
@@ -27,10 +29,11 @@ mod site;
 mod wire;
 
 use classes::{CLASSES, Case, Other};
+use generate::Exchange;
 use harness::Server;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use random::Random;
-use requests::{Exchange, Request, Validators, What};
+use requests::{Request, Validators, What};
 use servers::Peer;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -54,7 +57,7 @@ impl Party {
         let mut known = BTreeMap::new();
         let mut wire = Wire::connect(address);
         for page in site::PAGES {
-            for codings in requests::CODINGS.map(Some).into_iter().chain([None]) {
+            for codings in generate::CODINGS.map(Some).into_iter().chain([None]) {
                 wire.send(&look(page.path, codings)).unwrap();
                 let answer = wire.answer("GET").unwrap().unwrap();
                 assert_eq!(answer.status, 200, "{name}: {page:?}");
@@ -71,7 +74,7 @@ impl Party {
 
     fn known(&self, request: &Request) -> Validators {
         let known = match request.what {
-            What::Page(page) => self.known.get(&(page.path, request.codings())),
+            What::Page(page) => self.known.get(&(page.path, request.codings)),
             What::Directory
             | What::Hidden
             | What::Closed
@@ -304,7 +307,7 @@ fn ten_thousand_requests_are_answered_as_by_nginx_and_apache() {
     let mut statuses: BTreeMap<u16, usize> = BTreeMap::new();
     let mut faults: BTreeMap<String, (usize, String)> = BTreeMap::new();
     while asked < REQUESTS {
-        let exchange = requests::generate(&mut random);
+        let exchange = generate::exchange(&mut random);
         let mine = we.ask(&exchange);
         let again = we_too.ask(&exchange);
         let theirs: Vec<_> = others
