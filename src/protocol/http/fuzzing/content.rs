@@ -63,11 +63,16 @@ fn read_slowly(octets: &[u8]) -> Option<(Vec<u8>, usize)> {
     loop {
         let line = take_line(octets, &mut at)?;
         let mut parts = line.splitn(2, |&byte| byte == b';');
-        let digits = std::str::from_utf8(parts.next()?).ok()?;
+        let size = parts.next()?;
+        let extension = parts.next();
+        // Bad white space may stand before an extension, and there alone.
+        let blank = |byte: &&u8| extension.is_some() && matches!(byte, b' ' | b'\t');
+        let size = &size[..size.len() - size.iter().rev().take_while(blank).count()];
+        let digits = std::str::from_utf8(size).ok()?;
         if !(1..=16).contains(&digits.len()) || !digits.bytes().all(|one| one.is_ascii_hexdigit()) {
             return None;
         }
-        if parts.next().is_some_and(|extension| !is_text(extension)) {
+        if extension.is_some_and(|extension| !is_text(extension)) {
             return None;
         }
         let size = u64::from_str_radix(digits, 16).ok()?;
