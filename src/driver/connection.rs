@@ -29,7 +29,7 @@ use super::program::{self, Child};
 use crate::net::Stream;
 use crate::protocol::{
     Action, CloseReason, Content, Ending, Entry, Input, Manner, OpenError, Outcome, Output, Peer,
-    ProgramNews, Protocol, Turn, Wall, Work,
+    ProgramNews, Protocol, Turn, Work,
 };
 use crate::scoreboard::{Counter, RowState};
 use programs::{dismiss, run};
@@ -460,21 +460,28 @@ impl Connection {
             Action::Hear { deadline } => Stage::Hearing { deadline },
             Action::Receive { deadline, idle } => Stage::Receiving { deadline, idle },
             Action::Flush => Stage::Flushing,
-            Action::Open { root, path } => Stage::Resume(match files.find(root, path, now) {
-                Ok(opened) => {
-                    let facts = opened.facts();
-                    self.file = Some(opened);
-                    Outcome::Found(facts)
-                }
-                // What was found before may still be wanted.
-                Err(error) => {
-                    if error != OpenError::NotFound {
-                        unopened = Some((path.to_vec(), error));
+            Action::Open { root, path } => {
+                let found = files.kept(root, path, now).ok_or(()).or_else(|()| {
+                    lane.set_state(RowState::Writing);
+                    files.open(root, path, now)
+                });
+                Stage::Resume(match found {
+                    Ok(opened) => {
+                        let facts = opened.facts();
+                        self.file = Some(opened);
+                        Outcome::Found(facts)
                     }
-                    Outcome::Missing(error)
-                }
-            }),
+                    // What was found before may still be wanted.
+                    Err(error) => {
+                        if error != OpenError::NotFound {
+                            unopened = Some((path.to_vec(), error));
+                        }
+                        Outcome::Missing(error)
+                    }
+                })
+            }
             Action::List { root, path } => {
+                lane.set_state(RowState::Writing);
                 let (file, entries) = (self.file.take(), &mut self.entries);
                 Stage::Resume(list(
                     &mut self.directory,
@@ -493,16 +500,12 @@ impl Connection {
             Action::SendFile { offset, length }
                 if length <= COPIED && self.output.len() < Output::ENOUGH =>
             {
-                let copied = copy_file(
-                    self.file.as_deref(),
-                    &mut self.output,
-                    (offset, length),
-                    wall,
-                );
+                let file = self.file.as_deref();
+                let copied = copy_file(file, &mut self.output, (offset, length), lane);
                 Stage::Resume(copied.map_or(TRUNCATED, |()| Outcome::Sent))
             }
             Action::Read { offset, into } => {
-                let read = read_file(self.file.as_deref(), into, offset, wall);
+                let read = read_file(self.file.as_deref(), into, offset, lane);
                 Stage::Resume(read.map_or(TRUNCATED, |()| Outcome::Read))
             }
             Action::SendFile { offset, length } => Stage::Sending {
@@ -543,7 +546,6 @@ impl Connection {
     /// Sends output until it is gone or the kernel takes no more.
     fn send(&mut self, lane: &mut Lane<'_>, more: bool) -> Progress {
         while !self.output.is_empty() {
-            lane.set_state(RowState::Writing);
             match self.stream.send(self.output.unsent(), more) {
                 Ok(count) => {
                     lane.row.add(Counter::Sent, count as u64);
@@ -703,12 +705,12 @@ fn copy_file(
     file: Option<&Opened>,
     output: &mut Output,
     (offset, length): (u64, u64),
-    wall: &Wall,
+    lane: &mut Lane<'_>,
 ) -> Option<()> {
     let tail = output.tail();
     let start = tail.len();
     tail.resize(start + length as usize, 0);
-    let read = read_file(file, &mut tail[start..], offset, wall);
+    let read = read_file(file, &mut tail[start..], offset, lane);
     if read.is_none() {
         tail.truncate(start);
     }
@@ -716,8 +718,17 @@ fn copy_file(
 }
 
 /// `None` where the file is shorter than it was.
-fn read_file(file: Option<&Opened>, into: &mut [u8], offset: u64, wall: &Wall) -> Option<()> {
-    file?.read(into, offset, wall)
+fn read_file(
+    file: Option<&Opened>,
+    into: &mut [u8],
+    offset: u64,
+    lane: &mut Lane<'_>,
+) -> Option<()> {
+    let file = file?;
+    if !file.is_in_memory() {
+        lane.set_state(RowState::Writing);
+    }
+    file.read(into, offset, lane.wall())
 }
 
 /// Reads on in the directory that was opened as `file`, or was being read.

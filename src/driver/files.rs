@@ -93,26 +93,28 @@ impl Files {
         &self.roots
     }
 
-    /// As [`Roots::find`]; `now` is when this turn of the driver began.
+    /// What [`Files::open`] would open, if it is kept; `now` is when this turn
+    /// of the driver began. This does not wait for a disk or a network.
+    pub fn kept(&self, root: usize, path: &[u8], now: Instant) -> Option<Arc<Opened>> {
+        self.kept.as_ref()?.look_up(root, path, now)
+    }
+
+    /// As [`Roots::find`], and perhaps keeps what it found.
     ///
     /// # Errors
     /// As [`OpenError`].
-    pub fn find(&self, root: usize, path: &[u8], now: Instant) -> Result<Arc<Opened>, OpenError> {
-        let Some(kept) = &self.kept else {
-            return self.open(root, path).map(|(opened, _)| opened);
-        };
-        if let Some(opened) = kept.look_up(root, path, now) {
-            return Ok(opened);
-        }
-        let (opened, lasting) = match self.open(root, path) {
-            Err(OpenError::Exhausted) if self.give_up() => self.open(root, path)?,
-            opened => opened?,
+    pub fn open(&self, root: usize, path: &[u8], now: Instant) -> Result<Arc<Opened>, OpenError> {
+        let (opened, lasting) = match self.find(root, path) {
+            Err(OpenError::Exhausted) if self.give_up() => self.find(root, path)?,
+            found => found?,
         };
         let facts = opened.facts();
-        if lasting && facts.kind == FileKind::File && facts.length <= LARGEST {
-            return Ok(kept.keep(root, path, opened, now));
+        match &self.kept {
+            Some(kept) if lasting && facts.kind == FileKind::File && facts.length <= LARGEST => {
+                Ok(kept.keep(root, path, opened, now))
+            }
+            Some(_) | None => Ok(opened),
         }
-        Ok(opened)
     }
 
     /// Closes what is kept; whether there was anything.
@@ -124,7 +126,8 @@ impl Files {
         any
     }
 
-    fn open(&self, root: usize, path: &[u8]) -> Result<(Arc<Opened>, bool), OpenError> {
+    /// What is at a path, and whether the way there is sure to last a moment.
+    fn find(&self, root: usize, path: &[u8]) -> Result<(Arc<Opened>, bool), OpenError> {
         let found = self.roots.find(root, path)?;
         let opened = Opened {
             file: found.file,
@@ -140,6 +143,11 @@ impl Opened {
     /// What it was when it was opened.
     pub fn facts(&self) -> Facts {
         self.stamp.facts
+    }
+
+    /// Whether reading does not wait for a disk or a network.
+    pub fn is_in_memory(&self) -> bool {
+        self.content.get().is_some()
     }
 
     /// Fills `into` with what is at `offset`; `None` where the file is shorter
@@ -276,7 +284,11 @@ mod tests {
         /// What the next turn of a driver finds.
         fn find(&mut self, name: &str) -> Result<Arc<Opened>, OpenError> {
             self.now += Duration::from_millis(1);
-            self.files.find(0, name.as_bytes(), self.now)
+            let path = name.as_bytes();
+            match self.files.kept(0, path, self.now) {
+                Some(opened) => Ok(opened),
+                None => self.files.open(0, path, self.now),
+            }
         }
 
         fn text(&mut self, name: &str) -> String {

@@ -37,6 +37,9 @@ enum Face {
         peer: String,
         state: RowState,
         since: Instant,
+        /// Whether the title says that the worker drains, once it says
+        /// anything of this lane.
+        draining: Option<bool>,
     },
     /// Many connections: their number is all that fits.
     Summary,
@@ -105,6 +108,7 @@ impl<'d> Lane<'d> {
             peer: String::new(),
             state: RowState::Idle,
             since: now,
+            draining: None,
         };
         Self::new(duty, row, face)
     }
@@ -187,29 +191,35 @@ impl<'d> Lane<'d> {
         }
     }
 
-    /// What the lane does from now on. Only a change is written.
+    /// What the lane does from now on, before anything that may take its time:
+    /// an answer from memory to a client that takes it at once is not worth a
+    /// line. Only a change is written, and how long a client is served.
     pub fn set_state(&mut self, new: RowState) {
+        let retired = self.duty.is_retired();
         let Face::Full {
             title,
             peer,
             state,
             since,
+            draining,
         } = &mut self.face
         else {
             return;
         };
-        let changed = *state != new;
-        if changed {
+        if *state != new {
             *state = new;
             *since = self.now;
             self.row.set_state(new, self.now);
+        } else if new != RowState::Writing && *draining == Some(retired) {
+            return;
         }
         let (Some(line), Some(area)) = (title, self.duty.title) else {
             return;
         };
+        *draining = Some(retired);
         line.clear();
         line.extend_from_slice(self.duty.title_prefix.as_bytes());
-        if self.duty.is_retired() {
+        if retired {
             line.extend_from_slice(b" draining,");
         }
         match new {

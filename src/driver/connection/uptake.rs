@@ -14,6 +14,7 @@
 use super::{Connection, Progress};
 use crate::driver::Lane;
 use crate::protocol::{CloseReason, Floor, Pace, Verdict};
+use crate::scoreboard::RowState;
 use std::time::{Duration, Instant};
 
 /// What the peer takes.
@@ -63,7 +64,8 @@ impl Uptake {
 impl Connection {
     /// The kernel takes nothing more for now: from here on the peer must show
     /// that it does.
-    pub(super) fn blocked(&mut self, lane: &Lane<'_>) -> Progress {
+    pub(super) fn blocked(&mut self, lane: &mut Lane<'_>) -> Progress {
+        lane.set_state(RowState::Writing);
         self.uptake.blocked.get_or_insert(lane.now);
         if self.uptake.pace.is_none() {
             self.uptake.pace = Some(Pace::begin(lane.now, self.taken()));
