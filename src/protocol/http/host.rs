@@ -51,18 +51,17 @@ fn parse_port(digits: &[u8]) -> Option<u16> {
 /// a subset.
 fn is_reg_name(name: &[u8]) -> bool {
     let mut rest = name;
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = match (byte, tail) {
-            (b'%', [high, low, tail @ ..])
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
+    loop {
+        // Most names have no escapes.
+        let plain = rest.iter().take_while(|&&byte| REG_NAME[byte as usize]);
+        rest = match &rest[plain.count()..] {
+            [] => return true,
+            [b'%', high, low, tail @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
                 tail
             }
-            (byte, tail) if is_unreserved_or_delimiter(byte) => tail,
-            (_, _) => return false,
+            [..] => return false,
         };
     }
-    true
 }
 
 /// IP-literal without its brackets: IPv6address / IPvFuture. Zones are not
@@ -84,8 +83,25 @@ fn is_ip_literal(literal: &[u8]) -> bool {
 }
 
 fn is_unreserved_or_delimiter(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
+    REG_NAME[byte as usize]
 }
+
+/// unreserved / sub-delims (RFC 3986 §2.2, §2.3).
+const REG_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let marks = b"-._~!$&'()*+,;=";
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < marks.len() {
+        table[marks[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

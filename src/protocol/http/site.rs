@@ -203,7 +203,7 @@ impl Map {
 
     /// The exact name, else the wildcard that says most of it.
     fn find_host(&self, name: &[u8]) -> Option<HostNumber> {
-        if name.len() > LONGEST_HOST {
+        if name.len() > LONGEST_HOST || (self.names.is_empty() && self.wildcards.is_empty()) {
             return None;
         }
         if let Some(number) = look_up(&self.names, name) {

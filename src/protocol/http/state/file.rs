@@ -26,6 +26,7 @@ use super::super::delivery::{self, Delivery};
 use super::super::exchange::Exchange;
 use super::super::files::{Candidate, Plan};
 use super::super::gzip::Known;
+use super::super::mime::Media;
 use super::super::multipart::{Boundary, Parts};
 use super::super::representation::Representation;
 use super::super::response::{self, Extent};
@@ -136,8 +137,7 @@ impl Connection {
     /// Looks for the client's codings from this one on. The last resort is the
     /// file as it is.
     fn search(&mut self, mut search: Search, turn: &mut Turn<'_>) -> Option<Wish> {
-        let variants = &self.site.variants;
-        let negotiable = variants.is_negotiable(variants.types.of(self.notes.path()));
+        let kind @ (_, negotiable) = self.kind();
         while negotiable && search.coding() != Coding::Identity {
             let coding = search.coding();
             let variants = &self.site.variants;
@@ -159,7 +159,7 @@ impl Connection {
             exchange.codings = Codings::NONE;
             return self.carry_out(exchange, Plan::Open(search.candidate), turn);
         }
-        let file = self.represent(&search.facts, Coding::Identity, turn);
+        let file = represent(&search.facts, kind, Coding::Identity, turn);
         self.deliver(exchange, &file, turn)
     }
 
@@ -231,14 +231,17 @@ impl Connection {
         }
     }
 
-    /// The file at the path in the notes, in this coding.
-    fn represent(&self, facts: &Facts, coding: Coding, turn: &Turn<'_>) -> Representation {
+    /// The type of the file at the path in the notes, and whether it comes in
+    /// several codings.
+    fn kind(&self) -> (Media, bool) {
         let variants = &self.site.variants;
         let media = variants.types.of(self.notes.path());
-        Representation {
-            negotiable: variants.is_negotiable(media),
-            ..Representation::of(facts, media, coding, turn.wall)
-        }
+        (media, variants.is_negotiable(media))
+    }
+
+    /// The file at the path in the notes, in this coding.
+    fn represent(&self, facts: &Facts, coding: Coding, turn: &Turn<'_>) -> Representation {
+        represent(facts, self.kind(), coding, turn)
     }
 
     /// Answers about the file that the driver has open.
@@ -435,5 +438,18 @@ impl Series {
     /// Octets of content that have left when `sent` of this part have.
     pub(super) fn octets(&self, sent: u64) -> u64 {
         self.before + sent
+    }
+}
+
+/// A file of this kind in this coding.
+fn represent(
+    facts: &Facts,
+    (media, negotiable): (Media, bool),
+    coding: Coding,
+    turn: &Turn<'_>,
+) -> Representation {
+    Representation {
+        negotiable,
+        ..Representation::of(facts, media, coding, turn.wall)
     }
 }
