@@ -247,6 +247,7 @@ fn rule_126_what_a_program_does_wrong_is_said() {
         };
         assert!(!text(&seen).contains(rule), "the log's affair");
         assert_eq!(seen.log.lines().count(), 1);
+        assert_eq!(seen.answers, [0, 0, 0, 0, 1], "{output:.50}");
     }
     // What was whole stays whole, with a bad end too.
     let seen = answer("GET", PLAIN, failed);
@@ -261,6 +262,7 @@ fn rule_126_what_a_program_does_wrong_is_said() {
 fn rule_126_a_program_that_hangs_gets_a_504() {
     let seen = answer("GET", "", None);
     assert_eq!(status(&seen), 504);
+    assert_eq!(seen.answers, [0, 0, 0, 0, 1]);
     assert!(seen.left_running, "it is the driver's to end");
     assert_eq!(seen.elapsed, Duration::from_secs(60));
     assert_eq!(
@@ -269,6 +271,7 @@ fn rule_126_a_program_that_hangs_gets_a_504() {
     );
     let seen = answer("GET", PLAIN, None);
     assert_eq!(status(&seen), 200);
+    assert_eq!(seen.answers, [0, 1, 0, 0, 0]);
     assert!(!text(&seen).ends_with("0\r\n\r\n"), "cut short");
 }
 
