@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use super::super::accept::Accept;
 use super::super::auth;
 use super::super::body::Decoder;
 use super::super::clause::Clause;
@@ -89,7 +90,7 @@ impl Connection {
                 self.notes.clear();
                 self.client = self.peer.remote.map(|address| address.ip().to_canonical());
                 (self.rule, self.files) = (Map::BARE, Map::BARE);
-                self.listing = None;
+                (self.accept, self.listing) = (Accept::default(), None);
                 self.begun = self.site.log.map(|_| turn.now);
                 self.state = State::AwaitHead {
                     deadline: turn.now + self.site.header_timeout,

@@ -733,6 +733,19 @@ fn each_request_has_a_line_and_a_name_of_its_own() {
 }
 
 #[test]
+fn a_refused_head_says_nothing_of_the_request_before() {
+    let mut walk = at("AwaitEntries");
+    walk.step(Outcome::Listed { more: false });
+    let listing = String::from_utf8_lossy(walk.output.unsent()).into_owned();
+    assert!(listing.contains("\r\nVary: Accept\r\n"), "{listing}");
+    walk.output.advance(usize::MAX);
+    walk.receive(b"GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(walk.status(), "400");
+    let refusal = String::from_utf8_lossy(walk.output.unsent()).into_owned();
+    assert!(!refusal.contains("\r\nVary: "), "{refusal}");
+}
+
+#[test]
 fn a_line_tells_what_took_how_long() {
     let mut walk = Walk::logging(LineFormat::Json);
     walk.step(Outcome::Connected);
