@@ -17,7 +17,7 @@ pub struct Stream {
     fd: OwnedFd,
     /// Whether O_NONBLOCK is set.
     nonblocking: bool,
-    /// SO_RCVTIMEO as it was last set; zero is never.
+    /// SO_RCVTIMEO as it was last set; zero where it is to be set anew.
     receive_timeout: Duration,
 }
 
@@ -46,9 +46,9 @@ impl Stream {
     /// Receives, waiting up to `patience`.
     ///
     /// SO_RCVTIMEO is set only if the one in force would be too long, so that
-    /// a client that keeps its pace costs no call but recv(2) itself. It may
-    /// therefore give up *before* `patience`: the caller looks at its deadline
-    /// and comes again.
+    /// a client that keeps its pace costs no call but recv(2) itself, or if that
+    /// one has just run out. It may therefore give up *before* `patience`: the
+    /// caller looks at its deadline and comes again.
     ///
     /// # Errors
     /// As recv(2); `WouldBlock` where nothing came, `Interrupted` for a signal.
@@ -60,7 +60,13 @@ impl Stream {
             setsockopt(&self.fd, sockopt::ReceiveTimeout, &timeval(patience))?;
             self.receive_timeout = patience;
         }
-        sys::socket::receive(self.fd.as_fd(), room, true)
+        let received = sys::socket::receive(self.fd.as_fd(), room, true);
+        let would_wait = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        if received.as_ref().is_err_and(would_wait) {
+            // It kept nobody's pace: the next wait is as long as it may be.
+            self.receive_timeout = Duration::ZERO;
+        }
+        received
     }
 
     /// Sends what the kernel takes now; `more` follows at once.
@@ -136,4 +142,28 @@ impl AsFd for Stream {
 
 fn timeval(duration: Duration) -> TimeVal {
     TimeVal::microseconds(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+    use std::time::Instant;
+
+    #[test]
+    fn a_short_wait_does_not_shorten_those_after_it() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let mut stream = Stream::new(ours.into(), false);
+        let mut wait = |milliseconds| {
+            let begun = Instant::now();
+            let patience = Duration::from_millis(milliseconds);
+            let error = stream.receive_within(&mut [0], patience).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+            begun.elapsed()
+        };
+        wait(10);
+        let waited = wait(300);
+        assert!(waited >= Duration::from_millis(280), "{waited:?}");
+    }
 }
