@@ -20,6 +20,7 @@ use tempfile::TempDir;
 
 on_each_model! {
     the_drain_of_a_refused_client_is_bounded
+    a_client_that_has_its_answer_is_not_judged
 }
 
 /// What a client drips.
@@ -352,6 +353,37 @@ fn the_drain_of_a_refused_client_is_bounded(model: &str) {
         server.log.wait_for("closed: refused", SOON);
         server.stop();
     }
+}
+
+/// A client that made the server wait and then took all of its answer has the
+/// time of the drain, whatever was to be judged before.
+fn a_client_that_has_its_answer_is_not_judged(model: &str) {
+    const LENGTH: usize = 16 << 20;
+    const SPAN: Duration = Duration::from_millis(1500);
+    let directory = TempDir::new().unwrap();
+    let large = std::fs::File::create(directory.path().join("large")).unwrap();
+    large.set_len(LENGTH as u64).unwrap();
+    let pools = format!(
+        "[pool.web]\nlisten = \"127.0.0.1:0\"\nservice = \"http\"\nmodel = \"{model}\"\n\
+         workers = 1\nlinger_timeout = \"600s\"\nwrite_timeout = \"{}ms\"\n\
+         [pool.web.http]\nroot = \".\"\nkeepalive_requests = 1\n",
+        SPAN.as_millis()
+    );
+    let server = Server::run_with(directory, "", &pools);
+    let mut client = Client::connect(server.address("web"));
+    client.send("GET /large HTTP/1.1\r\nHost: test\r\n\r\n");
+    // Long enough for the server to be made to wait.
+    let_time_pass(SPAN / 5);
+    let begun = Instant::now();
+    assert_eq!(client.answer().body.len(), LENGTH);
+    assert!(begun.elapsed() < SPAN / 2, "the machine is too slow");
+    while begun.elapsed() < 4 * SPAN {
+        // An octet after the server has closed would be answered by RST.
+        client.stream.write_all(b"x").unwrap();
+        let_time_pass(SPAN / 10);
+    }
+    drop(client);
+    server.stop();
 }
 
 /// On a machine that does other work as well.

@@ -616,6 +616,8 @@ impl Connection {
     /// All is sent: close at once, or half-close and drain. A program that
     /// still runs comes first: whoever has its answer need not wait for that.
     fn end(&mut self, ending: Ending, lane: &Lane<'_>) {
+        // From here on time is up when the program's is, or that of the drain.
+        self.uptake.rest();
         if self.child().is_some() {
             // A socket that is broken already cannot be half-closed.
             let _ = self.stream.finish();
