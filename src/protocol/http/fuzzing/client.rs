@@ -52,15 +52,20 @@ pub(super) fn read(seen: &Seen) -> Vec<Answer> {
     answers
 }
 
-/// Reads all answers of a connection, each with its line in the access log.
-/// What programs say of themselves may be anything.
+/// Reads all answers of a connection, each counted and with its line in the
+/// access log. What programs say of themselves may be anything.
 pub(super) fn read_any(seen: &Seen) -> Vec<Answer> {
     let mut log = seen.log.lines().map(read_line);
     let mut answers = Vec::new();
     let (mut rest, mut interim, mut over) = (&seen.output[..], false, false);
+    let mut classes = [0; 5];
     while !rest.is_empty() {
         assert!(!over, "after the last answer: {}", shown(rest));
         let (mut answer, after) = read_head(rest);
+        let class = usize::from(answer.status / 100).wrapping_sub(1);
+        if let Some(count) = classes.get_mut(class) {
+            *count += 1;
+        }
         if answer.status < 200 {
             assert_eq!((answer.status, answer.fields.len()), (100, 0));
             interim = true;
@@ -88,6 +93,7 @@ pub(super) fn read_any(seen: &Seen) -> Vec<Answer> {
         assert_eq!(line.octets, 0, "{}", line.request);
     }
     assert!(log.next().is_none(), "a line in the log without an answer");
+    assert_eq!(seen.answers, classes, "answers are counted by their class");
     answers
 }
 
