@@ -217,7 +217,7 @@ table! {
         index: Vec<String> = FileNames, vec!["index.html".to_owned()],
             "Files that stand for their directory, tried in this order.";
         access_log: AccessLogTable = Shorthand(ACCESS_LOG), AccessLogTable::default(),
-            "Where a line for each answer goes.";
+            "Where a line for each request goes.";
         request_id: bool = Flag, false,
             "Whether answers say in X-Request-ID under which name the logs know the request.";
         dotfiles: bool = Flag, false,

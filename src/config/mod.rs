@@ -334,7 +334,7 @@ pub struct Http {
     pub root: PathBuf,
     /// Names tried for a directory, in order.
     pub index: Vec<String>,
-    /// Where a line for each answer goes.
+    /// Where a line for each request goes.
     pub access_log: LogTarget,
     /// The form of that line.
     pub access_log_format: LineFormat,
