@@ -236,7 +236,7 @@ pub(crate) fn a_reader_that_hardly_reads_is_cut(model: &str) {
 /// Row 116: a file that gets shorter ends the connection, never the worker.
 pub(crate) fn a_file_that_shrinks_costs_a_connection(model: &str) {
     let mut site = Site::new(model);
-    // The line is of src/driver/blocking.rs.
+    // The line is of src/driver/complaints.rs.
     site.server.expect("closed: truncated");
     let workers = site.server.workers();
     let mut client = Client::connect(site.address("web"));

@@ -16,7 +16,7 @@
 //! | `files` | from a path to the objects to open, and what each answer means |
 //! | `representation`, `mime`, `coding`, `variants`, `gzip` | a file as it is sent: tag and date; type; coding; its siblings; what is compressed here |
 //! | `delivery`, `criteria`, `conditional`, `range`, `multipart` | which part of it is sent, and on what condition |
-//! | `response`, `status`, `clause` | heads and short bodies; the codes; the rules that a refusal names |
+//! | `response`, `put`, `status`, `clause` | heads and short bodies; values as heads have them; the codes; the rules that a refusal names |
 //! | `notes`, `access` | what is kept of a request while it is answered; its log line |
 //!
 //! The strict layer refuses what two implementations could read in two ways.
