@@ -386,6 +386,7 @@ const OURS: &[&str] = &[
     "upgrade",
     "vary",
     "www-authenticate",
+    "x-request-id",
 ];
 
 fn why_no_field(name: &str) -> Option<&'static str> {
@@ -542,6 +543,7 @@ mod tests {
         assert_eq!(mistakes(&Headers, "{ A-b = 'c d', X = '' }"), [""; 0]);
         for (text, why) in [
             ("{ Content-Length = '5' }", "it is worked out"),
+            ("{ X-Request-ID = '5' }", "it is worked out"),
             ("{ 'a b' = '5' }", "expected 1 to 64 letters"),
             ("{ \"a\\r\\nb\" = '5' }", "expected 1 to 64 letters"),
             ("{ '' = '5' }", "expected 1 to 64 letters"),
