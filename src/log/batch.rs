@@ -1,25 +1,56 @@
 //! Many whole lines at once, for a sink that may take a part of them.
 //!
-//! Owes: no line is written in two pieces with another of ours between them,
-//! and every line that did not go out is counted. Never waits for a reader.
+//! Owes: no line is written in two pieces with another of ours between them, or
+//! in two files, and every line that did not go out whole is counted. Never
+//! waits for a reader.
 
 use super::{Sink, write_stderr};
 use log::Level;
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 
 /// The rest of a line whose beginning was written, which comes before anything
 /// else, and why it was not.
 #[derive(Debug, Default)]
 pub struct Torn {
     rest: Vec<u8>,
+    /// Which file has the beginning; another one may stand under its number by
+    /// now, for logs are reopened behind our back.
+    beginning: Option<Identity>,
     error: Option<io::Error>,
 }
+
+/// Device and inode.
+type Identity = (u64, u64);
 
 impl Torn {
     /// Why lines were lost last; `None` where nobody read them.
     pub fn error(&self) -> Option<&io::Error> {
         self.error.as_ref()
     }
+
+    /// Before `file` is written to: a rest whose beginning is in another one is
+    /// forgotten. Answers how many lines are lost by that.
+    fn before(&mut self, file: &File) -> u64 {
+        if self.rest.is_empty() || self.beginning == identity(file) {
+            return 0;
+        }
+        self.rest.clear();
+        1
+    }
+
+    /// After `file` was written to.
+    fn after(&mut self, file: &File) {
+        if !self.rest.is_empty() {
+            self.beginning = identity(file);
+        }
+    }
+}
+
+fn identity(file: &File) -> Option<Identity> {
+    let metadata = file.metadata().ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 /// What is written to a pipe in one piece or not at all: PIPE_BUF of pipe(7).
@@ -31,7 +62,11 @@ impl Sink {
     pub fn batch(&mut self, lines: &[u8], torn: &mut Torn) -> u64 {
         match self {
             Self::Off => 0,
-            Self::File { file, .. } => append(file, lines, torn),
+            Self::File { file, .. } => {
+                let lost = torn.before(file) + append(file, lines, torn);
+                torn.after(file);
+                lost
+            }
             Self::Stderr => {
                 let atoms = Atoms(lines);
                 atoms
@@ -115,6 +150,7 @@ impl<'l> Iterator for Atoms<'l> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::config::LogTarget;
 
     /// Takes so much, then nothing.
     struct Disk {
@@ -157,6 +193,22 @@ mod tests {
                 );
             }
             assert_eq!(text.lines().count() as u64 + lost, 5, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_torn_line_is_not_finished_in_another_file() {
+        let directory = tempfile::tempdir().unwrap();
+        for (is_same, lost, held) in [(true, 0, "rest\nnext\n"), (false, 1, "next\n")] {
+            let path = directory.path().join(lost.to_string());
+            let mut sink = Sink::open(&LogTarget::File(path.clone())).unwrap();
+            let mut torn = Torn {
+                rest: b"rest\n".to_vec(),
+                beginning: identity(&File::open(&path).unwrap()).filter(|_| is_same),
+                error: None,
+            };
+            assert_eq!(sink.batch(b"next\n", &mut torn), lost);
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), held);
         }
     }
 
