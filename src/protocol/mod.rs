@@ -125,9 +125,10 @@ pub enum Action<'p> {
         /// Nothing has begun: the client may be silent without being at fault.
         idle: bool,
     },
-    /// Send all of [`Turn::output`], then go on with [`Outcome::Flushed`], at
-    /// which [`Turn::now`] is the time when the kernel had taken the last octet.
-    /// The bound on output is the protocol's: ask for this when it is long.
+    /// Send all of [`Turn::output`], then go on with [`Outcome::Flushed`]. Where
+    /// there is an access log, [`Turn::now`] is then the time when the kernel had
+    /// taken the last octet; else nobody looks at the clock for it. The bound on
+    /// output is the protocol's: ask for this when it is long.
     Flush,
     /// Open `path`, NUL-free, relative to root number `root`, never outside it.
     Open {
