@@ -181,6 +181,9 @@ fn provoke(server: &Server, reason: &str) {
             let mut client = client(server, request);
             let serving = eventually("somebody serves", SOON, || {
                 let everyone = process::descendants(server.pid());
+                // Until it runs, the program has the title of who forked it.
+                let runs = |pid: &u32| process::title(*pid).contains("sleep 1000");
+                everyone.iter().find(|pid| runs(pid))?;
                 let busy = |pid: &u32| {
                     let title = process::title(*pid);
                     title.contains("web[0]") && title.contains("serving")
