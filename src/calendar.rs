@@ -66,32 +66,37 @@ impl Wall {
 
     /// Year, month and day in UTC.
     pub fn utc_date(&self) -> (i64, u8, u8) {
-        // Years that begin in March end with the day that only some of them have.
-        const FIRST_OF_MARCH_0: i64 = -719_468;
-        const FOUR_CENTURIES: i64 = 146_097;
-        let days = self.unix.div_euclid(86_400) - FIRST_OF_MARCH_0;
-        let (era, day) = (
-            days.div_euclid(FOUR_CENTURIES),
-            days.rem_euclid(FOUR_CENTURIES),
-        );
-        // The last day of 400 years would begin a fifth century, and that of
-        // four years a fifth year.
-        let century = (day / 36_524).min(3);
-        let day = day - century * 36_524;
-        let cycle = day / 1461;
-        let day = day - cycle * 1461;
-        let year = (day / 365).min(3);
-        let day = day - year * 365;
-        // From March on the months have 31, 30, 31, 30, 31 days, and again.
-        let month = (5 * day + 2) / 153;
-        let day = day - (153 * month + 2) / 5 + 1;
-        let year = era * 400 + century * 100 + cycle * 4 + year;
-        // Both fit: a month has at most 31 days, and there are twelve.
-        if month < 10 {
-            (year, month as u8 + 3, day as u8)
-        } else {
-            (year + 1, month as u8 - 9, day as u8)
-        }
+        utc_date(self.unix)
+    }
+}
+
+/// Year, month and day in UTC of a second, counted from 1970.
+pub fn utc_date(unix: i64) -> (i64, u8, u8) {
+    // Years that begin in March end with the day that only some of them have.
+    const FIRST_OF_MARCH_0: i64 = -719_468;
+    const FOUR_CENTURIES: i64 = 146_097;
+    let days = unix.div_euclid(86_400) - FIRST_OF_MARCH_0;
+    let (era, day) = (
+        days.div_euclid(FOUR_CENTURIES),
+        days.rem_euclid(FOUR_CENTURIES),
+    );
+    // The last day of 400 years would begin a fifth century, and that of
+    // four years a fifth year.
+    let century = (day / 36_524).min(3);
+    let day = day - century * 36_524;
+    let cycle = day / 1461;
+    let day = day - cycle * 1461;
+    let year = (day / 365).min(3);
+    let day = day - year * 365;
+    // From March on the months have 31, 30, 31, 30, 31 days, and again.
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let year = era * 400 + century * 100 + cycle * 4 + year;
+    // Both fit: a month has at most 31 days, and there are twelve.
+    if month < 10 {
+        (year, month as u8 + 3, day as u8)
+    } else {
+        (year + 1, month as u8 - 9, day as u8)
     }
 }
 
@@ -99,35 +104,16 @@ impl Wall {
 mod tests {
     use super::*;
 
-    fn date(unix: i64) -> (i64, u8, u8) {
-        let local = Civil {
-            year: 0,
-            month: 1,
-            day: 1,
-            hour: 0,
-            minute: 0,
-            second: 0,
-            weekday: 0,
-            offset_minutes: 0,
-        };
-        Wall {
-            unix,
-            nanoseconds: 0,
-            local,
-        }
-        .utc_date()
-    }
-
     #[test]
     fn dates_of_utc() {
-        assert_eq!(date(0), (1970, 1, 1));
-        assert_eq!(date(-1), (1969, 12, 31));
-        assert_eq!(date(951_782_399), (2000, 2, 28));
-        assert_eq!(date(951_782_400), (2000, 2, 29));
-        assert_eq!(date(951_868_800), (2000, 3, 1));
-        assert_eq!(date(1_782_901_805), (2026, 7, 1));
-        assert_eq!(date(4_107_542_400), (2100, 3, 1));
-        assert_eq!(date(4_107_542_399), (2100, 2, 28));
+        assert_eq!(utc_date(0), (1970, 1, 1));
+        assert_eq!(utc_date(-1), (1969, 12, 31));
+        assert_eq!(utc_date(951_782_399), (2000, 2, 28));
+        assert_eq!(utc_date(951_782_400), (2000, 2, 29));
+        assert_eq!(utc_date(951_868_800), (2000, 3, 1));
+        assert_eq!(utc_date(1_782_901_805), (2026, 7, 1));
+        assert_eq!(utc_date(4_107_542_400), (2100, 3, 1));
+        assert_eq!(utc_date(4_107_542_399), (2100, 2, 28));
     }
 
     #[test]
@@ -135,7 +121,7 @@ mod tests {
         let is_leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
         let mut expected = (1970, 1, 1);
         for day in 0..200_000 {
-            assert_eq!(date(day * 86_400), expected, "day {day}");
+            assert_eq!(utc_date(day * 86_400), expected, "day {day}");
             let (year, month, number) = expected;
             let length = match month {
                 2 if is_leap(year) => 29,

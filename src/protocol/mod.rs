@@ -36,7 +36,7 @@ mod buffer;
 #[cfg_attr(fuzzing, allow(dead_code, missing_docs))]
 mod harness;
 
-pub use crate::calendar::{Civil, Wall};
+pub use crate::calendar::{Civil, Wall, utc_date};
 pub use buffer::{Input, Output};
 pub use pace::{Floor, Pace, Verdict};
 pub use program::{Content, Program, ProgramEnd, ProgramLimits, ProgramNews, RunError};
