@@ -368,6 +368,7 @@ impl Connection {
         };
         let envelope = self.envelope(exchange, status, Some(ending));
         let octets = response::write_page(turn.output, envelope, turn.wall, None, &self.notes);
+        turn.activity.answer(status.code());
         // Not when it is sent: the program shall hear of it now.
         self.log(status.code(), octets, Some(ending.reason), turn);
         self.errand = None;
