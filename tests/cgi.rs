@@ -26,6 +26,16 @@ on_each_model! {
     a_program_is_not_late_where_its_client_is
 }
 
+#[test]
+fn prefork_kept_files_give_way() {
+    kept_files_give_way("prefork");
+}
+
+#[test]
+fn event_kept_files_give_way() {
+    kept_files_give_way("event");
+}
+
 const SCRIPTS: &[(&str, &str)] = &[
     ("env", "printf 'Content-Type: text/plain\\n\\n'; env; cat"),
     ("say", "printf 'Content-Type: text/plain\\r\\n\\r\\n'; cat"),
@@ -507,4 +517,52 @@ fn a_program_is_not_late_where_its_client_is(model: &str) {
     assert_eq!((answer.status, answer.body.len()), (200, 3_000_000));
     assert!(answer.whole);
     site.server.stop();
+}
+
+/// Kept files give way to whatever else needs a descriptor.
+fn kept_files_give_way(model: &str) {
+    let directory = TempDir::new().unwrap();
+    let root = directory.path().join("root");
+    std::fs::create_dir(&root).unwrap();
+    for number in 0..16 {
+        std::fs::write(root.join(format!("{number}.txt")), "plain\n").unwrap();
+    }
+    let script = root.join("say.cgi");
+    std::fs::write(&script, "#!/bin/sh\nprintf 'Content-Type: a/b\\n\\nsaid'\n").unwrap();
+    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+    let pool = format!(
+        "[pool.web]\nlisten = \"127.0.0.1:0\"\nservice = \"http\"\nmodel = \"{model}\"\n\
+         workers = 1\n[pool.web.http]\nroot = \"root\"\nlisting = true\npath.\"*.cgi\".cgi = true\n"
+    );
+    let mut server = Server::run_with(directory, "", &pool);
+    server.expect("Too many open files");
+    let worker = server.workers()[0];
+    let connect = || Client::connect(server.address("web"));
+    let mut limited = false;
+    for target in ["/say.cgi", "/"] {
+        let mut client = connect();
+        for number in 0..16 {
+            client.send(format!("GET /{number}.txt HTTP/1.1\r\nHost: test\r\n\r\n"));
+            assert_eq!(client.answer().status, 200);
+        }
+        if !limited {
+            limited = true;
+            let taken = PathBuf::from(format!("/proc/{worker}/fd"));
+            let mut free =
+                (0..).filter(|number: &u32| !taken.join(number.to_string()).is_symlink());
+            // Room for two more.
+            let limit = free.nth(2).unwrap();
+            let status = std::process::Command::new("prlimit")
+                .args(["--pid", &worker.to_string()])
+                .arg(format!("--nofile={limit}:{limit}"))
+                .status();
+            assert!(status.expect("prlimit(1) of util-linux").success());
+        }
+        drop(client);
+        let mut client = connect();
+        client.send(format!("GET {target} HTTP/1.0\r\nHost: test\r\n\r\n"));
+        assert_eq!(client.answer_to_head().status, 200, "{target}");
+        client.drain();
+    }
+    server.stop();
 }

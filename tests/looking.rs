@@ -95,13 +95,14 @@ fn the_status_says_what_a_worker_does(model: &str) {
     );
     assert_eq!(worker["pid"], server.workers()[0]);
     assert_eq!(worker["phase"], "ready");
-    if model != "event" {
-        assert!(
-            worker["doing"].to_string().contains("GET /large"),
-            "{worker}"
-        );
-    }
+    assert!(
+        worker["doing"].to_string().contains("GET /large"),
+        "{worker}"
+    );
     client.read_to_end();
+    eventually("nobody is served", SOON, || {
+        ask(&socket, &["status"]).contains("  idle\n").then_some(())
+    });
     server.stop();
 }
 

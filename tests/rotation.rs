@@ -94,6 +94,25 @@ fn every_line_is_in_one_file_and_none_comes_late(model: &str) {
 }
 
 #[test]
+fn a_file_that_cannot_be_reopened_is_no_success() {
+    let mut server = server("prefork");
+    server.expect("reopening the access log of web");
+    let current = server.directory.path().join("access.log");
+    fs::rename(&current, current.with_extension("old")).unwrap();
+    fs::create_dir(&current).unwrap();
+    let (status, text) = control(&server, &["reopen", "--wait"]);
+    assert_eq!(status, Some(71), "{text}");
+    let expected = "reopening the access log of web: Is a directory";
+    assert!(text.contains(expected), "{text}");
+    fs::remove_dir(&current).unwrap();
+    assert_eq!(
+        control(&server, &["reopen", "--wait"]),
+        (Some(0), "logs reopened\n".into())
+    );
+    server.stop();
+}
+
+#[test]
 fn a_reload_that_is_waited_for_says_how_it_went() {
     let mut server = server("prefork");
     let (status, text) = control(&server, &["reload", "--wait"]);

@@ -58,7 +58,7 @@ impl Network {
             .map_err(|_| format!("expected {EXPECTED}"))?;
         let most = if address.is_ipv4() { 32 } else { 128 };
         let digits = |bits: &&str| !bits.is_empty() && bits.bytes().all(|b| b.is_ascii_digit());
-        let bits = match bits {
+        let bits: u8 = match bits {
             None => most,
             Some(bits) => Some(bits)
                 .filter(digits)
@@ -66,6 +66,13 @@ impl Network {
                 .filter(|bits| *bits <= most)
                 .ok_or_else(|| format!("expected 0 to {most} bits behind the /"))?,
         };
+        // No client ever counts as one of these.
+        if let (IpAddr::V4(plain), true) = (address.to_canonical(), address.is_ipv6())
+            && let Some(bits) = bits.checked_sub(96)
+        {
+            let address = cut(plain.into(), bits);
+            return Err(format!("did you mean \"{}\"?", Self { address, bits }));
+        }
         let first = Self {
             address: cut(address, bits),
             bits,
@@ -226,6 +233,9 @@ mod tests {
         for (text, why) in [
             ("10.0.0.1/8", "did you mean \"10.0.0.0/8\"?"),
             ("2001:db8::1/32", "did you mean \"2001:db8::/32\"?"),
+            ("::ffff:10.1.2.3", "did you mean \"10.1.2.3\"?"),
+            ("::ffff:10.0.0.0/104", "did you mean \"10.0.0.0/8\"?"),
+            ("::ffff:0:0/96", "did you mean \"0.0.0.0/0\"?"),
             ("10.0.0.0/33", "expected 0 to 32 bits"),
             ("10.0.0.0/", "expected 0 to 32 bits"),
             ("10.0.0.0/+8", "expected 0 to 32 bits"),
@@ -289,6 +299,8 @@ mod tests {
         ) {
             let bits = if address.is_ipv4() { bits % 33 } else { bits };
             let network = Network { address: cut(address, bits), bits };
+            // Of two ways to write an IPv4 prefix one is right.
+            prop_assume!(network.address.to_canonical() == network.address || bits < 96);
             prop_assert_eq!(Network::parse(&network.to_string()), Ok(network));
             if address.to_canonical() == address {
                 prop_assert!(network.contains(address));

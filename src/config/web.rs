@@ -50,6 +50,36 @@ pub(crate) struct Line(pub(crate) &'static str);
 /// `pass`: names of variables, an array or one.
 pub(crate) struct Variables;
 
+/// Variables with a meaning of their own (RFC 3875 §4.1, and those of ours). One
+/// from elsewhere would stand for what a request has not: a REMOTE_USER who
+/// said no password, a CONTENT_LENGTH without content.
+const DECIDED: &[&str] = &[
+    "AUTH_TYPE",
+    "CONTENT_LENGTH",
+    "CONTENT_TYPE",
+    "DOCUMENT_ROOT",
+    "GATEWAY_INTERFACE",
+    "PATH_INFO",
+    "PATH_TRANSLATED",
+    "QUERY_STRING",
+    "REDIRECT_STATUS",
+    "REMOTE_ADDR",
+    "REMOTE_HOST",
+    "REMOTE_IDENT",
+    "REMOTE_PORT",
+    "REMOTE_USER",
+    "REQUEST_METHOD",
+    "REQUEST_URI",
+    "SCRIPT_FILENAME",
+    "SCRIPT_NAME",
+    "SERVER_ADDR",
+    "SERVER_NAME",
+    "SERVER_PORT",
+    "SERVER_PROTOCOL",
+    "SERVER_SOFTWARE",
+    "UNIQUE_ID",
+];
+
 impl Kind<Vec<String>> for Variables {
     fn expected(&self) -> String {
         "an array of names such as [\"PATH\"]".to_owned()
@@ -77,6 +107,8 @@ impl Kind<Vec<String>> for Variables {
                 "expected letters, digits and underscores"
             } else if text.starts_with("HTTP_") {
                 "that is where fields of the request come"
+            } else if DECIDED.contains(&text) {
+                "the request decides it"
             } else {
                 names.push(text.to_owned());
                 continue;
@@ -583,6 +615,10 @@ mod tests {
         assert_eq!(mistakes(&Variables, "[]"), [""; 0]);
         for text in ["'1a'", "'A=b'", "''", "['a b', 1]", "'HTTP_PROXY'"] {
             assert!(!mistakes(&Variables, text).is_empty(), "{text}");
+        }
+        for name in DECIDED {
+            let found = mistakes(&Variables, &format!("['{name}']"));
+            assert!(found[0].ends_with("; the request decides it"), "{found:?}");
         }
     }
 

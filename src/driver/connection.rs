@@ -23,8 +23,8 @@ mod uptake;
 
 use super::Lane;
 use super::complaints::{Who, report_open};
-use super::effects::{Directory, Roots};
-use super::files::Opened;
+use super::effects::Directory;
+use super::files::{Files, Opened};
 use super::program::{self, Child};
 use crate::net::Stream;
 use crate::protocol::{
@@ -487,7 +487,7 @@ impl Connection {
                     &mut self.directory,
                     file,
                     entries,
-                    files.roots(),
+                    files,
                     (root, path),
                 ))
             }
@@ -738,16 +738,23 @@ fn list(
     slot: &mut Option<Directory>,
     file: Option<Arc<Opened>>,
     entries: &mut Vec<Entry>,
-    roots: &Roots,
+    files: &Files,
     (root, path): (usize, &[u8]),
 ) -> Outcome {
-    let begun = slot
-        .take()
-        .or_else(|| file.and_then(|opened| Directory::new(&opened.file).ok()));
-    let Some(mut directory) = begun else {
-        return Outcome::Missing(OpenError::Failed);
+    let begin = |opened: Arc<Opened>| match Directory::new(&opened.file) {
+        Err(OpenError::Exhausted) if files.give_up() => Directory::new(&opened.file),
+        begun => begun,
     };
-    match directory.read(roots, root, path, entries) {
+    let begun = match (slot.take(), file) {
+        (Some(directory), _) => Ok(directory),
+        (None, Some(opened)) => begin(opened),
+        (None, None) => Err(OpenError::Failed),
+    };
+    let mut directory = match begun {
+        Ok(directory) => directory,
+        Err(error) => return Outcome::Missing(error),
+    };
+    match directory.read(files.roots(), root, path, entries) {
         Ok(more) => {
             *slot = Some(directory).filter(|_| more);
             Outcome::Listed { more }

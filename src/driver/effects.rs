@@ -235,10 +235,13 @@ impl Directory {
     ///
     /// # Errors
     /// As dup(2) and fdopendir(3).
-    pub fn new(file: &File) -> io::Result<Self> {
+    pub fn new(file: &File) -> Result<Self, OpenError> {
+        let again = || file.try_clone().map_err(|error| io_error(&error));
         Ok(Self {
-            entries: Dir::from_fd(file.try_clone()?.into())?.into_iter(),
-            at: file.try_clone()?,
+            entries: Dir::from_fd(again()?.into())
+                .map_err(open_error)?
+                .into_iter(),
+            at: again()?,
         })
     }
 
@@ -305,6 +308,10 @@ fn facts(stat: &FileStat) -> Facts {
         mtime_nanoseconds: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
         identity: (stat.st_dev, stat.st_ino),
     }
+}
+
+fn io_error(error: &io::Error) -> OpenError {
+    open_error(Errno::from_raw(error.raw_os_error().unwrap_or(0)))
 }
 
 fn open_error(errno: Errno) -> OpenError {

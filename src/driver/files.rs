@@ -1,11 +1,13 @@
 //! Opened files, and the few that a worker keeps open for the next client.
 //!
-//! Nothing stale is sent. A file that is kept is asked with fstat(2) whether it
-//! still is what it was, once for each turn of the driver: what was written to,
-//! replaced, renamed, unlinked or had its permissions changed has another change
-//! time, and is opened anew. What fstat cannot see is that a directory above the
-//! file became another one; that shows after 0.1 s. A path with a symbolic
-//! link in it may lead elsewhere at any moment, and is never kept.
+//! A file that is kept is asked with fstat(2) whether it still is what it was,
+//! once for each turn of the driver: what was written to, replaced, renamed,
+//! unlinked or had its permissions changed has another change time, and is
+//! opened anew. What fstat cannot see shows after 0.1 s, when the
+//! path is walked anew and the content read again: that a directory above the
+//! file became another one, and what was written through a shared mapping, which
+//! leaves the times alone until it is written back (mmap(2)). A path with a
+//! symbolic link in it may lead elsewhere at any moment, and is never kept.
 //!
 //! The content of small files is kept too, from the second time that it was
 //! asked for, so that whoever reads a whole site once does not push out what
@@ -30,8 +32,6 @@ use std::time::{Duration, Instant};
 pub const LARGEST: u64 = 1 << 20;
 /// The largest file whose content is kept, in octets.
 pub const SMALL: u64 = 16 * 1024;
-/// How long a path is taken to lead where it led.
-const FRESH: Duration = Duration::from_millis(100);
 /// How old a change must be for the next one to have another time, in seconds:
 /// the coarsest time stamps in use count in two.
 const SETTLED: i64 = 3;
@@ -109,12 +109,14 @@ impl Files {
             found => found?,
         };
         let facts = opened.facts();
-        match &self.kept {
-            Some(kept) if lasting && facts.kind == FileKind::File && facts.length <= LARGEST => {
-                Ok(kept.keep(root, path, opened, now))
-            }
-            Some(_) | None => Ok(opened),
+        if let Some(kept) = &self.kept
+            && lasting
+            && facts.kind == FileKind::File
+            && facts.length <= LARGEST
+        {
+            kept.keep(root, path, &opened, now);
         }
+        Ok(opened)
     }
 
     /// Closes what is kept; whether there was anything.
@@ -175,6 +177,9 @@ impl Opened {
 }
 
 impl Place {
+    /// How long a path is taken to lead where it led.
+    const FRESH: Duration = Duration::from_millis(100);
+
     fn is(&self, root: usize, path: &[u8]) -> bool {
         self.root == root && *self.path == *path
     }
@@ -187,8 +192,8 @@ impl Kept {
         let mut set = self.set(&mut places, root, path).iter_mut();
         let place = set.find(|place| place.as_ref().is_some_and(|place| place.is(root, path)))?;
         let kept = place.as_mut()?;
-        if now.saturating_duration_since(kept.walked) >= FRESH {
-            // It stays, for what walking the path anew may find to be the same.
+        if now.saturating_duration_since(kept.walked) >= Place::FRESH {
+            // Its place says that it was asked for before.
             return None;
         }
         if kept.checked != now {
@@ -202,36 +207,26 @@ impl Kept {
         Some(Arc::clone(&kept.opened))
     }
 
-    /// Keeps what was opened; the answer is what was kept before, if it is the
-    /// same file, for its content is known already.
-    fn keep(&self, root: usize, path: &[u8], opened: Arc<Opened>, now: Instant) -> Arc<Opened> {
+    /// Keeps what was opened, in the place of what was kept under this path.
+    fn keep(&self, root: usize, path: &[u8], opened: &Arc<Opened>, now: Instant) {
         let mut places = self.lock();
-        let set = self.set(&mut places, root, path);
-        let same = set
-            .iter_mut()
-            .flatten()
-            .find(|place| place.is(root, path) && place.opened.stamp == opened.stamp);
-        if let Some(place) = same {
-            (place.walked, place.checked) = (now, now);
-            place.opened.again.store(true, Ordering::Relaxed);
-            return Arc::clone(&place.opened);
-        }
         // Its own place, else one that is free, else the one not used longest.
+        let set = self.set(&mut places, root, path);
         let victim = set.iter_mut().min_by_key(|place| match place {
             Some(place) if place.is(root, path) => (0, None),
             None => (1, None),
             Some(place) => (2, Some(place.checked)),
         });
-        if let Some(victim) = victim {
-            *victim = Some(Place {
-                root,
-                path: path.into(),
-                opened: Arc::clone(&opened),
-                walked: now,
-                checked: now,
-            });
-        }
-        opened
+        let Some(victim) = victim else { return };
+        let again = matches!(victim, Some(place) if place.is(root, path));
+        opened.again.store(again, Ordering::Relaxed);
+        *victim = Some(Place {
+            root,
+            path: path.into(),
+            opened: Arc::clone(opened),
+            walked: now,
+            checked: now,
+        });
     }
 
     fn set<'p>(
@@ -317,11 +312,16 @@ mod tests {
         let mut site = Site::new(8);
         let first = site.find("a").unwrap();
         assert!(Arc::ptr_eq(&first, &site.find("a").unwrap()));
-        // The path is walked anew, and leads to the same.
-        site.now += FRESH;
-        assert!(Arc::ptr_eq(&first, &site.find("a").unwrap()));
-        assert!(site.files.give_up());
+        assert_eq!(site.text("a"), "one");
+        assert!(first.is_in_memory());
+        // The path is walked anew, and the content read again at once.
+        site.now += Place::FRESH;
         assert!(!Arc::ptr_eq(&first, &site.find("a").unwrap()));
+        assert_eq!(site.text("a"), "one");
+        assert!(site.find("a").unwrap().is_in_memory());
+        assert!(site.files.give_up());
+        assert_eq!(site.text("a"), "one");
+        assert!(!site.find("a").unwrap().is_in_memory());
         assert!(site.files.give_up() && !site.files.give_up());
     }
 
@@ -396,7 +396,7 @@ mod tests {
         std::fs::rename(site.path("d"), site.path("gone")).unwrap();
         std::fs::rename(site.path("e"), site.path("d")).unwrap();
         assert_eq!(site.text("d/f"), "old");
-        site.now += FRESH;
+        site.now += Place::FRESH;
         assert_eq!(site.text("d/f"), "new");
         assert_eq!(site.kept(), 1);
     }

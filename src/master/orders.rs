@@ -210,17 +210,23 @@ impl Master {
     }
 
     fn reopen(&mut self) {
+        let mut failed = Vec::new();
         match crate::log::reopen() {
             Ok(()) => log::info!("log reopened"),
-            Err(error) => log::error!("reopening the log: {error}"),
+            Err(error) => failed.push(format!("reopening the log: {error}")),
         }
         for generation in self.generations.values() {
             for opened in &generation.pools {
                 if let Err(error) = opened.access_log.reopen() {
-                    log::error!("reopening the access log of {}: {error}", opened.pool.name);
+                    let name = &opened.pool.name;
+                    failed.push(format!("reopening the access log of {name}: {error}"));
                 }
             }
         }
+        for line in &failed {
+            log::error!("{line}");
+        }
+        self.waiting.stuck(failed);
         self.crew.reopen();
     }
 

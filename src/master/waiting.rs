@@ -6,6 +6,8 @@ use super::control::{Answer, Control};
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     reopening: Vec<u64>,
+    /// Of the last reopening: a line for each file that is still the old one.
+    stuck: Vec<String>,
     reload: Vec<u64>,
     /// For the reload after the one that is under way.
     next_reload: Vec<u64>,
@@ -33,19 +35,25 @@ impl Waiting {
         self.upgrade.push(client);
     }
 
+    /// These log files could not be reopened: what was moved away is still
+    /// written to, and whoever waits must not take it for finished.
+    pub(super) fn stuck(&mut self, lines: Vec<String>) {
+        self.stuck = lines;
+    }
+
     /// Whether somebody waits for the log files.
     pub(super) fn is_for_reopening(&self) -> bool {
         !self.reopening.is_empty()
     }
 
-    /// Every worker writes to the new log files.
+    /// Every worker writes to the new log files, as far as there are any.
     pub(super) fn reopened(&mut self, control: Option<&mut Control>) {
-        tell(
-            control,
-            &mut self.reopening,
-            0,
-            vec![String::from("logs reopened")],
-        );
+        let (status, lines) = if self.stuck.is_empty() {
+            (0, vec![String::from("logs reopened")])
+        } else {
+            (71, self.stuck.clone())
+        };
+        tell(control, &mut self.reopening, status, lines);
     }
 
     /// A reload has ended, so or so.

@@ -87,14 +87,21 @@ impl Connection {
     }
 }
 
-/// Starts a program.
+/// Starts a program. Where descriptors are short those of kept files go; who
+/// sent nothing, which the first try would have used up, gets another one.
 pub(super) fn run(
     program: &Program<'_>,
     content: &mut Content,
     stored: Option<File>,
     duty: &Duty,
 ) -> Result<Child, RunError> {
-    Child::start(program, content, stored, duty.files.roots(), &duty.programs)
+    let (roots, again) = (duty.files.roots(), content.is_empty());
+    match Child::start(program, content, stored, roots, &duty.programs) {
+        Err(RunError::Exhausted) if duty.files.give_up() && again => {
+            Child::start(program, content, None, roots, &duty.programs)
+        }
+        started => started,
+    }
 }
 
 /// Tells a program that still runs to end, and the log which one was to blame;

@@ -89,7 +89,9 @@ impl Crew {
         let mut more = 0;
         for row in rows.map(|index| self.scoreboard.row(index)) {
             let (state, since) = row.state(now);
-            if state == RowState::Idle || (row.active() == 0 && row.pid() == 0) {
+            let active = row.active();
+            let nobody = active == 0 && (row.pid() == 0 || state == RowState::Serving);
+            if state == RowState::Idle || nobody {
                 continue;
             }
             if busy.len() == 3 {
@@ -101,6 +103,10 @@ impl Crew {
                 .map(|peer| format!(" {peer}"))
                 .unwrap_or_default();
             let text = row.text();
+            if state == RowState::Serving {
+                busy.push(serving(active, &text));
+                continue;
+            }
             let space = if text.is_empty() { "" } else { " " };
             busy.push(format!(
                 "{}{peer}{space}{text} for {:.1}s",
@@ -246,4 +252,12 @@ impl Crew {
             .get(&id)
             .map_or(0, |worker| worker.pid.as_raw())
     }
+}
+
+/// What a row says that stands for several clients. Its text is the request
+/// that began last, of whichever of them.
+fn serving(clients: u64, text: &str) -> String {
+    let noun = if clients == 1 { "client" } else { "clients" };
+    let last = if text.is_empty() { "" } else { ", last " };
+    format!("serving {clients} {noun}{last}{text}")
 }

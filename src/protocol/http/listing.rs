@@ -204,6 +204,10 @@ impl Listing {
         if entry.kind == FileKind::Other || name.contains(&b'/') {
             return;
         }
+        // `target::resolve` refuses whoever asks for it.
+        if name.contains(&b'\n') || name.contains(&b'\r') {
+            return;
+        }
         let (Ok(start), Ok(name_length)) =
             (u32::try_from(self.names.len()), u16::try_from(name.len()))
         else {

@@ -354,8 +354,8 @@ impl Connection {
             (Outcome::Listed { more }, State::AwaitEntries { exchange, parting }) => {
                 self.on_entries(exchange, parting, more, turn)
             }
-            (Outcome::Missing(_), State::AwaitEntries { exchange, .. }) => {
-                self.on_entries_missing(exchange, turn)
+            (Outcome::Missing(error), State::AwaitEntries { exchange, .. }) => {
+                self.on_entries_missing(exchange, error, turn)
             }
             (Outcome::Flushed, State::AwaitRoom { exchange, parting }) => {
                 self.write_listing(exchange, parting, turn)

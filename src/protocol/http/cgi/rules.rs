@@ -458,6 +458,16 @@ fn rule_121_who_said_a_right_password_is_named() {
 }
 
 #[test]
+fn what_a_program_did_wrong_is_counted() {
+    for (output, end) in [("", FINE), ("hello\n\n", FINE), ("X: y\n", None)] {
+        let world = site().with_program("1:x", output, end);
+        let seen = world.run(&[get("/cgi-bin/x").as_bytes()], Finale::Finish);
+        assert!(matches!(status(&seen), 500 | 504), "{output:?}");
+        assert_eq!(seen.answers, [0, 0, 0, 0, 1], "{output:?}");
+    }
+}
+
+#[test]
 fn a_pipeline_through_programs() {
     let requests = get("/cgi-bin/e") + &get("/file") + &get("/a.cgi");
     site().every_way(requests.as_bytes(), Finale::Finish, |seen| {

@@ -139,7 +139,7 @@ pub fn listing(octets: &[u8]) {
     let names: Vec<&[u8]> = parts.filter(|name| !name.is_empty()).collect();
     let mut expected: Vec<Vec<u8>> = names
         .iter()
-        .filter(|name| !name.contains(&b'/'))
+        .filter(|name| !name.iter().any(|octet| b"/\r\n".contains(octet)))
         .filter(|name| !name.starts_with(b".") || path.is_empty() && **name == b".well-known")
         .map(|name| name.to_vec())
         .collect();

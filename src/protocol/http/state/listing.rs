@@ -16,7 +16,7 @@ use super::super::request::Version;
 use super::super::response;
 use super::super::status::Status;
 use super::{Connection, State, Wish, left};
-use crate::protocol::{CloseReason, Ending, Manner, Turn};
+use crate::protocol::{CloseReason, Ending, Manner, OpenError, Turn};
 
 impl Connection {
     /// Lists the directory that is open. HEAD is answered without looking.
@@ -77,11 +77,16 @@ impl Connection {
     pub(super) fn on_entries_missing(
         &mut self,
         exchange: Exchange,
+        error: OpenError,
         turn: &mut Turn<'_>,
     ) -> Option<Wish> {
-        match self.given_up() {
-            Some(octets) => self.cut(Status::Ok.code(), octets, CloseReason::Internal, turn),
-            None => self.answer(exchange, Status::InternalError, turn),
+        match (self.given_up(), error) {
+            (Some(octets), _) => self.cut(Status::Ok.code(), octets, CloseReason::Internal, turn),
+            (None, OpenError::Exhausted) => self.answer(exchange, Status::Unavailable, turn),
+            (
+                None,
+                OpenError::NotFound | OpenError::Denied | OpenError::Escapes | OpenError::Failed,
+            ) => self.answer(exchange, Status::InternalError, turn),
         }
     }
 

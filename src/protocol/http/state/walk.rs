@@ -484,6 +484,9 @@ fn a_directory_is_listed_piece_by_piece() {
     let asked = walk.step(Outcome::Missing(OpenError::Failed));
     assert_eq!(asked, Asked::Close(CloseReason::Internal, Manner::AtOnce));
     assert_eq!(walk.status(), "500");
+    let mut walk = at("AwaitEntries");
+    walk.step(Outcome::Missing(OpenError::Exhausted));
+    assert_eq!(walk.status(), "503");
 }
 
 #[test]
