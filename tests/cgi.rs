@@ -23,6 +23,7 @@ on_each_model! {
     a_stop_waits_for_a_program
     nothing_is_left_after_many
     a_client_that_does_not_read_stops_the_program
+    head_of_an_endless_program_ends_it
     a_program_is_not_late_where_its_client_is
 }
 
@@ -389,6 +390,16 @@ fn nothing_is_left_after_many(model: &str) {
     for worker in site.server.workers() {
         assert_eq!(process::zombies(worker), [0; 0]);
     }
+    site.server.stop();
+}
+
+fn head_of_an_endless_program_ends_it(model: &str) {
+    let mut site = Site::new(model, "");
+    site.server.expect("more than is sent");
+    let mut client = site.begin("HEAD", "/cgi-bin/flood", "");
+    let pid = site.number("pid");
+    assert_eq!(client.answer_to_head().status, 200);
+    site.assert_gone(pid);
     site.server.stop();
 }
 

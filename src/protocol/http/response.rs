@@ -286,7 +286,7 @@ pub(super) fn write_program_head(
         }
     }
     match body {
-        Body::None(None) | Body::UntilClose => {}
+        Body::None(None) | Body::UntilClose | Body::Over(_) => {}
         Body::None(Some(length)) | Body::Length { whole: length, .. } => {
             head.field("Content-Length", length);
         }

@@ -24,7 +24,13 @@ pub(in super::super) enum Body {
     Chunked,
     /// With the connection: HTTP/1.0 knows no other end.
     UntilClose,
+    /// It is over, and the program went on writing: so many octets.
+    Over(u64),
 }
+
+/// Octets past the end of a body, or for HEAD, after which a program is not
+/// listened to any more (§4.3.3 lets it ignore that the method is HEAD).
+const MOST_EXCESS: u64 = 1 << 20;
 
 impl Body {
     /// The body of an answer.
@@ -46,7 +52,14 @@ impl Body {
     pub(in super::super) fn forward(&mut self, from: &mut Input, to: &mut Output) -> u64 {
         let bytes = from.unread();
         let sent = match self {
-            Self::None(_) => 0,
+            Self::None(_) | Self::Length { left: 0, .. } => {
+                *self = Self::Over(bytes.len() as u64);
+                0
+            }
+            Self::Over(excess) => {
+                *excess += bytes.len() as u64;
+                0
+            }
             Self::Length { left, .. } => {
                 let count =
                     usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
@@ -75,7 +88,7 @@ impl Body {
     /// The program has written all; answers whether that was all it promised.
     pub(in super::super) fn finish(self, to: &mut Output) -> bool {
         match self {
-            Self::None(_) | Self::UntilClose => true,
+            Self::None(_) | Self::UntilClose | Self::Over(_) => true,
             Self::Length { left, .. } => left == 0,
             Self::Chunked => {
                 to.push(b"0\r\n\r\n");
@@ -87,9 +100,14 @@ impl Body {
     /// Whether a client has all of it by now, whatever becomes of the program.
     pub(in super::super) fn is_complete(self) -> bool {
         match self {
-            Self::None(_) | Self::Length { left: 0, .. } => true,
+            Self::None(_) | Self::Over(_) | Self::Length { left: 0, .. } => true,
             Self::Length { .. } | Self::Chunked | Self::UntilClose => false,
         }
+    }
+
+    /// Whether the program writes what nobody will get, and does not stop.
+    pub(in super::super) fn is_excessive(self) -> bool {
+        matches!(self, Self::Over(excess) if excess > MOST_EXCESS)
     }
 }
 

@@ -226,6 +226,25 @@ fn rule_125_what_a_program_may_not_say_is_dropped() {
 }
 
 #[test]
+fn a_program_that_does_not_stop_is_not_listened_to_for_ever() {
+    let endless = "x".repeat(2 << 20);
+    for (method, head) in [
+        ("HEAD", "Content-Type: a/b\n\n"),
+        ("GET", "Content-Type: a/b\nContent-Length: 3\n\n"),
+    ] {
+        let seen = answer(method, &format!("{head}{endless}"), None);
+        let reason = seen.ending.reason;
+        let expected = CloseReason::Program("rfc3875-6.4 more than is sent");
+        assert_eq!(reason, expected, "{method}");
+        let content = if method == "GET" { "xxx" } else { "" };
+        assert!(text(&seen).ends_with(&format!("\r\n\r\n{content}")));
+        // What is a little more is dropped, and the program may end as it likes.
+        let seen = answer(method, &format!("{head}{}", &endless[..1 << 19]), FINE);
+        assert_eq!(seen.ending.reason, CloseReason::PeerClosed, "{method}");
+    }
+}
+
+#[test]
 fn rule_126_what_a_program_does_wrong_is_said() {
     let killed = Some(ProgramEnd::Killed(11));
     let failed = Some(ProgramEnd::Exited(1));

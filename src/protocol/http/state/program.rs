@@ -276,6 +276,14 @@ impl Connection {
         turn: &mut Turn<'_>,
     ) -> Option<Wish> {
         let octets = octets + body.forward(turn.program, turn.output);
+        if body.is_excessive() {
+            // The client has all of it; the program is told to end.
+            let ending = Ending {
+                reason: CloseReason::Program("rfc3875-6.4 more than is sent"),
+                manner: Manner::Linger,
+            };
+            return self.finish(Status::Scripted(status), octets, Some(ending), turn);
+        }
         self.state = State::AwaitOutput {
             status,
             body,
