@@ -76,10 +76,9 @@ pub fn utc_date(unix: i64) -> (i64, u8, u8) {
     const FIRST_OF_MARCH_0: i64 = -719_468;
     const FOUR_CENTURIES: i64 = 146_097;
     let days = unix.div_euclid(86_400) - FIRST_OF_MARCH_0;
-    let (era, day) = (
-        days.div_euclid(FOUR_CENTURIES),
-        days.rem_euclid(FOUR_CENTURIES),
-    );
+    let era = days.div_euclid(FOUR_CENTURIES);
+    // What is left fits, and small numbers are divided faster.
+    let day = days.rem_euclid(FOUR_CENTURIES) as u32;
     // The last day of 400 years would begin a fifth century, and that of
     // four years a fifth year.
     let century = (day / 36_524).min(3);
@@ -91,7 +90,7 @@ pub fn utc_date(unix: i64) -> (i64, u8, u8) {
     // From March on the months have 31, 30, 31, 30, 31 days, and again.
     let month = (5 * day + 2) / 153;
     let day = day - (153 * month + 2) / 5 + 1;
-    let year = era * 400 + century * 100 + cycle * 4 + year;
+    let year = era * 400 + i64::from(century * 100 + cycle * 4 + year);
     // Both fit: a month has at most 31 days, and there are twelve.
     if month < 10 {
         (year, month as u8 + 3, day as u8)

@@ -61,7 +61,8 @@ pub struct Opened {
 /// paths come, looking one up costs the same.
 #[derive(Debug)]
 struct Kept {
-    hasher: RandomState,
+    /// Not known to anybody, so that nobody can choose paths that share a set.
+    seed: u64,
     places: Mutex<Box<[Option<Place>]>>,
 }
 
@@ -82,7 +83,7 @@ impl Files {
     pub fn new(roots: Roots, most: usize) -> Self {
         let sets = most.div_ceil(WAYS);
         let kept = (sets > 0).then(|| Kept {
-            hasher: RandomState::new(),
+            seed: RandomState::new().hash_one(most),
             places: Mutex::new((0..sets * WAYS).map(|_| None).collect()),
         });
         Self { roots, kept }
@@ -236,13 +237,27 @@ impl Kept {
         path: &[u8],
     ) -> &'p mut [Option<Place>] {
         let sets = places.len() / WAYS;
-        let number = self.hasher.hash_one((root, path)) as usize % sets;
+        let number = hash(self.seed ^ root as u64, path) as usize % sets;
         &mut places[number * WAYS..][..WAYS]
     }
 
     fn lock(&self) -> MutexGuard<'_, Box<[Option<Place>]>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Mixes a path into a seed, a word at a time. Who finds two paths that share a
+/// set all the same makes nothing but room.
+fn hash(seed: u64, path: &[u8]) -> u64 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let (words, rest) = path.as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let begin = seed ^ (path.len() as u64).wrapping_mul(ODD);
+    words.iter().chain([&last]).fold(begin, |sum, word| {
+        let mixed = (sum ^ u64::from_le_bytes(*word)).wrapping_mul(ODD);
+        mixed ^ (mixed >> 29)
+    })
 }
 
 #[cfg(test)]

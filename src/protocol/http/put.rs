@@ -13,6 +13,7 @@ pub(super) trait Put {
 }
 
 impl Put for &str {
+    #[inline]
     fn put(self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.as_bytes());
     }

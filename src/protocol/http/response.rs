@@ -315,6 +315,9 @@ fn page(status: Status, rule: Option<&'static str>) -> [&'static str; 10] {
     ]
 }
 
+/// Most heads are shorter, in octets.
+const USUAL: usize = 512;
+
 /// A head that is being written.
 struct Head<'o>(&'o mut Vec<u8>);
 
@@ -332,6 +335,7 @@ impl<'o> Head<'o> {
         line: &[&[u8]],
     ) -> Self {
         let mut head = Self(output.tail());
+        head.0.reserve(USUAL);
         head.0.extend_from_slice(b"HTTP/1.1 ");
         for part in line {
             head.0.extend_from_slice(part);
@@ -358,6 +362,8 @@ impl<'o> Head<'o> {
         head
     }
 
+    // Inlined, the names are moved by instructions and not by calls.
+    #[inline(always)]
     fn field(&mut self, name: &str, value: impl Put) {
         self.0.extend_from_slice(name.as_bytes());
         self.0.extend_from_slice(b": ");
