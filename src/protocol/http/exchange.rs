@@ -74,15 +74,18 @@ impl Exchange {
     pub(super) fn parting(self, status: Status, draining: bool, last: bool) -> Option<Ending> {
         let (reason, manner) = match (self.persistence, status) {
             (Persistence::Abandon, _) => (CloseReason::Complete, Manner::Linger),
-            // A connection less is a descriptor more.
-            (
-                Persistence::Keep | Persistence::Close,
-                Status::Unavailable | Status::InternalError,
-            ) => (CloseReason::Internal, Manner::AtOnce),
+            (Persistence::Close, Status::Unavailable | Status::InternalError) => {
+                (CloseReason::Internal, Manner::AtOnce)
+            }
             (Persistence::Close, _) => (CloseReason::Complete, Manner::AtOnce),
             // The client has not heard of it yet, and its next request may be
             // under way: met by RST it would cost the client this answer (RFC
             // 9112 §9.6).
+            //
+            // A connection less is a descriptor more.
+            (Persistence::Keep, Status::Unavailable | Status::InternalError) => {
+                (CloseReason::Internal, Manner::Linger)
+            }
             (Persistence::Keep, _) if draining => (CloseReason::Draining, Manner::Linger),
             (Persistence::Keep, _) if last => (CloseReason::RequestLimit, Manner::Linger),
             (Persistence::Keep, _) => return None,
@@ -129,6 +132,13 @@ mod tests {
             ),
             (
                 Persistence::Keep,
+                full,
+                false,
+                false,
+                lingers(CloseReason::Internal),
+            ),
+            (
+                Persistence::Close,
                 full,
                 false,
                 false,

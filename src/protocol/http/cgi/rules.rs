@@ -6,7 +6,7 @@ use super::super::pretend::split;
 use super::super::{HttpService, pretend};
 use crate::config::{ErrorPage, Header, Http, Pattern};
 use crate::protocol::harness::{Entry, Finale, Seen, World};
-use crate::protocol::{CloseReason, ProgramEnd};
+use crate::protocol::{CloseReason, Manner, ProgramEnd};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -222,6 +222,21 @@ fn rule_125_what_a_program_may_not_say_is_dropped() {
             !found.contains("Content-Length") && !found.contains("chunked"),
             "{found}"
         );
+    }
+}
+
+#[test]
+fn a_client_that_may_be_sending_can_read_that_a_program_failed() {
+    for (fields, manner) in [
+        ("", Manner::Linger),
+        ("Connection: close\r\n", Manner::AtOnce),
+    ] {
+        let request = format!("GET /cgi-bin/x HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let seen = site()
+            .with_program("1:x", "", FINE)
+            .run(&[request.as_bytes()], Finale::Silence);
+        assert!(text(&seen).starts_with("HTTP/1.1 500 "), "{}", text(&seen));
+        assert_eq!(seen.ending.manner, manner, "{fields}");
     }
 }
 

@@ -364,15 +364,11 @@ impl Connection {
         rule: &'static str,
         turn: &mut Turn<'_>,
     ) -> Option<Wish> {
-        let unread = !turn.input.is_empty() || exchange.persistence == Persistence::Abandon;
+        // Octets that are unread, or under way, would turn close(2) into RST.
+        let last = exchange.persistence == Persistence::Close && turn.input.is_empty();
         let ending = Ending {
             reason: CloseReason::Program(rule),
-            // Unread octets would turn close(2) into RST.
-            manner: if unread {
-                Manner::Linger
-            } else {
-                Manner::AtOnce
-            },
+            manner: if last { Manner::AtOnce } else { Manner::Linger },
         };
         let envelope = self.envelope(exchange, status, Some(ending));
         let octets = response::write_page(turn.output, envelope, turn.wall, None, &self.notes);

@@ -482,7 +482,7 @@ fn a_directory_is_listed_piece_by_piece() {
     // What cannot be read on is not taken for the whole.
     let mut walk = at("AwaitEntries");
     let asked = walk.step(Outcome::Missing(OpenError::Failed));
-    assert_eq!(asked, Asked::Close(CloseReason::Internal, Manner::AtOnce));
+    assert_eq!(asked, Asked::Close(CloseReason::Internal, Manner::Linger));
     assert_eq!(walk.status(), "500");
     let mut walk = at("AwaitEntries");
     walk.step(Outcome::Missing(OpenError::Exhausted));
