@@ -223,12 +223,9 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
     let service = service(&pool, assignment.custom);
     let most = most_descriptors();
     let descriptors = spare_descriptors(most, !assignment.roots.is_empty());
-    let files = match &pool.service {
+    let kept = match &pool.service {
         // A process for one connection has hardly a use for it.
-        config::Service::Http(http) if pool.model != Model::Fork => {
-            let fitting = usize::try_from(most / 16).unwrap_or(usize::MAX);
-            Files::new(assignment.roots, http.file_cache.min(fitting))
-        }
+        config::Service::Http(http) if pool.model != Model::Fork => http.file_cache,
         config::Service::Http(_)
         | config::Service::Echo
         | config::Service::Discard
@@ -236,8 +233,10 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
         | config::Service::Time
         | config::Service::Chargen
         | config::Service::Message(_)
-        | config::Service::Custom => Files::new(assignment.roots, 0),
+        | config::Service::Custom => 0,
     };
+    let fitting = usize::try_from(most / 16).unwrap_or(usize::MAX);
+    let files = Files::new(assignment.roots, kept.min(fitting));
     let limits = Limits {
         descriptors,
         worker_timeout: pool.worker_timeout,

@@ -56,8 +56,8 @@ impl Types {
         if extension.len() > MediaTypes::LONGEST_EXTENSION {
             return Media::UNKNOWN;
         }
-        let lower = || extension.iter().map(u8::to_ascii_lowercase);
         if !self.configured.is_empty() {
+            let lower = || extension.iter().map(u8::to_ascii_lowercase);
             let by_name = |(known, _): &(String, String)| known.bytes().cmp(lower());
             if let Ok(at) = self.configured.binary_search_by(by_name) {
                 return Media(Place::Configured(at as u32));
@@ -66,8 +66,7 @@ impl Types {
         if extension.len() > size_of::<u128>() {
             return Media::UNKNOWN;
         }
-        let key = lower().fold(0, |key, byte| key << 8 | u128::from(byte));
-        Media(match KEYS.binary_search(&aligned(key, extension.len())) {
+        Media(match KEYS.binary_search(&key(extension)) {
             Ok(at) => Place::BuiltIn(at as u32),
             Err(_) => Place::Nowhere,
         })
@@ -291,25 +290,21 @@ const KEYS: [u128; TABLE.len()] = {
     let mut keys = [0; TABLE.len()];
     let mut at = 0;
     while at < keys.len() {
-        let name = TABLE[at].0.as_bytes();
-        let (mut key, mut letter) = (0, 0);
-        while letter < name.len() {
-            key = key << 8 | name[letter] as u128;
-            letter += 1;
-        }
-        keys[at] = aligned(key, name.len());
+        keys[at] = key(TABLE[at].0.as_bytes());
         at += 1;
     }
     keys
 };
 
-/// Moves so many octets to the left end.
-const fn aligned(key: u128, octets: usize) -> u128 {
-    if octets == 0 {
-        0
-    } else {
-        key << (8 * (size_of::<u128>() - octets))
+/// An extension of at most 16 octets, in lower case, with zeros behind it.
+const fn key(extension: &[u8]) -> u128 {
+    let mut octets = [0; size_of::<u128>()];
+    let mut at = 0;
+    while at < extension.len() {
+        octets[at] = extension[at].to_ascii_lowercase();
+        at += 1;
     }
+    u128::from_be_bytes(octets)
 }
 
 #[cfg(test)]
