@@ -8,7 +8,6 @@
 //! several things to wait for.
 
 use super::accept::{Accepted, accept};
-use super::complaints::report;
 use super::connection::{Connection, Want};
 use super::{Duty, Lane, Leave};
 use crate::net::Stream;
@@ -130,8 +129,7 @@ pub fn serve(stream: Stream, peer: &Peer, lane: &mut Lane<'_>) -> u64 {
         lane.set_deadline(Some(lane.now));
         connection.expire(lane);
     };
-    report(&lane.duty.complaints, connection.who(), reason, lane.now);
-    lane.end(reason);
+    lane.end(connection.who(), reason);
     connection.recycle(lane);
     // Nobody can tell how long the wait for the next one will be.
     lane.write_log();

@@ -8,7 +8,6 @@
 
 use super::accept::{Accepted, accept};
 use super::blocking::PAUSE;
-use super::complaints::report;
 use super::connection::{Connection, Want};
 use super::helpers::Helpers;
 use super::{Duty, Lane, Leave};
@@ -559,9 +558,7 @@ impl<'d> Loop<'d> {
         let Some(occupant) = self.places[token.place as usize].occupant.take() else {
             return;
         };
-        let who = occupant.connection.who();
-        report(&self.duty.complaints, who, reason, self.lane.now);
-        self.lane.end(reason);
+        self.lane.end(occupant.connection.who(), reason);
         // Closing the last descriptor takes it out of the epoll set.
         occupant.connection.recycle(&mut self.lane);
         self.vacant.push(token.place);

@@ -2,6 +2,7 @@
 //! whoever serves one connection at a time, or of an event loop.
 
 use super::Duty;
+use super::complaints::{Who, report};
 use super::journal::Lines;
 use crate::calendar::Wall;
 use crate::protocol::{Activity, CloseReason, Input, Output, Peer};
@@ -175,8 +176,9 @@ impl<'d> Lane<'d> {
         }
     }
 
-    /// A connection has ended.
-    pub fn end(&self, reason: CloseReason) {
+    /// A connection has ended: it is counted, and told where that is news.
+    pub(super) fn end(&self, who: Who<'_>, reason: CloseReason) {
+        report(&self.duty.complaints, who, reason, self.now);
         self.row.add(counter(reason), 1);
     }
 
