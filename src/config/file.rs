@@ -14,7 +14,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::kind::{
-    At, Charset, FileNames, FilePath, Flag, Kind, Optional, Shown, Tag, Text, Word, wrong_type,
+    At, Charset, FileNames, FilePath, Flag, Kind, Optional, Shown, Tag, Text, Word, cannot_be,
+    wrong_type,
 };
 use super::mistake::{Mistake, Span};
 use super::network::{ClientList, Clients};
@@ -481,10 +482,8 @@ impl Kind<Workers> for WorkersKind {
             DeValue::Integer(_) => WORKERS.read(name, value, found).map(Workers::Fixed),
             DeValue::String(text) if text == "auto" => Some(Workers::Auto),
             DeValue::String(text) => {
-                let message = format!("`{name}` cannot be {}", abridged(text));
                 let expected = format!("expected {}", self.expected());
-                found.push(Mistake::error(value.span(), message, expected));
-                None
+                cannot_be(name, value, text, expected, found)
             }
             DeValue::Float(_)
             | DeValue::Boolean(_)

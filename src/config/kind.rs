@@ -204,9 +204,7 @@ impl<T: Copy + PartialEq> Kind<T> for Word<T> {
             Some(word) => format!("did you mean \"{word}\"? expected {expected}"),
             None => format!("expected {expected}"),
         };
-        let message = format!("`{name}` cannot be {}", abridged(text));
-        found.push(Mistake::error(value.span(), message, expected));
-        None
+        cannot_be(name, value, text, expected, found)
     }
 
     fn show(&self, value: &T) -> Shown {
@@ -234,10 +232,8 @@ impl Kind<String> for Tag {
         if (1..=32).contains(&text.len()) && text.bytes().all(fits) {
             return Some(text.to_owned());
         }
-        let message = format!("`{name}` cannot be {}", abridged(text));
         let expected = format!("expected {}", self.expected());
-        found.push(Mistake::error(value.span(), message, expected));
-        None
+        cannot_be(name, value, text, expected, found)
     }
 
     fn show(&self, value: &String) -> Shown {
@@ -262,10 +258,8 @@ impl Kind<Option<String>> for Charset {
         if (1..=40).contains(&text.len()) && text.bytes().all(fits) {
             return Some((text != "off").then(|| text.to_owned()));
         }
-        let message = format!("`{name}` cannot be {}", abridged(text));
         let expected = format!("expected {}", self.expected());
-        found.push(Mistake::error(value.span(), message, expected));
-        None
+        cannot_be(name, value, text, expected, found)
     }
 
     fn show(&self, value: &Option<String>) -> Shown {
@@ -313,6 +307,19 @@ pub(crate) fn items<'v, 'i>(value: &'v Spanned<DeValue<'i>>) -> Vec<&'v Spanned<
         Some(array) => array.iter().collect(),
         None => vec![value],
     }
+}
+
+/// Says that a key cannot have this text, and why.
+pub(crate) fn cannot_be<T>(
+    name: &str,
+    value: &Spanned<DeValue<'_>>,
+    text: &str,
+    why: impl Into<String>,
+    found: &mut Vec<Mistake>,
+) -> Option<T> {
+    let message = format!("`{name}` cannot be {}", abridged(text));
+    found.push(Mistake::error(value.span(), message, why));
+    None
 }
 
 /// The text of a string, or a mistake.

@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::file::ListenTable;
-use super::kind::{At, FilePath, Kind, Shown, items, string};
+use super::kind::{At, FilePath, Kind, Shown, cannot_be, items, string};
 use super::mistake::Mistake;
 use super::table::Shorthand;
 use super::wording::{abridged, nearest, quote};
@@ -54,13 +54,11 @@ impl Kind<Target> for TargetKind {
                 Some(word) => format!("did you mean \"{word}\"? "),
                 None => String::new(),
             };
-            let message = format!("`{name}` cannot be {}", abridged(text));
             let expected = format!(
                 "{guess}expected {}; a file of that name is \"./{text}\"",
                 self.expected()
             );
-            found.push(Mistake::error(value.span(), message, expected));
-            return None;
+            return cannot_be(name, value, text, expected, found);
         }
         FilePath.read(name, value, found).map(Target::File)
     }

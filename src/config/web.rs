@@ -4,7 +4,7 @@
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::kind::{Kind, Shown, items, string, wrong_type};
+use super::kind::{Kind, Shown, cannot_be, items, string, wrong_type};
 use super::mistake::{Mistake, Span};
 use super::site::{self, ERROR_PAGE_STATUSES, ErrorPage, Header};
 use super::table::{Table, in_order};
@@ -205,9 +205,7 @@ impl Kind<String> for UrlPath {
             Ok(()) => format!("expected {}", self.expected()),
             Err(why) => why,
         };
-        let message = format!("`{name}` cannot be {}", abridged(text));
-        found.push(Mistake::error(value.span(), message, why));
-        None
+        cannot_be(name, value, text, why, found)
     }
 
     fn show(&self, value: &String) -> Shown {
@@ -267,9 +265,7 @@ impl Kind<String> for Destination {
             Err("") => format!("expected {}", self.expected()),
             Err(why) => why.to_owned(),
         };
-        let message = format!("`{name}` cannot be {}", abridged(text));
-        found.push(Mistake::error(value.span(), message, why));
-        None
+        cannot_be(name, value, text, why, found)
     }
 
     fn show(&self, value: &String) -> Shown {
@@ -503,10 +499,8 @@ impl Kind<String> for Line {
         if !text.is_empty() && is_field_value(text) {
             return Some(text.to_owned());
         }
-        let message = format!("`{name}` cannot be {}", abridged(text));
         let expected = format!("expected {}", self.expected());
-        found.push(Mistake::error(value.span(), message, expected));
-        None
+        cannot_be(name, value, text, expected, found)
     }
 
     fn show(&self, value: &String) -> Shown {
