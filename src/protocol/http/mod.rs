@@ -18,6 +18,7 @@
 //! | `delivery`, `criteria`, `conditional`, `range`, `multipart` | which part of it is sent, and on what condition |
 //! | `response`, `put`, `status`, `clause` | heads and short bodies; values as heads have them; the codes; the rules that a refusal names |
 //! | `notes`, `access` | what is kept of a request while it is answered; its log line |
+//! | `recent` | requests that come again, and what was worked out for them |
 //!
 //! The strict layer refuses what two implementations could read in two ways.
 //! A refusal names its rule (`rfc9112-5.1 field-name`), is answered with
@@ -51,6 +52,7 @@ mod persistence;
 mod pretend;
 mod put;
 mod range;
+mod recent;
 mod redirect;
 mod representation;
 mod request;
@@ -76,6 +78,7 @@ use super::{Floor, Peer, Protocol, Service};
 use crate::config::{Http, LineFormat, LogTarget, Trust};
 use auth::Memory;
 use cgi::Cgi;
+use recent::Recent;
 use request::Limits;
 use site::Map;
 use state::Connection;
@@ -108,6 +111,7 @@ impl HttpService {
                 cgi: Cgi::new(&settings, variable),
                 trust: settings.trust,
                 memory: Memory::new(),
+                recent: Recent::default(),
                 log: (settings.access_log != LogTarget::Off).then_some(settings.access_log_format),
                 request_id: settings.request_id,
                 header_timeout: settings.header_timeout,
@@ -145,6 +149,8 @@ struct Site {
     trust: Trust,
     /// Whose password was right lately.
     memory: Memory,
+    /// What was asked lately.
+    recent: Recent,
     /// The form of access-log lines; `None`: nobody reads them.
     log: Option<LineFormat>,
     /// Whether answers say under which name the logs know the request.

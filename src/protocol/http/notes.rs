@@ -46,6 +46,14 @@ impl Notes {
         (self.directory, self.admitted) = (false, false);
     }
 
+    /// Becomes like other notes, in its own memory.
+    pub(super) fn copy(&mut self, other: &Self) {
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        text.extend_from_slice(&other.text);
+        *self = Self { text, ..*other };
+    }
+
     /// Gives memory back that an idle connection has no use for.
     pub(super) fn rest(&mut self) {
         self.clear();

@@ -165,6 +165,23 @@ proptest! {
     }
 
     #[test]
+    fn what_was_asked_before_changes_nothing(
+        bytes in pipeline(),
+        before in prop::collection::vec(pipeline(), 0..4),
+    ) {
+        let (new, used) = (pretend::world(), pretend::world());
+        for octets in before.iter().chain([&bytes, &bytes]) {
+            used.run(&[octets], Finale::Finish);
+        }
+        let (one, other) = (new.run(&[&bytes], Finale::Finish), used.run(&[&bytes], Finale::Finish));
+        prop_assert_eq!(String::from_utf8_lossy(&one.output), String::from_utf8_lossy(&other.output));
+        prop_assert_eq!(one.log, other.log);
+        prop_assert_eq!(one.activity, other.activity);
+        prop_assert_eq!(one.answers, other.answers);
+        prop_assert_eq!(one.ending, other.ending);
+    }
+
+    #[test]
     fn the_end_may_come_anywhere(
         bytes in prop_oneof![pipeline(), mutated()],
         end in any::<Index>(),

@@ -63,6 +63,7 @@ use super::exchange::{Exchange, Persistence};
 use super::files::{self, Candidate, Plan, Verdict};
 use super::listing::Listing;
 use super::notes::Notes;
+use super::recent::Ticket;
 use super::scan::Scan;
 use super::site::{Content, Map, Rule, RuleNumber};
 use super::status::Status;
@@ -89,6 +90,8 @@ pub(super) struct Connection {
     files: RuleNumber,
     /// … which form it wants …
     accept: Accept,
+    /// … whether it came before …
+    ticket: Option<Ticket>,
     /// … the directory that is being listed for it …
     listing: Option<Box<Listing>>,
     /// … what a program must know to answer it, where one may …
@@ -262,6 +265,7 @@ impl Connection {
             rule: Map::BARE,
             files: Map::BARE,
             accept: Accept::default(),
+            ticket: None,
             listing: None,
             errand: None,
             held: Held::Nothing,
@@ -589,6 +593,9 @@ impl Connection {
         facts: &Facts,
         turn: &mut Turn<'_>,
     ) -> Option<Wish> {
+        if let Some(wish) = self.repeat(exchange, candidate, facts, turn) {
+            return wish;
+        }
         let rule = self.site.map.rule(self.rule);
         match files::found(candidate, facts, rule, &mut self.notes) {
             Verdict::Send => self.on_file(exchange, candidate, facts, turn),

@@ -28,6 +28,7 @@ use super::super::files::{Candidate, Plan};
 use super::super::gzip::Known;
 use super::super::mime::Media;
 use super::super::multipart::{Boundary, Parts};
+use super::super::recent::Validity;
 use super::super::representation::Representation;
 use super::super::response::{self, Extent};
 use super::super::status::Status;
@@ -160,7 +161,78 @@ impl Connection {
             return self.carry_out(exchange, Plan::Open(search.candidate), turn);
         }
         let file = represent(&search.facts, kind, Coding::Identity, turn);
-        self.deliver(exchange, &file, turn)
+        let before = turn.output.len();
+        let wish = self.deliver(exchange, &file, turn);
+        self.learn(&search, before, turn);
+        wish
+    }
+
+    /// Remembers the head of an answer with a whole file, from `before` in the
+    /// output, for a request that comes again and again.
+    fn learn(&self, search: &Search, before: usize, turn: &Turn<'_>) {
+        let State::AwaitSent {
+            status: Status::Ok,
+            parting: None,
+            ..
+        } = self.state
+        else {
+            return;
+        };
+        if let Some(ticket) = self.ticket
+            && self.notes.criteria().is_empty()
+            && !self.site.request_id
+        {
+            let validity = self.validity(search.candidate, &search.facts, turn);
+            let head = &turn.output.unsent()[before..];
+            self.site.recent.learn(ticket, validity, head);
+        }
+    }
+
+    /// Answers as the last time, if that is the answer.
+    pub(super) fn repeat(
+        &mut self,
+        exchange: Exchange,
+        candidate: Candidate,
+        facts: &Facts,
+        turn: &mut Turn<'_>,
+    ) -> Option<Option<Wish>> {
+        let ticket = self.ticket?;
+        let validity = self.validity(candidate, facts, turn);
+        if self.parting(exchange, Status::Ok, turn).is_some()
+            || !self.site.recent.repeat(ticket, &validity, turn.output)
+        {
+            return None;
+        }
+        Some(self.send_whole(exchange, facts.length, None, turn))
+    }
+
+    /// When an answer with this file is the same.
+    fn validity(&self, candidate: Candidate, facts: &Facts, turn: &Turn<'_>) -> Validity {
+        Validity {
+            rule: self.rule,
+            candidate,
+            facts: *facts,
+            second: turn.wall.unix,
+        }
+    }
+
+    /// Sends the whole file, after a head that is written.
+    fn send_whole(
+        &mut self,
+        exchange: Exchange,
+        length: u64,
+        parting: Option<Ending>,
+        turn: &mut Turn<'_>,
+    ) -> Option<Wish> {
+        if exchange.head_only || length == 0 {
+            return self.finish(Status::Ok, 0, parting, turn);
+        }
+        self.state = State::AwaitSent {
+            status: Status::Ok,
+            octets: length,
+            parting,
+        };
+        Some(Wish::SendFile { offset: 0, length })
     }
 
     /// Whether a file under the path in the notes would be a program: such a
@@ -254,17 +326,8 @@ impl Connection {
         let criteria = self.notes.criteria();
         match delivery::decide(criteria, file, exchange.head_only, turn.wall) {
             Delivery::Whole => {
-                let (offset, length) = (0, file.length);
                 let parting = self.write_head(exchange, file, Extent::Whole, turn);
-                if exchange.head_only || length == 0 {
-                    return self.finish(Status::Ok, 0, parting, turn);
-                }
-                self.state = State::AwaitSent {
-                    status: Status::Ok,
-                    octets: length,
-                    parting,
-                };
-                Some(Wish::SendFile { offset, length })
+                self.send_whole(exchange, file.length, parting, turn)
             }
             Delivery::Part(span) => {
                 let parting = self.write_head(exchange, file, Extent::Part(span), turn);

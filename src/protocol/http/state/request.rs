@@ -5,14 +5,15 @@ use std::time::Instant;
 
 use super::super::accept::Accept;
 use super::super::auth;
-use super::super::body::Decoder;
+use super::super::body::{Decoder, Framing};
 use super::super::clause::Clause;
 use super::super::coding::Codings;
 use super::super::exchange::{Exchange, Persistence};
 use super::super::files::Plan;
+use super::super::recent::{Known, Lead, Ticket};
 use super::super::request::{Method, Request, Version};
 use super::super::response;
-use super::super::route;
+use super::super::route::{self, Route};
 use super::super::scan::Scan;
 use super::super::site::Map;
 use super::super::status::{Refusal, Status};
@@ -92,6 +93,9 @@ impl Connection {
                 (self.rule, self.files) = (Map::BARE, Map::BARE);
                 (self.accept, self.listing) = (Accept::default(), None);
                 self.begun = self.site.log.map(|_| turn.now);
+                if let Some(wish) = self.begin_again(turn) {
+                    return wish;
+                }
                 self.state = State::AwaitHead {
                     deadline: turn.now + self.site.header_timeout,
                     scan: Scan::default(),
@@ -99,6 +103,40 @@ impl Connection {
                 None
             }
         }
+    }
+
+    /// A request that came before, octet for octet: all that was worked out for
+    /// it holds again.
+    fn begin_again(&mut self, turn: &mut Turn<'_>) -> Option<Option<Wish>> {
+        let unread = turn.input.unread();
+        let known = self
+            .site
+            .recent
+            .recall(unread, self.ticket, &mut self.notes);
+        let Some(Known {
+            ticket,
+            length,
+            lead,
+        }) = known
+        else {
+            self.ticket = None;
+            return None;
+        };
+        let client = trust::client(&self.peer, &unread[..length], &self.site.trust);
+        if !self.site.map.rule(lead.rule).access.permits(client) {
+            self.notes.clear();
+            return None;
+        }
+        self.id = Some(turn.activity.begin());
+        turn.activity.describe(&[&unread[..lead.described]]);
+        self.client = client;
+        self.accept = lead.accept;
+        (self.rule, self.files) = (lead.rule, lead.rule);
+        self.ticket = Some(ticket);
+        self.errand = None;
+        turn.content.clear();
+        turn.input.consume(length);
+        Some(self.carry_out(lead.exchange, Plan::Open(lead.candidate), turn))
     }
 
     /// A head is whole: `length` octets of the input.
@@ -144,6 +182,10 @@ impl Connection {
             Ok(route) => self.errand(&request, head, route),
             Err(_) => None,
         };
+        self.ticket = match &found {
+            Ok(route) if self.errand.is_none() => self.note(&request, head, route),
+            Ok(_) | Err(_) => None,
+        };
         turn.content.clear();
         turn.input.consume(length);
         let route = match found {
@@ -165,6 +207,27 @@ impl Connection {
         } else {
             self.proceed(exchange, next, turn)
         }
+    }
+
+    /// Remembers what was worked out for a head that comes again and again,
+    /// unless more than its octets had a say in it, or it holds a password.
+    fn note(&self, request: &Request<'_>, head: &[u8], route: &Route) -> Option<Ticket> {
+        let Plan::Open(candidate) = route.plan else {
+            return None;
+        };
+        let by_octets = matches!(request.target, Target::Path { secured: false, .. });
+        let is_all = request.framing == Framing::None && !request.expects_continue;
+        if !by_octets || !is_all || route.locked || request.authorization.is_some() {
+            return None;
+        }
+        let lead = Lead {
+            described: request.raw.0.len() + 1 + request.raw.1.len(),
+            exchange: Exchange::of(request),
+            accept: request.accept,
+            rule: route.rule,
+            candidate,
+        };
+        self.site.recent.note(head, lead, &self.notes)
     }
 
     /// Reads the content, if there is any, and then does what is planned.

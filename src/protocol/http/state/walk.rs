@@ -913,7 +913,7 @@ fn unread_octets_make_the_close_careful() {
 #[test]
 fn a_connection_is_small() {
     assert!(
-        size_of::<Connection>() <= 328,
+        size_of::<Connection>() <= 336,
         "{} octets",
         size_of::<Connection>()
     );
