@@ -19,6 +19,7 @@
 //! ```
 
 mod programs;
+mod rest;
 mod uptake;
 
 use super::Lane;
@@ -33,6 +34,7 @@ use crate::protocol::{
 };
 use crate::scoreboard::{Counter, RowState};
 use programs::{dismiss, run};
+pub use rest::Resting;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -163,9 +165,26 @@ impl Connection {
         if service.wants_local() {
             peer.local = stream.local();
         }
+        let protocol = service.connection(&peer);
+        Self::bare(
+            stream,
+            peer,
+            protocol,
+            Stage::Resume(Outcome::Connected),
+            lane,
+        )
+    }
+
+    fn bare(
+        stream: Stream,
+        peer: Peer,
+        protocol: Box<dyn Protocol>,
+        stage: Stage,
+        lane: &Lane<'_>,
+    ) -> Self {
         Self {
             stream,
-            protocol: service.connection(&peer),
+            protocol,
             peer,
             input: Input::default(),
             output: Output::default(),
@@ -177,7 +196,7 @@ impl Connection {
             stored: None,
             child: None,
             written: Input::default(),
-            stage: Stage::Resume(Outcome::Connected),
+            stage,
             uptake: Uptake::default(),
             heard: false,
         }
@@ -407,6 +426,7 @@ impl Connection {
             now,
             wall,
             draining,
+            peer: &self.peer,
             input: &mut self.input,
             output: &mut self.output,
             entries: &mut self.entries,
@@ -709,6 +729,10 @@ fn copy_file(
     (offset, length): (u64, u64),
     lane: &mut Lane<'_>,
 ) -> Option<()> {
+    if let Some(octets) = file.and_then(|file| file.held(offset, length)) {
+        output.push(octets);
+        return Some(());
+    }
     let tail = output.tail();
     let start = tail.len();
     tail.resize(start + length as usize, 0);

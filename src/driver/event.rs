@@ -8,7 +8,7 @@
 
 use super::accept::{Accepted, accept};
 use super::blocking::PAUSE;
-use super::connection::{Connection, Want};
+use super::connection::{Connection, Resting, Want};
 use super::helpers::Helpers;
 use super::{Duty, Lane, Leave};
 use crate::net::Stream;
@@ -74,7 +74,7 @@ struct Place {
 }
 
 struct Occupant {
-    connection: Connection,
+    body: Body,
     interest: EpollFlags,
     /// The program that is waited for as well.
     watched: Option<i32>,
@@ -84,10 +84,28 @@ struct Occupant {
     timer: Instant,
 }
 
+/// Nearly all connections rest.
+enum Body {
+    Resting(Resting),
+    Awake(Box<Connection>),
+    /// It is being visited.
+    Away,
+}
+
 impl Occupant {
+    /// Whether the client is between requests; see [`Connection::is_idle`].
+    fn is_idle(&self) -> bool {
+        match &self.body {
+            Body::Resting(_) => true,
+            Body::Awake(connection) => connection.is_idle(),
+            Body::Away => false,
+        }
+    }
+
     fn watch_socket(
         &mut self,
         epoll: &Epoll,
+        connection: &Connection,
         interest: EpollFlags,
         token: Token,
     ) -> nix::Result<()> {
@@ -97,17 +115,23 @@ impl Occupant {
         let before = std::mem::replace(&mut self.interest, interest);
         let event = &mut EpollEvent::new(interest, token.bits());
         if interest.is_empty() {
-            epoll.delete(&self.connection)
+            epoll.delete(connection)
         } else if before.is_empty() {
-            epoll.add(&self.connection, *event)
+            epoll.add(connection, *event)
         } else {
-            epoll.modify(&self.connection, event)
+            epoll.modify(connection, event)
         }
     }
 
     /// A program that is gone took its descriptor along, and so left the set.
-    fn watch_program(&mut self, epoll: &Epoll, wanted: bool, token: Token) -> nix::Result<()> {
-        let child = self.connection.child();
+    fn watch_program(
+        &mut self,
+        epoll: &Epoll,
+        connection: &Connection,
+        wanted: bool,
+        token: Token,
+    ) -> nix::Result<()> {
+        let child = connection.child();
         let id = child.map(super::program::Child::id);
         let watched = self.watched;
         self.watched = id.filter(|_| wanted);
@@ -361,18 +385,13 @@ impl<'d> Loop<'d> {
 
     fn close_idle(&mut self) {
         for place in 0..self.places.len() as u32 {
-            let slot = &mut self.places[place as usize];
+            let slot = &self.places[place as usize];
             let token = Token {
                 place,
                 tenant: slot.tenant,
             };
-            if let Some(occupant) = slot
-                .occupant
-                .as_mut()
-                .filter(|one| one.connection.is_idle())
-            {
-                occupant.connection.abandon(CloseReason::Idle);
-                self.go_on(token);
+            if slot.occupant.as_ref().is_some_and(Occupant::is_idle) {
+                self.visit(token, |connection, _| connection.abandon(CloseReason::Idle));
             }
         }
     }
@@ -458,63 +477,92 @@ impl<'d> Loop<'d> {
             tenant: slot.tenant,
         };
         slot.occupant = Some(Occupant {
-            connection,
+            body: Body::Awake(Box::new(connection)),
             interest: EpollFlags::empty(),
             watched: None,
             deadline: now,
             timer: now + NEVER,
         });
         self.lane.row.set_active(self.open() as u64);
-        self.go_on(token);
+        self.visit(token, |_, _| {});
     }
 
     /// Something happened on a connection.
     fn serve(&mut self, token: Token, flags: EpollFlags) {
-        let bytes = EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
-        let place = &mut self.places[token.place as usize];
-        if place.tenant != token.tenant {
-            return;
-        }
         let broken = EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
-        if let Some(occupant) = place.occupant.as_mut().filter(|_| flags.intersects(broken)) {
-            // A program's descriptor has neither of them.
-            occupant.connection.hang_up();
-        }
-        if let Some(occupant) = place.occupant.as_mut().filter(|_| flags.intersects(bytes)) {
-            occupant.connection.receive(&mut self.lane, None);
-        }
-        self.go_on(token);
-    }
-
-    fn occupant(&mut self, token: Token) -> Option<&mut Occupant> {
-        let place = self.places.get_mut(token.place as usize)?;
-        if place.tenant == token.tenant {
-            place.occupant.as_mut()
-        } else {
-            None
-        }
+        self.visit(token, |connection, lane| {
+            if flags.intersects(broken) {
+                // A program's descriptor has neither of them.
+                connection.hang_up();
+            }
+            if flags.intersects(broken | EpollFlags::EPOLLIN) {
+                connection.receive(lane, None);
+            }
+        });
     }
 
     /// Gives those their answers for whom work was done.
     fn hand_out_answers(&mut self) {
         for (bits, answer) in self.helpers.collect() {
-            let token = Token::of(bits);
-            if let Some(occupant) = self.occupant(token) {
-                occupant.connection.worked(Some(answer));
-                self.go_on(token);
+            self.visit(Token::of(bits), |connection, _| {
+                connection.worked(Some(answer));
+            });
+        }
+    }
+
+    /// Does something about a connection, if it is still there, and then drives
+    /// it as far as it goes. Most are woken for a moment: they need no memory
+    /// of their own for that.
+    fn visit(&mut self, token: Token, first: impl FnOnce(&mut Connection, &mut Lane<'_>)) {
+        let place = token.place as usize;
+        let Some(slot) = self.places.get_mut(place) else {
+            return;
+        };
+        let Some(occupant) = slot
+            .occupant
+            .as_mut()
+            .filter(|_| slot.tenant == token.tenant)
+        else {
+            return;
+        };
+        let (body, closed) = match std::mem::replace(&mut occupant.body, Body::Away) {
+            Body::Resting(resting) => {
+                let mut connection = resting.wake(occupant.deadline, &self.lane);
+                first(&mut connection, &mut self.lane);
+                let closed = self.go_on(token, &mut connection);
+                let body = if connection.may_rest() {
+                    Body::Resting(connection.put_to_rest())
+                } else {
+                    Body::Awake(Box::new(connection))
+                };
+                (body, closed)
             }
+            Body::Awake(mut connection) => {
+                first(&mut connection, &mut self.lane);
+                let closed = self.go_on(token, &mut connection);
+                let body = if connection.may_rest() {
+                    Body::Resting(connection.put_to_rest())
+                } else {
+                    Body::Awake(connection)
+                };
+                (body, closed)
+            }
+            Body::Away => return,
+        };
+        if let Some(occupant) = &mut self.places[place].occupant {
+            occupant.body = body;
+        }
+        if let Some(reason) = closed {
+            self.dismiss(token, reason);
         }
     }
 
     /// Drives a connection as far as it goes, and waits for what it wants.
-    fn go_on(&mut self, token: Token) {
-        let place = token.place as usize;
-        let Some(occupant) = self.places[place].occupant.as_mut() else {
-            return;
-        };
-        let mut want = occupant.connection.drive(&mut self.lane);
+    /// Answers why it is over, if it is.
+    fn go_on(&mut self, token: Token, connection: &mut Connection) -> Option<CloseReason> {
+        let mut want = connection.drive(&mut self.lane);
         if let Want::Work = want
-            && let Some(work) = occupant.connection.take_work()
+            && let Some(work) = connection.take_work()
             && !self.helpers.submit(token.bits(), work)
         {
             if self
@@ -522,11 +570,11 @@ impl<'d> Loop<'d> {
                 .complaints
                 .may_speak(log::Level::Warn, self.lane.now)
             {
-                let who = occupant.connection.who();
+                let who = connection.who();
                 log::warn!("{who}: too many passwords wait to be looked at");
             }
-            occupant.connection.worked(None);
-            want = occupant.connection.drive(&mut self.lane);
+            connection.worked(None);
+            want = connection.drive(&mut self.lane);
         }
         let (interest, deadline) = match want {
             // A peer that goes away meanwhile would wake us again and again.
@@ -537,30 +585,37 @@ impl<'d> Loop<'d> {
             // Errors are told whether they are asked for or not.
             Want::Program { deadline } => (EpollFlags::EPOLLERR, deadline),
             Want::ProgramAlone { deadline } => (EpollFlags::empty(), deadline),
-            Want::Closed(reason) => return self.dismiss(token, reason),
+            Want::Closed(reason) => return Some(reason),
         };
         let program = matches!(want, Want::Program { .. } | Want::ProgramAlone { .. });
+        let occupant = self.places[token.place as usize].occupant.as_mut()?;
         let registered = occupant
-            .watch_socket(&self.epoll, interest, token)
-            .and_then(|()| occupant.watch_program(&self.epoll, program, token));
+            .watch_socket(&self.epoll, connection, interest, token)
+            .and_then(|()| occupant.watch_program(&self.epoll, connection, program, token));
         if let Err(errno) = registered {
             log::warn!("epoll_ctl: {errno}");
-            return self.dismiss(token, CloseReason::Internal);
+            return Some(CloseReason::Internal);
         }
         occupant.deadline = deadline;
         if deadline < occupant.timer {
             occupant.timer = deadline;
             self.timers.push(Reverse((deadline, token)));
         }
+        None
     }
 
     fn dismiss(&mut self, token: Token, reason: CloseReason) {
         let Some(occupant) = self.places[token.place as usize].occupant.take() else {
             return;
         };
-        self.lane.end(occupant.connection.who(), reason);
+        let connection = match occupant.body {
+            Body::Awake(connection) => *connection,
+            Body::Resting(resting) => resting.wake(occupant.deadline, &self.lane),
+            Body::Away => return,
+        };
+        self.lane.end(connection.who(), reason);
         // Closing the last descriptor takes it out of the epoll set.
-        occupant.connection.recycle(&mut self.lane);
+        connection.recycle(&mut self.lane);
         self.vacant.push(token.place);
         self.lane.row.set_active(self.open() as u64);
         if let Accepting::Paused(until) = &mut self.accepting {
@@ -576,7 +631,9 @@ impl<'d> Loop<'d> {
             }
             self.timers.pop();
             let now = self.lane.now;
-            let Some(occupant) = self.occupant(token) else {
+            let slot = self.places.get_mut(token.place as usize);
+            let slot = slot.filter(|slot| slot.tenant == token.tenant);
+            let Some(occupant) = slot.and_then(|slot| slot.occupant.as_mut()) else {
                 continue;
             };
             if occupant.timer != at {
@@ -589,11 +646,7 @@ impl<'d> Loop<'d> {
                 continue;
             }
             occupant.timer = now + NEVER;
-            let place = token.place as usize;
-            if let Some(occupant) = self.places[place].occupant.as_mut() {
-                occupant.connection.expire(&self.lane);
-            }
-            self.go_on(token);
+            self.visit(token, |connection, lane| connection.expire(lane));
         }
     }
 

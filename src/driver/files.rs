@@ -71,8 +71,8 @@ struct Place {
     root: usize,
     path: Box<[u8]>,
     opened: Arc<Opened>,
-    /// When the path was last walked …
-    walked: Instant,
+    /// When the path is to be walked anew …
+    stale: Instant,
     /// … and when the file was last asked what it is.
     checked: Instant,
 }
@@ -153,12 +153,18 @@ impl Opened {
         self.content.get().is_some()
     }
 
+    /// So many octets from `offset` on, if they are in memory.
+    pub fn held(&self, offset: u64, length: u64) -> Option<&[u8]> {
+        let begin = usize::try_from(offset).ok()?;
+        let length = usize::try_from(length).ok()?;
+        self.content.get()?.get(begin..)?.get(..length)
+    }
+
     /// Fills `into` with what is at `offset`; `None` where the file is shorter
     /// than it was. `wall` says whether the content may be kept.
     pub fn read(&self, into: &mut [u8], offset: u64, wall: &Wall) -> Option<()> {
-        if let Some(content) = self.content.get() {
-            let begin = usize::try_from(offset).ok()?;
-            into.copy_from_slice(content.get(begin..)?.get(..into.len())?);
+        if self.is_in_memory() {
+            into.copy_from_slice(self.held(offset, into.len() as u64)?);
             return Some(());
         }
         self.file.read_exact_at(into, offset).ok()?;
@@ -193,7 +199,7 @@ impl Kept {
         let mut set = self.set(&mut places, root, path).iter_mut();
         let place = set.find(|place| place.as_ref().is_some_and(|place| place.is(root, path)))?;
         let kept = place.as_mut()?;
-        if now.saturating_duration_since(kept.walked) >= Place::FRESH {
+        if now >= kept.stale {
             // Its place says that it was asked for before.
             return None;
         }
@@ -225,7 +231,7 @@ impl Kept {
             root,
             path: path.into(),
             opened: Arc::clone(opened),
-            walked: now,
+            stale: now + Place::FRESH,
             checked: now,
         });
     }

@@ -235,6 +235,7 @@ impl World {
         for call in 0.. {
             assert!(call < 1_000_000, "the protocol does not end");
             let mut turn = Turn {
+                peer: &PEER,
                 now,
                 wall: &WALL,
                 draining: call >= self.resumes_before_drain,

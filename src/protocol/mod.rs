@@ -96,6 +96,8 @@ pub struct Turn<'a> {
     pub wall: &'a Wall,
     /// The worker is on its way out: answer what has begun, promise nothing more.
     pub draining: bool,
+    /// The two ends of the connection.
+    pub peer: &'a Peer,
     /// Bytes received and not yet consumed.
     pub input: &'a mut Input,
     /// Bytes to send. The driver sends them before it waits for anything. After
@@ -465,9 +467,13 @@ impl Activity {
     /// [`Activity::LENGTH`]; control characters become `?`.
     pub fn describe(&mut self, parts: &[&[u8]]) {
         let mut length = 0;
-        for &byte in parts.iter().copied().flatten().take(Self::LENGTH) {
-            self.text[length] = if byte.is_ascii_control() { b'?' } else { byte };
-            length += 1;
+        for part in parts {
+            let count = part.len().min(Self::LENGTH - length);
+            self.text[length..][..count].copy_from_slice(&part[..count]);
+            length += count;
+        }
+        for byte in &mut self.text[..length] {
+            *byte = if byte.is_ascii_control() { b'?' } else { *byte };
         }
         self.length = length as u8;
     }
@@ -503,7 +509,7 @@ impl Activity {
 }
 
 /// The other end of a connection, and ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Peer {
     /// The client's address; `None` on a unix socket.
     pub remote: Option<SocketAddr>,

@@ -4,7 +4,8 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | `state` | every transition of the request cycle; the only file that talks to the driver |
+//! | `session` | a connection, at rest or with a request under way; what talks to the driver |
+//! | `state` | every transition of the request cycle |
 //! | `exchange` | what a request decides about its answer, and what may follow it |
 //! | `scan`, `request` | where a head ends, and what it says: the strict layer over httparse |
 //! | `target`, `host` | request target to relative path; authorities |
@@ -61,6 +62,7 @@ mod route;
 #[cfg(test)]
 mod rules;
 mod scan;
+mod session;
 mod site;
 #[cfg(test)]
 mod splits;
@@ -80,8 +82,8 @@ use auth::Memory;
 use cgi::Cgi;
 use recent::Recent;
 use request::Limits;
+use session::{Machines, Session};
 use site::Map;
-use state::Connection;
 use variants::Variants;
 
 /// The HTTP service. The number of a root in
@@ -89,7 +91,7 @@ use variants::Variants;
 /// [`Http::roots`](crate::config::Http::roots).
 #[derive(Clone, Debug)]
 pub struct HttpService {
-    site: Arc<Site>,
+    machines: Arc<Machines>,
 }
 
 impl HttpService {
@@ -106,7 +108,7 @@ impl HttpService {
         let limits = Limits::new(&settings);
         let variants = Variants::new(&settings);
         Self {
-            site: Arc::new(Site {
+            machines: Arc::new(Machines::new(Site {
                 map: Map::new(&settings),
                 cgi: Cgi::new(&settings, variable),
                 trust: settings.trust,
@@ -123,18 +125,18 @@ impl HttpService {
                 keepalive_requests: settings.keepalive_requests,
                 limits,
                 variants,
-            }),
+            })),
         }
     }
 }
 
 impl Service for HttpService {
-    fn connection(&self, peer: &Peer) -> Box<dyn Protocol> {
-        Box::new(Connection::new(Arc::clone(&self.site), *peer))
+    fn connection(&self, _peer: &Peer) -> Box<dyn Protocol> {
+        Box::new(Session::new(Arc::clone(&self.machines)))
     }
 
     fn wants_local(&self) -> bool {
-        self.site.map.any_programs()
+        self.machines.site.map.any_programs()
     }
 }
 

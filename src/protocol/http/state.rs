@@ -1,6 +1,5 @@
 //! Every transition of the request cycle: the states, and the table of what
-//! follows from which outcome. Only this file talks to the driver; the files
-//! below it answer the table.
+//! follows from which outcome. The files below this one answer the table.
 //!
 //! ```text
 //!        Connected                  first octet
@@ -65,17 +64,17 @@ use super::listing::Listing;
 use super::notes::Notes;
 use super::recent::Ticket;
 use super::scan::Scan;
+use super::session::Resting;
 use super::site::{Content, Map, Rule, RuleNumber};
 use super::status::Status;
 use crate::protocol::{
-    Action, CloseReason, Ending, Facts, OpenError, Outcome, Peer, ProgramNews, Protocol, RequestId,
+    Action, CloseReason, Ending, Facts, Manner, OpenError, Outcome, Peer, ProgramNews, RequestId,
     Subject, Turn, Work,
 };
 use file::{Held, Search, Series};
 use request::{Arrival, Next, TIMEOUT};
 
-/// One connection. It is small while it is idle: an event worker keeps ten
-/// thousand of them.
+/// One connection with a request under way.
 #[derive(Debug)]
 pub(super) struct Connection {
     site: Arc<Site>,
@@ -186,7 +185,7 @@ enum State {
 }
 
 /// An [`Action`] that borrows nothing yet.
-enum Wish {
+pub(super) enum Wish {
     Receive { deadline: Instant, idle: bool },
     Flush,
     Open,
@@ -200,15 +199,29 @@ enum Wish {
     Close(Ending),
 }
 
-impl Protocol for Connection {
-    fn resume(&mut self, outcome: Outcome, turn: &mut Turn<'_>) -> Action<'_> {
+impl Wish {
+    /// How a connection ends where we are at fault.
+    pub(super) const FAULTY: Ending = Ending {
+        reason: CloseReason::Internal,
+        manner: Manner::AtOnce,
+    };
+    pub(super) const FAULT: Self = Self::Close(Self::FAULTY);
+}
+
+impl Connection {
+    /// Goes on after `outcome`.
+    pub(super) fn decide(&mut self, outcome: Outcome, turn: &mut Turn<'_>) -> Wish {
         let mut wish = self.hear(outcome, turn);
-        let wish = loop {
+        loop {
             match wish {
-                Some(wish) => break wish,
+                Some(wish) => return wish,
                 None => wish = self.read_on(turn),
             }
-        };
+        }
+    }
+
+    /// What the driver hears of a wish.
+    pub(super) fn action(&mut self, wish: Wish) -> Action<'_> {
         match wish {
             Wish::Receive { deadline, idle } => Action::Receive { deadline, idle },
             Wish::Flush => Action::Flush,
@@ -246,19 +259,19 @@ impl Protocol for Connection {
         }
     }
 
-    fn subject(&self) -> Option<Subject> {
+    /// Whom the request under way is about, or the last one.
+    pub(super) fn subject(&self) -> Option<Subject> {
         Some(Subject {
             client: self.client,
             request: self.id?,
         })
     }
-}
 
-impl Connection {
-    pub(super) fn new(site: Arc<Site>, peer: Peer) -> Self {
+    /// For any connection.
+    pub(super) fn new(site: Arc<Site>) -> Self {
         Self {
             site,
-            peer,
+            peer: Peer::default(),
             answered: 0,
             notes: Notes::default(),
             client: None,
@@ -271,7 +284,42 @@ impl Connection {
             held: Held::Nothing,
             begun: None,
             id: None,
-            state: State::New,
+            state: State::Closed,
+        }
+    }
+
+    /// Goes on with a connection that has rested. What the notes hold, the rules
+    /// and what the client wants are set when a request begins.
+    pub(super) fn engage(&mut self, resting: Resting, peer: &Peer) {
+        self.peer = *peer;
+        self.answered = resting.answered;
+        self.client = resting.subject.and_then(|last| last.client);
+        self.id = resting.subject.map(|last| last.request);
+        self.ticket = resting.ticket;
+        self.state = match resting.wait {
+            Some((deadline, blank)) => State::AwaitRequest { deadline, blank },
+            None => State::New,
+        };
+    }
+
+    /// Forgets the connection that it served.
+    pub(super) fn clear(&mut self) {
+        self.notes.rest();
+        (self.listing, self.errand, self.held) = (None, None, Held::Nothing);
+        (self.begun, self.state) = (None, State::Closed);
+    }
+
+    /// What is left of the connection while it waits for a request.
+    pub(super) fn resting(&self) -> Resting {
+        Resting {
+            answered: self.answered,
+            subject: self.subject(),
+            ticket: self.ticket,
+            wait: if let State::AwaitRequest { deadline, blank } = self.state {
+                Some((deadline, blank))
+            } else {
+                None
+            },
         }
     }
 

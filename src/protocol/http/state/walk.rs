@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::session::Session;
 use super::super::{HttpService, pretend};
 use super::*;
 use crate::config::{Http, LineFormat};
@@ -93,8 +94,10 @@ impl Walk {
             hosts: vec![pretend::sites::host("other.example")],
             ..pretend::settings()
         });
+        let mut connection = Connection::new(Arc::clone(&service.machines.site));
+        connection.engage(Resting::default(), &PEER);
         Self {
-            connection: Connection::new(service.site, PEER),
+            connection,
             now: Instant::now(),
             draining: false,
             input: Input::default(),
@@ -126,6 +129,7 @@ impl Walk {
 
     fn one_step(&mut self, outcome: Outcome) -> Asked {
         let mut turn = Turn {
+            peer: &PEER,
             now: self.now,
             wall: &WALL,
             draining: self.draining,
@@ -137,7 +141,8 @@ impl Walk {
             access_log: &mut self.log,
             activity: &mut self.activity,
         };
-        match self.connection.resume(outcome, &mut turn) {
+        let wish = self.connection.decide(outcome, &mut turn);
+        match self.connection.action(wish) {
             Action::Receive { deadline, idle } => Asked::Receive(deadline - self.now, idle),
             Action::Flush => Asked::Flush,
             Action::Open { path, .. } => Asked::Open(String::from_utf8_lossy(path).into_owned()),
@@ -911,10 +916,7 @@ fn unread_octets_make_the_close_careful() {
 }
 
 #[test]
-fn a_connection_is_small() {
-    assert!(
-        size_of::<Connection>() <= 336,
-        "{} octets",
-        size_of::<Connection>()
-    );
+fn a_connection_at_rest_is_small() {
+    let size = size_of::<Session>();
+    assert!(size <= 88, "{size} octets");
 }
