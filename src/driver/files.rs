@@ -63,7 +63,9 @@ pub struct Opened {
 struct Kept {
     /// Not known to anybody, so that nobody can choose paths that share a set.
     seed: u64,
+    /// Empty until the first is kept: a worker that serves nobody has no use for it.
     places: Mutex<Box<[Option<Place>]>>,
+    sets: usize,
 }
 
 #[derive(Debug)]
@@ -84,7 +86,8 @@ impl Files {
         let sets = most.div_ceil(WAYS);
         let kept = (sets > 0).then(|| Kept {
             seed: RandomState::new().hash_one(most),
-            places: Mutex::new((0..sets * WAYS).map(|_| None).collect()),
+            places: Mutex::default(),
+            sets,
         });
         Self { roots, kept }
     }
@@ -196,6 +199,9 @@ impl Kept {
     /// The file at this path, if it is kept and still what it was.
     fn look_up(&self, root: usize, path: &[u8], now: Instant) -> Option<Arc<Opened>> {
         let mut places = self.lock();
+        if places.is_empty() {
+            return None;
+        }
         let mut set = self.set(&mut places, root, path).iter_mut();
         let place = set.find(|place| place.as_ref().is_some_and(|place| place.is(root, path)))?;
         let kept = place.as_mut()?;
@@ -217,6 +223,9 @@ impl Kept {
     /// Keeps what was opened, in the place of what was kept under this path.
     fn keep(&self, root: usize, path: &[u8], opened: &Arc<Opened>, now: Instant) {
         let mut places = self.lock();
+        if places.is_empty() {
+            *places = (0..self.sets * WAYS).map(|_| None).collect();
+        }
         // Its own place, else one that is free, else the one not used longest.
         let set = self.set(&mut places, root, path);
         let victim = set.iter_mut().min_by_key(|place| match place {
@@ -242,8 +251,7 @@ impl Kept {
         root: usize,
         path: &[u8],
     ) -> &'p mut [Option<Place>] {
-        let sets = places.len() / WAYS;
-        let number = hash(self.seed ^ root as u64, path) as usize % sets;
+        let number = hash(self.seed ^ root as u64, path) as usize % self.sets;
         &mut places[number * WAYS..][..WAYS]
     }
 
