@@ -314,6 +314,10 @@ fn the_test_command_is_the_same_everywhere() {
     let command = block.lines().next().unwrap();
     assert!(command.starts_with("cargo test --test peers "), "{command}");
     assert_eq!(runs(".ci/run", command), 1, ".ci/run: {command}");
+    // And so with what measures.
+    let command = "cargo test --release --test cost -- --ignored --test-threads 1";
+    assert_eq!(runs(".ci/run", command), 1, ".ci/run: {command}");
+    assert!(section.contains(&format!("`{command}`")), "{command}");
     assert!(section.contains("`scripts/check`"));
 }
 
