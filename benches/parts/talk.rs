@@ -34,6 +34,7 @@ const FACTS: Facts = Facts {
 };
 
 pub(crate) struct Talk {
+    peer: Peer,
     protocol: Box<dyn Protocol>,
     now: Instant,
     input: Input,
@@ -67,6 +68,7 @@ impl Talk {
         };
         let mut talk = Self {
             protocol: HttpService::new(settings).connection(&peer),
+            peer,
             now: Instant::now(),
             input: Input::default(),
             output: Output::default(),
@@ -114,6 +116,7 @@ impl Talk {
 
     fn resume(&mut self, outcome: Outcome) -> Asked {
         let mut turn = Turn {
+            peer: &self.peer,
             now: self.now,
             wall: &WALL,
             draining: false,

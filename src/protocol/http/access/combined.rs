@@ -7,18 +7,16 @@
 //! What the client sent is written with control characters, quotes,
 //! backslashes and octets past ASCII as `\xHH`. No content is `-`.
 
-use std::io::Write;
-
 use super::{Line, digits};
 use crate::protocol::http::notes::Notes;
+use crate::protocol::http::put::{Put, Stamp};
 
 /// Appends the line to `out`.
 pub(super) fn write(line: &Line<'_>, notes: &Notes, out: &mut Vec<u8>) {
-    // Writing to a buffer in memory cannot fail, here and below.
-    let _ = match line.client {
-        Some(address) => write!(out, "{address}"),
-        None => write!(out, "unix:"),
-    };
+    match line.client {
+        Some(address) => address.put(out),
+        None => "unix:".put(out),
+    }
     out.extend_from_slice(b" - ");
     let user = out.len();
     escape(or_dash(notes.user().unwrap_or_default()), out);
@@ -28,27 +26,20 @@ pub(super) fn write(line: &Line<'_>, notes: &Notes, out: &mut Vec<u8>) {
             *byte = b'_';
         }
     }
-    let local = &line.wall.local;
-    let east = local.offset_minutes.unsigned_abs();
-    let _ = write!(
-        out,
-        " [{:02}/{}/{:04}:{:02}:{:02}:{:02} {}{:02}{:02}] \"",
-        local.day,
-        local.month_name(),
-        local.year,
-        local.hour,
-        local.minute,
-        local.second,
-        if local.offset_minutes < 0 { '-' } else { '+' },
-        east / 60,
-        east % 60,
-    );
+    " [".put(out);
+    Stamp(&line.wall.local).put(out);
+    "] \"".put(out);
     out.extend_from_slice(or_dash(notes.line()));
-    let _ = write!(out, "\" {} ", line.status);
-    let _ = match line.octets {
-        0 => write!(out, "- "),
-        octets => write!(out, "{octets} "),
-    };
+    "\" ".put(out);
+    u64::from(line.status).put(out);
+    match line.octets {
+        0 => " -".put(out),
+        octets => {
+            out.push(b' ');
+            octets.put(out);
+        }
+    }
+    out.push(b' ');
     match notes.fields() {
         b"" => write_fields(None, None, out),
         fields => out.extend_from_slice(fields),

@@ -10,6 +10,7 @@ use std::io::Write;
 use super::{Line, digits};
 use crate::protocol::CloseReason;
 use crate::protocol::http::notes::Notes;
+use crate::protocol::http::put::Put;
 
 /// Appends the line to `out`.
 pub(super) fn write(line: &Line<'_>, notes: &Notes, out: &mut Vec<u8>) {
@@ -24,10 +25,12 @@ pub(super) fn write(line: &Line<'_>, notes: &Notes, out: &mut Vec<u8>) {
         second % 60,
         line.wall.nanoseconds / 1_000_000,
     );
-    let _ = match line.client {
-        Some(address) => write!(out, "\"{address}\""),
-        None => write!(out, "\"unix:\""),
-    };
+    out.push(b'"');
+    match line.client {
+        Some(address) => address.put(out),
+        None => "unix:".put(out),
+    }
+    out.push(b'"');
     out.extend_from_slice(b",\"user\":");
     quote(notes.user(), out);
     out.push(b',');
@@ -35,13 +38,16 @@ pub(super) fn write(line: &Line<'_>, notes: &Notes, out: &mut Vec<u8>) {
         b"" => write_line(b"", b"", out),
         written => out.extend_from_slice(written),
     }
-    let _ = write!(
-        out,
-        ",\"status\":{},\"bytes\":{},\"duration_us\":{},",
-        line.status,
-        line.octets,
-        line.duration.as_micros(),
-    );
+    let duration = u64::try_from(line.duration.as_micros()).unwrap_or(u64::MAX);
+    for (key, number) in [
+        (",\"status\":", u64::from(line.status)),
+        (",\"bytes\":", line.octets),
+        (",\"duration_us\":", duration),
+    ] {
+        key.put(out);
+        number.put(out);
+    }
+    out.push(b',');
     match notes.fields() {
         b"" => write_fields(None, None, out),
         written => out.extend_from_slice(written),
