@@ -13,8 +13,11 @@
 //! What is started is ended by its id, whatever happens but a SIGKILL to the
 //! bench itself, and nothing listens but on the loopback.
 
+mod http;
+mod load;
 mod machine;
 mod plot;
+mod servers;
 mod table;
 
 use clap::Parser;
@@ -36,7 +39,11 @@ struct Part {
 }
 
 /// In the order in which they run.
-const PARTS: &[Part] = &[];
+const PARTS: &[Part] = &[Part {
+    name: "http",
+    about: "files over HTTP, beside other servers and the floor",
+    run: http::run,
+}];
 
 /// Measure this server beside others, on this machine.
 #[derive(Debug, Parser)]
