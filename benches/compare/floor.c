@@ -190,6 +190,8 @@ int main(int count, char **arguments)
 		fputs("usage: floor epoll|prefork PORT OCTETS memory|file WORKERS\n", stderr);
 		return 64;
 	}
+	/* sendfile(2) has no flag that says so. */
+	signal(SIGPIPE, SIG_IGN);
 	size_t body = strtoul(arguments[3], NULL, 10);
 	can(&keep, "", body);
 	can(&closing, "Connection: close\r\n", body);

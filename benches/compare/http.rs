@@ -145,7 +145,7 @@ fn once(
     round: u32,
     samples: &mut Samples,
 ) -> Result<(), Failure> {
-    let (server, address) = contestant.start(bench, work.task())?;
+    let (mut server, address) = contestant.start(bench, work.task())?;
     let script = work.script(bench)?;
     let asking = Asking {
         path: work.path,
@@ -157,6 +157,7 @@ fn once(
     let before = server.cpu();
     let outcome = load::ask(address, asking, bench.options.duration())?;
     let used = server.cpu().saturating_sub(before);
+    server.still_serves()?;
     let mut add = |measure, value| samples.add(work.name, contestant.name, round, measure, value);
     add(RATE, outcome.per_second);
     add(CPU, cost(used, &outcome));
@@ -263,9 +264,9 @@ fn verdicts(works: &[&Work], samples: &Samples) -> Vec<Verdict> {
     for own in ["event", "event-log"] {
         let mut cpu = |work: &str, base: &str, limit: f64| {
             if done(work) {
-                let what = format!("{own}, {work}: CPU a request, {base}");
+                let what = format!("{own}, {work}: CPU a request ÷ {base}");
                 let measured = samples.ratio(work, own, CPU, base);
-                verdicts.push(Verdict::at_most(&what, measured, limit, " ×"));
+                verdicts.push(Verdict::at_most(&what, measured, limit, ""));
             }
         };
         for work in ["small-keepalive", "small-c400"] {
@@ -280,23 +281,23 @@ fn verdicts(works: &[&Work], samples: &Samples) -> Vec<Verdict> {
         if done(work) {
             let best = samples.most(work, &PEERS, RATE);
             let name = best.map_or("the best peer", |(name, _)| name);
-            let what = format!("{own}, {work}: requests/s, {name}");
+            let what = format!("{own}, {work}: requests/s ÷ {name}");
             let measured = best.and_then(|(name, _)| samples.ratio(work, own, RATE, name));
-            verdicts.push(Verdict::at_least(&what, measured, 4.0, " ×"));
+            verdicts.push(Verdict::at_least(&what, measured, 4.0, ""));
         }
     }
     for own in ["prefork", "prefork-log"] {
         for work in works {
-            let what = format!("{own}, {}: CPU a request, floor-prefork", work.name);
+            let what = format!("{own}, {}: CPU a request ÷ floor-prefork", work.name);
             let measured = samples.ratio(work.name, own, CPU, "floor-prefork");
-            verdicts.push(Verdict::at_most(&what, measured, 1.10, " ×"));
+            verdicts.push(Verdict::at_most(&what, measured, 1.10, ""));
         }
         let work = "small-keepalive";
         for (base, limit) in [("apache-prefork", 3.0), ("nginx", 1.0)] {
             if done(work) {
-                let what = format!("{own}, {work}: requests/s, {base}");
+                let what = format!("{own}, {work}: requests/s ÷ {base}");
                 let measured = samples.ratio(work, own, RATE, base);
-                verdicts.push(Verdict::at_least(&what, measured, limit, " ×"));
+                verdicts.push(Verdict::at_least(&what, measured, limit, ""));
             }
         }
     }

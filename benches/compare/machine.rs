@@ -204,6 +204,17 @@ impl Server {
         self.child.id()
     }
 
+    /// Fails where it has ended: then what was measured is not worth anything.
+    ///
+    /// # Errors
+    /// It has ended by itself.
+    pub(crate) fn still_serves(&mut self) -> Result<(), Failure> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => Err(format!("it ended while it was measured: {status}").into()),
+        }
+    }
+
     /// It and its descendants.
     pub(crate) fn tree(&self) -> Vec<u32> {
         tree(self.process).into_iter().map(|(pid, _)| pid).collect()

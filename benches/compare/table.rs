@@ -202,11 +202,12 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    /// A figure that may not be above `limit`.
+    /// A figure that may not be above `limit`. `unit` follows the numbers as it
+    /// is (` µs`), and is empty for ratios.
     pub(crate) fn at_most(what: &str, measured: Option<f64>, limit: f64, unit: &str) -> Self {
         Self {
             what: what.to_owned(),
-            asked: format!("at most {limit}{unit}"),
+            asked: format!("≤ {limit}{unit}"),
             measured: measured.map_or_else(String::new, |value| format!("{value:.2}{unit}")),
             met: measured.map(|value| value <= limit),
         }
@@ -216,7 +217,7 @@ impl Verdict {
     pub(crate) fn at_least(what: &str, measured: Option<f64>, limit: f64, unit: &str) -> Self {
         Self {
             what: what.to_owned(),
-            asked: format!("at least {limit}{unit}"),
+            asked: format!("≥ {limit}{unit}"),
             measured: measured.map_or_else(String::new, |value| format!("{value:.2}{unit}")),
             met: measured.map(|value| value >= limit),
         }
@@ -227,6 +228,7 @@ impl Verdict {
 pub(crate) struct Report {
     out: PathBuf,
     part: &'static str,
+    parts: u32,
     text: String,
     rounds: String,
     verdicts: Vec<Verdict>,
@@ -242,6 +244,7 @@ impl Report {
         Ok(Self {
             out: out.to_owned(),
             part: "",
+            parts: 0,
             text: String::new(),
             rounds: "part\twork\tserver\tround\tmeasure\tvalue\n".to_owned(),
             verdicts: Vec::new(),
@@ -251,6 +254,7 @@ impl Report {
     /// What follows belongs to this part.
     pub(crate) fn begin(&mut self, part: &'static str, about: &str) {
         self.part = part;
+        self.parts += 1;
         self.say(&format!("## {part}: {about}"));
     }
 
@@ -311,7 +315,7 @@ impl Report {
     /// # Errors
     /// A file cannot be written.
     pub(crate) fn finish(mut self) -> Result<(), Failure> {
-        if !self.verdicts.is_empty() {
+        if self.parts > 1 && !self.verdicts.is_empty() {
             let table = verdict_table("All targets", &self.verdicts);
             self.table(&table);
         }
