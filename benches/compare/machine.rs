@@ -63,6 +63,7 @@ pub(crate) struct Machine {
     place: tempfile::TempDir,
     notes: Vec<String>,
     descriptors: u64,
+    cores: usize,
 }
 
 impl Machine {
@@ -74,6 +75,8 @@ impl Machine {
     /// # Errors
     /// There is a single core, no taskset(1), or no place for files.
     pub(crate) fn new() -> Result<Self, Failure> {
+        // Asked before we leave all but one of them.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let own = std::process::id().to_string();
         let pinned = Command::new("taskset")
             .args(["-cp", LOAD_CORE, &own])
@@ -104,6 +107,7 @@ impl Machine {
             place,
             notes,
             descriptors,
+            cores,
         })
     }
 
@@ -120,6 +124,11 @@ impl Machine {
     /// How many descriptors a process may have, ours and a server's.
     pub(crate) fn descriptors(&self) -> u64 {
         self.descriptors
+    }
+
+    /// How many cores there are.
+    pub(crate) fn cores(&self) -> usize {
+        self.cores
     }
 
     /// Writes a file below [`Machine::place`] that everybody can read.
@@ -211,7 +220,10 @@ impl Server {
     pub(crate) fn still_serves(&mut self) -> Result<(), Failure> {
         match self.child.try_wait()? {
             None => Ok(()),
-            Some(status) => Err(format!("it ended while it was measured: {status}").into()),
+            Some(status) => {
+                let pid = self.pid();
+                Err(format!("process {pid} ended while it was measured: {status}").into())
+            }
         }
     }
 
@@ -230,6 +242,12 @@ impl Server {
     /// count for an nth in each.
     pub(crate) fn pss(&self) -> u64 {
         self.tree().into_iter().map(proportional_memory).sum()
+    }
+
+    /// [`Server::pss`] without its first process.
+    pub(crate) fn pss_of_workers(&self) -> u64 {
+        let workers = self.tree().into_iter().skip(1);
+        workers.map(proportional_memory).sum()
     }
 
     /// Waits until it uses no processor time and forks nothing, at most a few

@@ -13,9 +13,11 @@
 //! What is started is ended by its id, whatever happens but a SIGKILL to the
 //! bench itself, and nothing listens but on the loopback.
 
+mod growth;
 mod http;
 mod load;
 mod machine;
+mod memory;
 mod plot;
 mod servers;
 mod table;
@@ -39,11 +41,23 @@ struct Part {
 }
 
 /// In the order in which they run.
-const PARTS: &[Part] = &[Part {
-    name: "http",
-    about: "files over HTTP, beside other servers and the floor",
-    run: http::run,
-}];
+const PARTS: &[Part] = &[
+    Part {
+        name: "http",
+        about: "files over HTTP, beside other servers and the floor",
+        run: http::run,
+    },
+    Part {
+        name: "growth",
+        about: "more workers, more cores, more connections",
+        run: growth::run,
+    },
+    Part {
+        name: "memory",
+        about: "what an idle connection and an idle worker take",
+        run: memory::run,
+    },
+];
 
 /// Measure this server beside others, on this machine.
 #[derive(Debug, Parser)]
