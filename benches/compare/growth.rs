@@ -152,12 +152,11 @@ fn connections(bench: &mut Bench) -> Result<(), Failure> {
         .iter()
         .filter(|(name, _)| present.iter().any(|one| one.name == *name))
         .collect();
-    // Besides the connections, a server and wrk have some of their own.
-    let room = bench.machine.descriptors().saturating_sub(200);
+    let most = bench.machine.connections();
     let mut samples = Samples::default();
     for round in 0..bench.options.rounds {
         for &&(server, steps) in &curves {
-            for &count in steps.iter().filter(|&&count| u64::from(count) <= room) {
+            for &count in steps.iter().filter(|&&count| count <= most) {
                 let task = Task::new(BODY, MOST_WORKERS);
                 let point = Point {
                     work: &count.to_string(),

@@ -35,8 +35,12 @@ pub(crate) const SERVER_CORE: &str = "0";
 /// The core for what asks it.
 pub(crate) const LOAD_CORE: &str = "1";
 
-/// Descriptors that ten thousand connections and a server's own want.
-const DESCRIPTORS: u64 = 20_000;
+/// Descriptors for [`MOST_CONNECTIONS`], a file for each, and what else there
+/// is: who sends files takes at most half of them for connections.
+const DESCRIPTORS: u64 = 32_768;
+
+/// More than any part asks a server to hold.
+pub(crate) const MOST_CONNECTIONS: u32 = 12_000;
 
 /// What a signal must end: held while a process starts, so that none is missed.
 static STARTED: Mutex<Started> = Mutex::new(Started {
@@ -62,7 +66,7 @@ fn started() -> MutexGuard<'static, Started> {
 pub(crate) struct Machine {
     place: tempfile::TempDir,
     notes: Vec<String>,
-    descriptors: u64,
+    connections: u32,
     cores: usize,
 }
 
@@ -96,17 +100,19 @@ impl Machine {
         started().place = Some(place.path().to_owned());
         end_on_signals()?;
         let descriptors = raise_descriptors();
+        let connections = u32::try_from(descriptors.saturating_sub(1_000) / 2);
+        let connections = connections.unwrap_or(u32::MAX).min(MOST_CONNECTIONS);
         let mut notes = Vec::new();
         if descriptors < DESCRIPTORS {
             notes.push(format!(
-                "The limit of open files is {descriptors} and cannot be raised to {DESCRIPTORS}: \
-                 what needs more is left out."
+                "The limit of open files is {descriptors} and may not be raised to {DESCRIPTORS}: \
+                 no server is asked to hold more than {connections} connections."
             ));
         }
         Ok(Self {
             place,
             notes,
-            descriptors,
+            connections,
             cores,
         })
     }
@@ -121,9 +127,10 @@ impl Machine {
         self.place.path()
     }
 
-    /// How many descriptors a process may have, ours and a server's.
-    pub(crate) fn descriptors(&self) -> u64 {
-        self.descriptors
+    /// How many connections a server may be asked to hold, for the limit of
+    /// open files; at most [`MOST_CONNECTIONS`].
+    pub(crate) fn connections(&self) -> u32 {
+        self.connections
     }
 
     /// How many cores there are.

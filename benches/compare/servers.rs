@@ -3,7 +3,7 @@
 //! connections of a measurement are served at once, and nobody logs but who
 //! says so in its name.
 
-use crate::machine::{self, Machine, Server};
+use crate::machine::{self, MOST_CONNECTIONS, Machine, Server};
 use crate::{Bench, Failure};
 use std::fmt::Write as _;
 use std::fs;
@@ -210,9 +210,6 @@ fn root(machine: &Machine) -> PathBuf {
     machine.place().join("www")
 }
 
-/// Descriptors for every connection that a part may hold.
-const CONNECTIONS: u32 = 12_000;
-
 fn ours(place: &Place<'_>, model: &str, logs: bool) -> Result<Command, Failure> {
     let Place {
         machine,
@@ -234,7 +231,7 @@ fn ours(place: &Place<'_>, model: &str, logs: bool) -> Result<Command, Failure> 
         };
         let _ = writeln!(
             text,
-            "workers = {}\naccept = \"{accept}\"\nmax_connections = {CONNECTIONS}",
+            "workers = {}\naccept = \"{accept}\"\nmax_connections = {MOST_CONNECTIONS}",
             task.workers
         );
     } else {
@@ -273,9 +270,9 @@ fn nginx(place: &Place<'_>) -> Result<Command, Failure> {
     let directory = machine.place().display();
     let user = if is_root() { "user root;\n" } else { "" };
     let text = format!(
-        "{user}daemon off;\nworker_processes 1;\nworker_rlimit_nofile 20000;\n\
+        "{user}daemon off;\nworker_processes 1;\n\
          pid {directory}/nginx.pid;\nerror_log {directory}/nginx.error;\n\
-         events {{ worker_connections {CONNECTIONS}; }}\n\
+         events {{ worker_connections {MOST_CONNECTIONS}; }}\n\
          http {{\n\
          types {{ text/html html; application/octet-stream bin; }}\n\
          client_body_temp_path {directory}/nginx.1;\nproxy_temp_path {directory}/nginx.2;\n\
@@ -353,7 +350,7 @@ fn lighttpd(place: &Place<'_>) -> Result<Command, Failure> {
         "server.bind = \"{}\"\nserver.port = {}\nserver.document-root = \"{}\"\n\
          server.errorlog = \"{}/lighttpd.error\"\nserver.listen-backlog = 4096\n\
          server.max-keep-alive-requests = 1000000000\nserver.max-keep-alive-idle = 65\n\
-         server.max-fds = 20000\nserver.max-connections = {CONNECTIONS}\n\
+         server.max-fds = 30000\nserver.max-connections = {MOST_CONNECTIONS}\n\
          mimetype.assign = ( \".html\" => \"text/html\", \".bin\" => \"application/octet-stream\" )\n",
         address.ip(),
         address.port(),
@@ -373,7 +370,7 @@ fn h2o(place: &Place<'_>) -> Result<Command, Failure> {
     } = place;
     let user = if is_root() { "user: root\n" } else { "" };
     let text = format!(
-        "{user}num-threads: 1\nmax-connections: {CONNECTIONS}\nhttp1-request-timeout: 65\n\
+        "{user}num-threads: 1\nmax-connections: {MOST_CONNECTIONS}\nhttp1-request-timeout: 65\n\
          listen:\n  host: {}\n  port: {}\n\
          hosts:\n  default:\n    paths:\n      /:\n        file.dir: {}\n",
         address.ip(),
