@@ -27,7 +27,8 @@ const CLIENTS: u32 = 64;
 /// How many workers prefork has for the curves, as `max_workers` usually is.
 const MOST_WORKERS: u32 = 256;
 
-/// From one to as many as an event worker is given.
+/// From one to as many as an event worker is given, or as the limit of open
+/// files allows.
 const CONNECTIONS: [u32; 5] = [1, 10, 100, 1_000, 10_000];
 
 /// As far as prefork goes: whoever is above has to wait for a worker.
@@ -156,7 +157,7 @@ fn connections(bench: &mut Bench) -> Result<(), Failure> {
     let mut samples = Samples::default();
     for round in 0..bench.options.rounds {
         for &&(server, steps) in &curves {
-            for &count in steps.iter().filter(|&&count| count <= most) {
+            for count in steps.iter().map(|&count| count.min(most)) {
                 let task = Task::new(BODY, MOST_WORKERS);
                 let point = Point {
                     work: &count.to_string(),
@@ -178,6 +179,7 @@ fn connections(bench: &mut Bench) -> Result<(), Failure> {
         columns.extend(curves.iter().map(|(name, _)| *name));
         let mut table = Table::new(&format!("Growth of {measure}"), &columns);
         let mut steps: Vec<u32> = [&CONNECTIONS[..], &PREFORK_CONNECTIONS[..]].concat();
+        steps.iter_mut().for_each(|count| *count = most.min(*count));
         steps.sort_unstable();
         steps.dedup();
         for count in steps {
@@ -196,6 +198,7 @@ fn connections(bench: &mut Bench) -> Result<(), Failure> {
             points: steps
                 .iter()
                 .filter_map(|&count| {
+                    let count = count.min(most);
                     let value = samples.median(&count.to_string(), name, measure)?;
                     Some((f64::from(count), value))
                 })

@@ -46,11 +46,14 @@ pub(crate) const MOST_CONNECTIONS: u32 = 12_000;
 static STARTED: Mutex<Started> = Mutex::new(Started {
     processes: Vec::new(),
     place: None,
+    ending: false,
 });
 
 struct Started {
     processes: Vec<Process>,
     place: Option<PathBuf>,
+    /// A signal has come: nothing more may start.
+    ending: bool,
 }
 
 /// A process: its number, and the time of its start (proc_pid_stat(5), field
@@ -60,6 +63,19 @@ type Process = (u32, u64);
 fn started() -> MutexGuard<'static, Started> {
     // A panic while it was held leaves a list that is still right.
     STARTED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As [`started`], but where a signal ends the bench the thread stays here: it
+/// would start more, or complain of what was ended.
+fn going_on() -> MutexGuard<'static, Started> {
+    loop {
+        let started = started();
+        if !started.ending {
+            return started;
+        }
+        drop(started);
+        std::thread::park();
+    }
 }
 
 /// This machine, for the time of a run.
@@ -100,7 +116,7 @@ impl Machine {
         started().place = Some(place.path().to_owned());
         end_on_signals()?;
         let descriptors = raise_descriptors();
-        let connections = u32::try_from(descriptors.saturating_sub(1_000) / 2);
+        let connections = u32::try_from((descriptors / 2).saturating_sub(100));
         let connections = connections.unwrap_or(u32::MAX).min(MOST_CONNECTIONS);
         let mut notes = Vec::new();
         if descriptors < DESCRIPTORS {
@@ -204,7 +220,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        started().place = None;
+        drop(going_on());
     }
 }
 
@@ -279,6 +295,7 @@ impl Drop for Server {
         end(self.process);
         // Reaped already, or reaped now: either way the number is free.
         let _ = self.child.try_wait();
+        drop(going_on());
     }
 }
 
@@ -381,7 +398,7 @@ pub(crate) fn description(program: &Path) -> String {
 /// Starts a process of which a signal to us knows.
 fn spawn(command: &mut Command) -> Result<Server, Failure> {
     let name = command.get_program().display().to_string();
-    let mut started = started();
+    let mut started = going_on();
     let child = command.spawn();
     let child = child.map_err(|error| format!("{name}: {error}"))?;
     // It is there until we take leave of it, dead or alive.
@@ -460,7 +477,8 @@ fn end_on_signals() -> Result<(), Failure> {
             return;
         };
         let (processes, place) = {
-            let started = started();
+            let mut started = started();
+            started.ending = true;
             (started.processes.clone(), started.place.clone())
         };
         for process in processes {
