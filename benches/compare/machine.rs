@@ -118,7 +118,14 @@ impl Machine {
         let descriptors = raise_descriptors();
         let connections = u32::try_from((descriptors / 2).saturating_sub(100));
         let connections = connections.unwrap_or(u32::MAX).min(MOST_CONNECTIONS);
-        let mut notes = Vec::new();
+        let mut notes = vec![
+            if Path::new("/proc/self/schedstat").exists() {
+                "Processor time is read in nanoseconds, that of processes that ended in ticks of 10 ms."
+            } else {
+                "Processor time is read in ticks of 10 ms, two for each process: take long rounds."
+            }
+            .to_owned(),
+        ];
         if descriptors < DESCRIPTORS {
             notes.push(format!(
                 "The limit of open files is {descriptors} and may not be raised to {DESCRIPTORS}: \

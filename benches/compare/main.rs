@@ -157,6 +157,15 @@ fn measure(options: Options) -> Result<(), Failure> {
     bench
         .report
         .say(&machine::description(&bench.options.program));
+    bench.report.say(&format!(
+        "Servers are on core {}, and what asks them on core {}; {} rounds of {} s each, in turn. \
+         The figures are medians of the rounds, and the spread is half of what lies between the \
+         least and the greatest of them.",
+        machine::SERVER_CORE,
+        machine::LOAD_CORE,
+        bench.options.rounds,
+        bench.options.seconds,
+    ));
     for note in bench.machine.notes() {
         bench.report.say(note);
     }

@@ -5,7 +5,7 @@
 //! into its directory: `compare.md`, `rounds.tsv` and the plots.
 
 use crate::Failure;
-use crate::plot::Plot;
+use crate::plot::Drawing;
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -51,11 +51,7 @@ impl Samples {
 
     /// The median over the rounds; `None` where nothing was measured.
     pub(crate) fn median(&self, work: &str, server: &str, measure: &str) -> Option<f64> {
-        let of_it = |sample: &&Sample| {
-            sample.work == work && sample.server == server && sample.measure == measure
-        };
-        let values = self.all.iter().filter(of_it).map(|sample| sample.value);
-        median(values.collect())
+        median(self.values(work, server, measure))
     }
 
     /// The median of `server` divided by that of `base`; `None` where one of
@@ -64,6 +60,24 @@ impl Samples {
         let base = self.median(work, base, measure)?;
         let own = self.median(work, server, measure)?;
         (base != 0.0).then_some(own / base)
+    }
+
+    /// Half of what lies between the least and the greatest round, in parts of
+    /// the median: how far to trust it.
+    pub(crate) fn spread(&self, work: &str, server: &str, measure: &str) -> Option<f64> {
+        let values = self.values(work, server, measure);
+        let least = values.iter().copied().reduce(f64::min)?;
+        let most = values.iter().copied().reduce(f64::max)?;
+        let median = median(values)?;
+        (median != 0.0).then_some((most - least) / 2.0 / median)
+    }
+
+    fn values(&self, work: &str, server: &str, measure: &str) -> Vec<f64> {
+        let of_it = |sample: &&Sample| {
+            sample.work == work && sample.server == server && sample.measure == measure
+        };
+        let found = self.all.iter().filter(of_it);
+        found.map(|sample| sample.value).collect()
     }
 
     /// The least median among `servers`, and whose it is.
@@ -133,6 +147,14 @@ pub(crate) fn figure(value: Option<f64>) -> String {
 /// A ratio: `1.07`.
 pub(crate) fn ratio(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"))
+}
+
+/// A spread: `±3 %`.
+pub(crate) fn spread(value: Option<f64>) -> String {
+    value.map_or_else(
+        || "–".to_owned(),
+        |value| format!("±{:.0} %", value * 100.0),
+    )
 }
 
 /// A table, shown as Markdown with its columns aligned.
@@ -293,10 +315,10 @@ impl Report {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(crate) fn plot(&mut self, name: &str, plot: &Plot) -> Result<(), Failure> {
+    pub(crate) fn plot(&mut self, name: &str, plot: &dyn Drawing) -> Result<(), Failure> {
         let path = self.out.join(format!("{name}.svg"));
         write(&path, &plot.svg())?;
-        self.say(&format!("![{}]({name}.svg)", plot.title));
+        self.say(&format!("![{}]({name}.svg)", plot.title()));
         Ok(())
     }
 
