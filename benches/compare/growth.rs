@@ -172,7 +172,8 @@ fn connections(bench: &mut Bench) -> Result<(), Failure> {
     bench.report.say(&format!(
         "Connections: {BODY} octets over kept ones. Prefork has {MOST_WORKERS} workers, and no \
          figure above {MOST_WORKERS} connections: who is above waits in the backlog until \
-         another one leaves."
+         another one leaves. To connect is a part of each round, and shows where connections \
+         are many."
     ));
     for (measure, file) in [(RATE, "rate"), (CPU, "cpu"), (P99, "p99")] {
         let mut columns = vec!["connections"];

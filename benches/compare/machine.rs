@@ -7,11 +7,14 @@
 //! one, which is why it looks at start times and not at numbers alone. So no
 //! other module may start one by itself: [`Machine::start`] and [`run`] do.
 
+mod proc;
+
 use crate::Failure;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
+use proc::{Process, identify, is_same, processes, processor_time, proportional_memory, tree};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::fs::{self, File};
 use std::io::Read;
@@ -55,10 +58,6 @@ struct Started {
     /// A signal has come: nothing more may start.
     ending: bool,
 }
-
-/// A process: its number, and the time of its start (proc_pid_stat(5), field
-/// 22), by which it is known again.
-type Process = (u32, u64);
 
 fn started() -> MutexGuard<'static, Started> {
     // A panic while it was held leaves a list that is still right.
@@ -263,7 +262,7 @@ impl Server {
     }
 
     /// Processor time, user and system, that its processes used so far, those
-    /// included that it has reaped. See [`processor_time`] for the resolution.
+    /// included that it has reaped. See `processor_time` for the resolution.
     pub(crate) fn cpu(&self) -> Duration {
         self.tree().into_iter().map(processor_time).sum()
     }
@@ -409,7 +408,7 @@ fn spawn(command: &mut Command) -> Result<Server, Failure> {
     let child = command.spawn();
     let child = child.map_err(|error| format!("{name}: {error}"))?;
     // It is there until we take leave of it, dead or alive.
-    let process = (child.id(), field(child.id(), 22).unwrap_or(0));
+    let process = identify(child.id());
     started.processes.push(process);
     Ok(Server { child, process })
 }
@@ -431,7 +430,7 @@ fn end(process: Process) {
     // of those that were found before.
     let deadline = Instant::now() + GRACE;
     while Instant::now() < deadline {
-        family.extend(adopted());
+        family.extend(adopted(process));
         family = family.into_iter().flat_map(tree).collect();
         if family.is_empty() {
             break;
@@ -446,17 +445,18 @@ fn end(process: Process) {
 }
 
 /// Our children that we did not start: descendants of those that we did, left
-/// to us when these ended (PR_SET_CHILD_SUBREAPER of prctl(2)).
-fn adopted() -> Vec<Process> {
-    let own = std::process::id();
+/// to us when these ended (PR_SET_CHILD_SUBREAPER of prctl(2)). None as long as
+/// something besides `last` runs: they may be what it needs.
+fn adopted(last: Process) -> Vec<Process> {
+    let own = u64::from(std::process::id());
     let started = started();
-    let children = processes()
-        .into_iter()
-        .filter(|&(_, parent, _)| parent == u64::from(own));
+    if started.processes.iter().any(|&other| other != last) {
+        return Vec::new();
+    }
+    let children = processes().into_iter();
+    let children = children.filter(|&(_, parent, _)| parent == own);
     let children = children.map(|(pid, _, start)| (pid, start));
-    children
-        .filter(|child| !started.processes.contains(child))
-        .collect()
+    children.filter(|&child| child != last).collect()
 }
 
 /// Takes leave of those that have ended: children of ours, born or adopted.
@@ -511,75 +511,4 @@ fn raise_descriptors() -> u64 {
         }
     }
     soft
-}
-
-/// A process and its descendants; nothing where it is gone.
-fn tree(root: Process) -> Vec<Process> {
-    let all = processes();
-    let known = |&&(pid, _, start): &&(u32, u64, u64)| (pid, start) == root;
-    let mut found: Vec<Process> = all.iter().find(known).map(|_| root).into_iter().collect();
-    let mut at = 0;
-    while let Some(&(parent, _)) = found.get(at) {
-        let children = all.iter().filter(|(_, of, _)| *of == u64::from(parent));
-        found.extend(children.map(|&(pid, _, start)| (pid, start)));
-        at += 1;
-    }
-    found
-}
-
-/// Every process there is: number, parent, time of the start.
-fn processes() -> Vec<(u32, u64, u64)> {
-    let entries = fs::read_dir("/proc").into_iter().flatten();
-    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    pids.filter_map(|pid| Some((pid, field(pid, 4)?, field(pid, 22)?)))
-        .collect()
-}
-
-/// Whether it is still there, or dead and not reaped, and not another one that
-/// was given the same number.
-fn is_same(&(pid, start): &Process) -> bool {
-    field(pid, 22) == Some(start)
-}
-
-/// Processor time of a process and of the children that it has reaped.
-///
-/// That of its threads is in nanoseconds (/proc/PID/task/TID/schedstat: the
-/// first number), that of dead children in clock ticks of 10 ms, as is all of it
-/// where the kernel has no schedstat.
-fn processor_time(pid: u32) -> Duration {
-    // USER_HZ is 100 on every architecture that Linux runs on today.
-    let ticks = |number| Duration::from_millis(field(pid, number).unwrap_or(0) * 10);
-    let threads = fs::read_dir(format!("/proc/{pid}/task"))
-        .into_iter()
-        .flatten();
-    let times = threads.filter_map(|thread| {
-        let text = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-        text.split(' ')
-            .next()?
-            .parse()
-            .ok()
-            .map(Duration::from_nanos)
-    });
-    let exact: Duration = times.sum();
-    let own = if exact.is_zero() {
-        ticks(14) + ticks(15)
-    } else {
-        exact
-    };
-    own + ticks(16) + ticks(17)
-}
-
-fn proportional_memory(pid: u32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
-    let kibibytes: Option<u64> = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
-    kibibytes.unwrap_or(0) * 1024
-}
-
-/// Field `number` of proc_pid_stat(5).
-fn field(pid: u32, number: usize) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name may hold anything; what follows its last `)` is from field 3 on.
-    let (_, after) = text.rsplit_once(')')?;
-    after.split_whitespace().nth(number - 3)?.parse().ok()
 }

@@ -216,26 +216,26 @@ impl Range {
         }
     }
 
-    /// Where lines cross it: five or so, or each power of ten.
+    /// Where rules cross it: five or so on a linear one; on the other each
+    /// power of ten, with 2 and 5 between where there are few.
     fn marks(&self) -> Vec<f64> {
-        let mut marks = vec![self.from];
-        let step = 10_f64.powf((self.to / 5.0).log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0]
-            .map(|times| times * step)
-            .into_iter()
-            .find(|step| self.to / step <= 6.0)
-            .unwrap_or(step * 10.0);
-        let mut value = self.from;
-        loop {
-            value = match self.scale {
-                Scale::Linear => value + step,
-                Scale::Logarithmic => value * 10.0,
-            };
-            // Ten times a tenth need not be one.
-            if value > self.to * 1.000_001 {
-                return marks;
+        match self.scale {
+            Scale::Linear => {
+                let unit = 10_f64.powf((self.to / 5.0).log10().floor());
+                let steps = [1.0, 2.0, 5.0].map(|times| times * unit);
+                let few = |step: &f64| self.to / step <= 6.0;
+                let step = steps.into_iter().find(few).unwrap_or(10.0 * unit);
+                let marks = (0..7).map(|count| f64::from(count) * step);
+                marks.filter(|&mark| self.has(mark)).collect()
             }
-            marks.push(value);
+            Scale::Logarithmic => {
+                let few = self.to / self.from < 1_001.0;
+                let within = if few { &[1.0, 2.0, 5.0][..] } else { &[1.0] };
+                let decades = (0..20).map(|count| self.from * 10_f64.powi(count));
+                let marks = decades.flat_map(|decade| within.iter().map(move |mark| mark * decade));
+                // Ten times a tenth need not be one.
+                marks.filter(|mark| *mark <= self.to * 1.000_001).collect()
+            }
         }
     }
 }
