@@ -371,7 +371,9 @@ pub(crate) fn description(program: &Path) -> String {
         Some(text.lines().next()?.trim().to_owned())
     };
     let root = env!("CARGO_MANIFEST_DIR");
-    let commit = said("git", &["-C", root, "describe", "--always", "--dirty"]);
+    // A complaint has more words than a commit.
+    let commit = said("git", &["-C", root, "describe", "--always", "--dirty"])
+        .filter(|commit| !commit.contains(' '));
     let own = program.display().to_string();
     let version = said(&own, &["--version"]).unwrap_or(own);
     let kernel = said("uname", &["-sr"]).unwrap_or_default();

@@ -217,7 +217,6 @@ fn ours(place: &Place<'_>, model: &str, logs: bool) -> Result<Command, Failure> 
         task,
         ..
     } = place;
-    let directory = machine.place().display();
     let root = root(machine);
     let mut text = format!(
         "[master]\nlog = {{ to = \"stderr\", level = \"warn\" }}\n\n\
@@ -243,7 +242,10 @@ fn ours(place: &Place<'_>, model: &str, logs: bool) -> Result<Command, Failure> 
         root.display()
     );
     if logs {
-        let _ = writeln!(text, "access_log = {{ to = \"{directory}/access.log\" }}");
+        let file = machine.place().join("access.log");
+        let _ = writeln!(text, "access_log = {{ to = \"{}\" }}", file.display());
+        // A line for each request: what a run leaves is gone before the next.
+        let _ = fs::remove_file(file);
     }
     let mut command = Command::new(place.program);
     command

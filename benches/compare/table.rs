@@ -63,9 +63,12 @@ impl Samples {
     }
 
     /// Half of what lies between the least and the greatest round, in parts of
-    /// the median: how far to trust it.
+    /// the median: how far to trust it. One round alone says nothing of it.
     pub(crate) fn spread(&self, work: &str, server: &str, measure: &str) -> Option<f64> {
         let values = self.values(work, server, measure);
+        if values.len() < 2 {
+            return None;
+        }
         let least = values.iter().copied().reduce(f64::min)?;
         let most = values.iter().copied().reduce(f64::max)?;
         let median = median(values)?;
