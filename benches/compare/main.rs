@@ -61,7 +61,7 @@ const PARTS: &[Part] = &[
 
 /// Measure this server beside others, on this machine.
 #[derive(Debug, Parser)]
-#[command(name = "scripts/bench", max_term_width = 100, after_help = parts())]
+#[command(bin_name = "scripts/bench", max_term_width = 100, after_help = parts())]
 pub(crate) struct Options {
     /// The parts to run; without any, all
     #[arg(value_name = "PART", value_parser = part)]
