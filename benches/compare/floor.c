@@ -2,8 +2,8 @@
  * The floor: a server of canned octets, which shows what the system calls of a
  * request cost by themselves. It takes every empty line for the end of a
  * request, looks at nothing else but the words that ask for the connection to
- * be closed, and answers with 200. Who makes the same calls and reads what it
- * is asked cannot cost less.
+ * be closed, and answers with 200. Who makes the same calls in the same order
+ * and reads what it is asked cannot cost less.
  *
  * usage: floor epoll|prefork PORT OCTETS memory|file WORKERS
  *
@@ -21,7 +21,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -188,7 +188,8 @@ impl Machine {
     }
 
     /// Starts a server on `cores` and waits until it accepts at `address` and
-    /// has come to rest. `name` is for messages and for its output.
+    /// has come to rest. `name` is for messages and for its output. Of `command`
+    /// program and arguments count: the environment is ours.
     ///
     /// # Errors
     /// It cannot be started, ends, or does not accept; what it said is told.

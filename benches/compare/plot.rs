@@ -190,15 +190,17 @@ impl Range {
         let (least, most) = usable.fold((f64::INFINITY, 0.0_f64), |(least, most), value| {
             (least.min(value), most.max(value))
         });
+        if least > most {
+            // Nothing to show.
+            let (from, to) = (1.0, 10.0);
+            return Self { scale, from, to };
+        }
         let (from, to) = match scale {
-            _ if least > most => (1.0, 10.0),
             Scale::Linear => (0.0, if most > 0.0 { most * 1.05 } else { 1.0 }),
             Scale::Logarithmic => {
                 let from = least.log10().floor();
-                (
-                    10_f64.powf(from),
-                    10_f64.powf(most.log10().ceil().max(from + 1.0)),
-                )
+                let to = most.log10().ceil().max(from + 1.0);
+                (10_f64.powf(from), 10_f64.powf(to))
             }
         };
         Self { scale, from, to }
