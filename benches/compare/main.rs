@@ -13,6 +13,7 @@
 //! What is started is ended by its id, whatever happens but a SIGKILL to the
 //! bench itself, and nothing listens but on the loopback.
 
+mod echo;
 mod growth;
 mod http;
 mod load;
@@ -56,6 +57,11 @@ const PARTS: &[Part] = &[
         name: "memory",
         about: "what an idle connection and an idle worker take",
         run: memory::run,
+    },
+    Part {
+        name: "echo",
+        about: "round trips and streams, on every model",
+        run: echo::run,
     },
 ];
 

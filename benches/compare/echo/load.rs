@@ -7,10 +7,9 @@
 use super::histogram::Histogram;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// What each client does, over and over.
@@ -57,9 +56,6 @@ pub(crate) struct Tally {
 const SILENCE: Duration = Duration::from_secs(5);
 /// Pieces of a stream that may be under way.
 const UNDER_WAY: usize = 4;
-/// Source addresses in use: each of them has as many ports as there are, which
-/// a single one would be out of after seconds of short connections.
-const SOURCES: u8 = 100;
 
 impl Load {
     /// Puts the load on the server at `server`; `meter` says how much processor
@@ -79,6 +75,7 @@ impl Load {
         let (begun, before) = (Instant::now(), meter());
         crowd.go_on_until(begun + self.window)?;
         let (elapsed, after) = (begun.elapsed(), meter());
+        crowd.look_for_the_forgotten()?;
         Ok(Tally {
             rounds: crowd.rounds,
             octets: crowd.octets,
@@ -98,7 +95,6 @@ struct Crowd {
     /// Twice what is sent, so that any part of it can be compared at once.
     pattern: Vec<u8>,
     room: Vec<u8>,
-    next_source: u8,
     rounds: u64,
     octets: u64,
     times: Histogram,
@@ -125,7 +121,6 @@ impl Crowd {
             clients: Vec::with_capacity(load.clients),
             pattern: [&octets[..], &octets[..]].concat(),
             room: vec![0; length.max(64 * 1024)],
-            next_source: 0,
             rounds: 0,
             octets: 0,
             times: Histogram::default(),
@@ -141,6 +136,16 @@ impl Crowd {
     fn forget(&mut self) {
         (self.rounds, self.octets) = (0, 0);
         self.times = Histogram::default();
+    }
+
+    /// A server that serves some and lets others wait does not serve the crowd.
+    fn look_for_the_forgotten(&self) -> io::Result<()> {
+        let long = |client: &&Client| client.begun.elapsed() > Duration::from_millis(500);
+        let forgotten = self.clients.iter().filter(|client| client.back == 0);
+        match forgotten.filter(long).count() {
+            0 => Ok(()),
+            some => Err(io::Error::other(format!("{some} clients were not served"))),
+        }
     }
 
     fn length(&self) -> usize {
@@ -168,14 +173,9 @@ impl Crowd {
 
     /// A client that has begun to connect, under number `index`.
     fn connect(&mut self, index: usize) -> io::Result<Client> {
-        self.next_source = self.next_source % SOURCES + 1;
         let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
-        // Otherwise the kernel looks for a port that is free towards everybody.
-        setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
-        let source = Ipv4Addr::new(127, 0, 1, self.next_source);
-        socket.bind(&SocketAddrV4::new(source, 0).into())?;
         let begun = Instant::now();
         match socket.connect(&self.server) {
             Err(error) if error.raw_os_error() != Some(Errno::EINPROGRESS as i32) => {
@@ -246,7 +246,8 @@ impl Crowd {
                 client.back += head.len() as u64;
                 self.octets += head.len() as u64;
                 if let Work::Stream(_) = self.work {
-                    self.rounds += client.back / length as u64 - (client.back - head.len() as u64) / length as u64;
+                    self.rounds += client.back / length as u64
+                        - (client.back - head.len() as u64) / length as u64;
                 }
                 seen = rest;
             }
