@@ -10,6 +10,8 @@ pub struct Input {
     store: Vec<u8>,
     start: usize,
     end: usize,
+    /// The last read filled it to the brim: there was more to be had.
+    brimful: bool,
 }
 
 impl Input {
@@ -17,6 +19,9 @@ impl Input {
     pub const LIMIT: usize = 128 * 1024;
     /// What the first read of a connection has room for.
     const FIRST: usize = 8 * 1024;
+    /// What is kept where nothing waits: a client that sends without end gets
+    /// buffers of this size, and so needs fewer reads.
+    const KEPT: usize = 64 * 1024;
 
     /// The bytes not yet consumed.
     pub fn unread(&self) -> &[u8] {
@@ -60,8 +65,13 @@ impl Input {
     }
 
     /// Where the next read goes; empty only if [`Input::LIMIT`] bytes wait.
-    /// A buffer that was filled to the brim is larger the next time.
+    /// A buffer that was filled to the brim is larger the next time, also where
+    /// all of it was consumed at once.
     pub fn room(&mut self) -> &mut [u8] {
+        if self.brimful && self.is_empty() && self.store.len() < Self::KEPT {
+            self.store.resize(self.store.len() * 2, 0);
+        }
+        self.brimful = false;
         if self.end == self.store.len() {
             if self.start > 0 {
                 self.store.copy_within(self.start..self.end, 0);
@@ -78,13 +88,14 @@ impl Input {
     /// `count` bytes of [`Input::room`] hold data now.
     pub fn filled(&mut self, count: usize) {
         self.end = self.store.len().min(self.end + count);
+        self.brimful = self.end == self.store.len();
     }
 
     /// Forgets everything, and the memory too where it grew.
     pub fn reset(&mut self) {
         self.start = 0;
         self.end = 0;
-        if self.store.len() > 4 * Self::FIRST {
+        if self.store.len() > Self::KEPT {
             self.store = Vec::new();
         }
     }
@@ -195,6 +206,25 @@ mod tests {
         assert!(input.room().is_empty());
         input.consume(1);
         assert_eq!(input.room().len(), 1);
+    }
+
+    #[test]
+    fn who_sends_without_end_is_read_in_larger_pieces() {
+        let mut input = Input::default();
+        let mut sizes = Vec::new();
+        for _ in 0..6 {
+            let size = input.room().len();
+            input.filled(size);
+            input.consume(usize::MAX);
+            // As between two reads, when the buffer may go to another client.
+            input.reset();
+            sizes.push(size / 1024);
+        }
+        assert_eq!(sizes, [8, 16, 32, 64, 64, 64]);
+        let room = input.room().len();
+        input.filled(room - 1);
+        input.consume(usize::MAX);
+        assert_eq!(input.room().len(), room);
     }
 
     #[test]
