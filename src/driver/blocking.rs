@@ -84,11 +84,16 @@ pub fn run(duty: &Duty, lane: &mut Lane<'_>, attendance: &dyn Attendance) -> Lea
 
 /// Serves one connection to its end; answers how many requests it made.
 pub fn serve(stream: Stream, peer: &Peer, lane: &mut Lane<'_>) -> u64 {
+    lane.begin(peer);
+    let connection = Connection::new(stream, peer, lane);
+    serve_begun(connection, lane)
+}
+
+/// As [`serve`], a connection of which the lane was told already.
+pub(super) fn serve_begun(mut connection: Connection, lane: &mut Lane<'_>) -> u64 {
     lane.look_at_clock();
     lane.set_deadline(Some(lane.now));
-    lane.begin(peer);
     let before = lane.activity.requests;
-    let mut connection = Connection::new(stream, peer, lane);
     let reason = loop {
         let want = connection.drive(lane);
         match want {

@@ -402,6 +402,11 @@ impl Connection {
         Who(&self.peer, self.protocol.subject())
     }
 
+    /// Nothing has happened yet: gives the socket back.
+    pub(super) fn into_stream(self) -> Stream {
+        self.stream
+    }
+
     /// It is over: the buffers serve another.
     pub fn recycle(mut self, lane: &mut Lane<'_>) {
         self.input.consume(usize::MAX);

@@ -6,11 +6,12 @@
 //! the queue.
 
 use super::accept::{Accepted, accept};
-use super::blocking::{PAUSE, pause, serve, timeout};
+use super::blocking::{PAUSE, pause, serve_begun, timeout};
+use super::connection::Connection;
 use super::{Duty, Lane, Leave, ORPHAN_SECONDS};
 use crate::net::Stream;
 use crate::protocol::Peer;
-use crate::scoreboard::{Counter, Row, RowState};
+use crate::scoreboard::{Counter, RowState};
 use crate::sys::{process, socket};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -37,6 +38,10 @@ struct Child {
 struct Parent<'d> {
     duty: &'d Duty,
     lane: Lane<'d>,
+    /// The lane of the next child, which takes it along: whatever a child runs
+    /// first, or writes first, is a page to fetch or to copy, and what is at
+    /// hand here costs it less of that. Never `None` in the worker itself.
+    next: Option<Lane<'d>>,
     /// Who is in lane N + 1; lane 0 is the worker's own.
     children: Vec<Option<Child>>,
     connections: u64,
@@ -72,10 +77,13 @@ pub fn run(duty: &Duty) -> Leave {
         return Leave::Retired;
     };
     let lane = Lane::many(duty, row);
+    let mut next = Lane::single(duty, row, true);
+    next.spares.stock_up();
     let mut parent = Parent {
         duty,
         complain_at: lane.now,
         lane,
+        next: Some(next),
         children: lanes.iter().map(|_| None).collect(),
         connections: 0,
         requests: 0,
@@ -310,12 +318,15 @@ impl Parent<'_> {
     fn hand_over(&mut self, lane: usize, stream: Stream, peer: Peer) {
         let row = self.duty.rows[lane + 1];
         row.clear();
+        let Some(next) = &mut self.next else { return };
+        next.become_childs(&self.lane, row, self.connections);
+        next.begin(&peer);
+        let mut handed = Some(Connection::new(stream, &peer, next));
         let worker = getpid();
         let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
-        let mut handed = Some(stream);
-        let forked = process::fork_into(|| match handed.take() {
-            Some(stream) => serve_as_child(self.duty, row, worker, mask.ok(), stream, &peer),
-            None => process::exit(0),
+        let forked = process::fork_into(|| match (handed.take(), self.next.take()) {
+            (Some(connection), Some(lane)) => serve_as_child(worker, mask.ok(), connection, lane),
+            (_, _) => process::exit(0),
         });
         match forked {
             Ok(pid) => {
@@ -334,7 +345,9 @@ impl Parent<'_> {
                     log::warn!("fork for {peer}: {error}: trying again; clients wait in the queue");
                 }
                 let at = now + PAUSE;
-                self.postponed = handed.map(|stream| Postponed { stream, peer, at });
+                let stream = handed.map(Connection::into_stream);
+                self.postponed = stream.map(|stream| Postponed { stream, peer, at });
+                row.clear();
             }
         }
         if let Ok(mask) = mask {
@@ -401,13 +414,12 @@ impl Parent<'_> {
 
 /// The child's whole life.
 fn serve_as_child(
-    duty: &Duty,
-    row: Row,
     worker: Pid,
     mask: Option<SigSet>,
-    stream: Stream,
-    peer: &Peer,
+    connection: Connection,
+    mut lane: Lane<'_>,
 ) -> Infallible {
+    let duty = lane.duty;
     duty.parent.store(worker.as_raw(), Ordering::Relaxed);
     // The numbers stay taken, for the signal handler may write to them; but a
     // child must not keep the queue alive.
@@ -416,7 +428,7 @@ fn serve_as_child(
         let _ = socket::put_under(duty.parked.as_fd(), queue.as_fd());
     }
     let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM);
-    row.occupy(getpid().as_raw().unsigned_abs());
+    lane.row.occupy(getpid().as_raw().unsigned_abs());
     if let Some(mask) = mask {
         let _ = mask.thread_set_mask();
     }
@@ -425,9 +437,9 @@ fn serve_as_child(
         duty.retired.store(true, Ordering::SeqCst);
         process::alarm(ORPHAN_SECONDS);
     }
-    let mut lane = Lane::single(duty, row, true);
-    serve(stream, peer, &mut lane);
-    drop(lane);
+    serve_begun(connection, &mut lane);
+    // The rest of it goes with the process.
+    lane.write_log();
     duty.complaints.finish();
     duty.access_log.settle();
     process::exit(0)

@@ -57,6 +57,8 @@ pub struct Spares {
 impl Spares {
     /// How many of each are kept.
     const MOST: usize = 64;
+    /// Room for an answer of the usual length, in octets.
+    const FIRST_OUTPUT: usize = 4096;
 
     /// Gives memory to a buffer that has none.
     pub fn lend_input(&mut self, buffer: &mut Input) {
@@ -74,6 +76,15 @@ impl Spares {
         {
             *buffer = spare;
         }
+    }
+
+    /// Has one of each at hand, with memory.
+    pub fn stock_up(&mut self) {
+        let (mut input, mut output) = (Input::default(), Output::default());
+        input.room();
+        output.tail().reserve(Self::FIRST_OUTPUT);
+        self.take_back_input(&mut input);
+        self.take_back_output(&mut output);
     }
 
     /// Takes the memory of an empty buffer.
@@ -112,6 +123,16 @@ impl<'d> Lane<'d> {
             draining: None,
         };
         Self::new(duty, row, face)
+    }
+
+    /// In a worker that forks: this lane, which `worker` keeps for the purpose,
+    /// will be that of the next child, which serves connection `number`. Each
+    /// number has request names of its own, four thousand million of them.
+    pub fn become_childs(&mut self, worker: &Self, row: Row, number: u64) {
+        self.row = row;
+        self.now = worker.now;
+        self.wall = worker.wall;
+        self.activity = worker.activity.counting_apart(number << 32);
     }
 
     /// A lane that has many.
@@ -227,14 +248,17 @@ impl<'d> Lane<'d> {
         match new {
             RowState::Idle => line.extend_from_slice(b" idle"),
             RowState::Reading | RowState::KeepAlive | RowState::Closing | RowState::Serving => {
-                // Writing to a Vec cannot fail.
-                let _ = write!(line, " {} {peer}", new.name());
+                for part in [" ", new.name(), " ", peer] {
+                    line.extend_from_slice(part.as_bytes());
+                }
             }
             RowState::Writing => {
-                let _ = write!(line, " serving {peer} ");
-                line.extend_from_slice(self.activity.text());
+                for part in [b" serving ", peer.as_bytes(), b" ", self.activity.text()] {
+                    line.extend_from_slice(part);
+                }
                 let seconds = self.now.saturating_duration_since(*since).as_secs();
                 if seconds > 0 {
+                    // Writing to a Vec cannot fail.
                     let _ = write!(line, " {seconds}s");
                 }
             }

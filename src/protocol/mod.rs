@@ -457,6 +457,13 @@ impl Activity {
         }
     }
 
+    /// Another one, whose requests are numbered from `distance` past where
+    /// these began.
+    #[must_use]
+    pub fn counting_apart(&self, distance: u64) -> Self {
+        Self::counting_from(self.start.wrapping_add(distance))
+    }
+
     /// A request begins: counts it, and answers its name.
     pub fn begin(&mut self) -> RequestId {
         self.requests += 1;
@@ -532,4 +539,20 @@ impl std::fmt::Display for Peer {
 pub struct Patience {
     /// Silence after which a connection is closed.
     pub idle: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_who_count_apart_name_no_request_alike() {
+        let all = Activity::counting_from(u64::MAX - 1);
+        let mut names = std::collections::BTreeSet::new();
+        for child in 1..=100 {
+            let mut activity = all.counting_apart(child << 32);
+            names.extend((0..100).map(|_| activity.begin().to_string()));
+        }
+        assert_eq!(names.len(), 10_000);
+    }
 }
