@@ -90,6 +90,7 @@ struct Worker {
     first_row: usize,
     row_count: usize,
     listeners: Vec<Arc<Listener>>,
+    /// Just before it was forked.
     spawned: Instant,
     /// Our end of the socket on which it gets new log files.
     channel: OwnedFd,
@@ -366,6 +367,7 @@ impl Crew {
             log,
             detached: self.detached,
         };
+        let spawned = Instant::now();
         let forked = process::fork_into(move || {
             child_first();
             worker::enter(assignment)
@@ -379,7 +381,6 @@ impl Crew {
             }
         };
         cohort.seats[seat] = true;
-        let spawned = Instant::now();
         let worker = Worker {
             pid,
             cohort: cohort_id,
@@ -420,7 +421,11 @@ impl Crew {
             };
             let ready = scoreboard.row(worker.first_row).is_ready();
             if ready {
-                worker.ready = Some(Instant::now());
+                let now = Instant::now();
+                worker.ready = Some(now);
+                // The benchmark reads this.
+                let took = now.saturating_duration_since(worker.spawned).as_micros();
+                log::debug!("worker pid {} is ready after {took} us", worker.pid);
                 worker.listeners.iter().for_each(|one| one.set_open());
                 words.push(Word::Ready(*id));
             }
