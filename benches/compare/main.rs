@@ -20,6 +20,7 @@ mod load;
 mod machine;
 mod memory;
 mod plot;
+mod process;
 mod servers;
 mod table;
 
@@ -62,6 +63,11 @@ const PARTS: &[Part] = &[
         name: "echo",
         about: "round trips and streams, on every model",
         run: echo::run,
+    },
+    Part {
+        name: "process",
+        about: "spawning workers, a process a connection, the scoreboard",
+        run: process::run,
     },
 ];
 
