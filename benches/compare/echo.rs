@@ -54,7 +54,7 @@ const TASKS: &[Task] = &[
 ];
 
 /// What is measured of each server.
-const RATE: &str = "rounds/s";
+pub(crate) const RATE: &str = "rounds/s";
 const OCTETS: &str = "MB/s";
 const COST: &str = "CPU us/round";
 const COST_OF_MEBIBYTE: &str = "CPU us/MiB";
@@ -162,11 +162,6 @@ pub(crate) fn cost_of(task: &Task) -> &'static str {
         Work::PingPong(_) | Work::Visit(_) => COST,
         Work::Stream(_) => COST_OF_MEBIBYTE,
     }
-}
-
-/// Rounds a second, which are connections a second where each is one.
-pub(crate) const fn rate() -> &'static str {
-    RATE
 }
 
 /// One row a server, and its cost beside the floor's or the textbook's.

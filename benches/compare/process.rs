@@ -91,7 +91,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<(), Failure> {
 }
 
 fn judge(samples: &Samples, task: &Task, verdicts: &mut Vec<Verdict>) {
-    let (rate, cost) = (echo::rate(), echo::cost_of(task));
+    let (rate, cost) = (echo::RATE, echo::cost_of(task));
     let beside = |measure, base| samples.ratio(task.name, FORK, measure, base);
     let what = |measure: &str, base: &str| format!("{FORK}, {}: {measure} / {base}", task.name);
     verdicts.extend([
@@ -144,11 +144,11 @@ fn spawn(
 /// worker at once, and of each one alone.
 fn spawned(bench: &Bench) -> Result<(f64, Vec<f64>), Failure> {
     let address = free_address()?;
-    let log = bench.machine.write("spawn.log", b"")?;
+    // Where the machine puts what this server says.
+    let log = bench.machine.place().join("spawn.output");
     let text = format!(
-        "[master]\nlog = {{ to = \"{}\", level = \"debug\" }}\n\
-         [pool.echo]\nlisten = \"{address}\"\nservice = \"echo\"\nworkers = {AT_ONCE}\n",
-        log.display()
+        "[master]\nlog = {{ to = \"stderr\", level = \"debug\" }}\n\
+         [pool.echo]\nlisten = \"{address}\"\nservice = \"echo\"\nworkers = {AT_ONCE}\n"
     );
     let file = bench.machine.write("spawn.toml", text.as_bytes())?;
     let mut command = Command::new(&bench.options.program);
