@@ -16,6 +16,7 @@ on_each_model! {
     a_reset_in_the_middle_of_an_answer_costs_one_connection
     a_client_that_never_reads_is_cut
     a_client_that_says_nothing_is_cut
+    a_client_that_says_nothing_can_be_left_to_the_kernel
     half_a_head_and_silence_is_408
     a_trickle_is_cut_at_the_deadline_of_the_whole_head
     an_idle_connection_is_cut
@@ -91,6 +92,25 @@ fn a_client_that_says_nothing_is_cut(model: &str) {
     assert_eq!(client.read_to_end(), b"", "closed, and not a word");
     assert_served_by(&server, &workers);
     server.stop();
+}
+
+/// It would have the only place for twenty seconds.
+fn a_client_that_says_nothing_can_be_left_to_the_kernel(model: &str) {
+    let full = match model {
+        "event" | "fork" => "max_connections = 1",
+        _ => "",
+    };
+    let server = server(model, &format!("defer_accept = \"60s\"\n{full}"));
+    let workers = server.workers();
+    let mut silent = Client::connect(server.address("web"));
+    let begun = Instant::now();
+    for _ in 0..3 {
+        assert_served_by(&server, &workers);
+    }
+    assert!(begun.elapsed() < SOON / 2, "{:?}", begun.elapsed());
+    // Once it speaks it is a client like any other.
+    silent.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    assert!(silent.read_to_end().ends_with(b"index\n"));
 }
 
 fn half_a_head_and_silence_is_408(model: &str) {

@@ -85,6 +85,15 @@ impl Checker<'_> {
             let why = "only with model = \"threads\"";
             self.misplaced(&table.threads_per_worker, "threads_per_worker", why);
         }
+        if !table.defer_accept.value.is_zero() && is_first_to_speak(table.service.value) {
+            let expected = "remove it: the client would wait for the server, and the server for it";
+            let at = table.defer_accept.span(span);
+            self.error(
+                &at,
+                "`defer_accept` with a service that speaks first",
+                expected,
+            );
+        }
         if !matches!(model, Model::Event | Model::Fork) && table.model.is_sound() {
             let why = "only with model = \"event\" or \"fork\"";
             self.misplaced(&table.max_connections, "max_connections", why);
@@ -369,6 +378,16 @@ impl Checker<'_> {
     fn error(&mut self, at: &Span, message: impl Into<String>, expected: impl Into<String>) {
         self.found
             .push(Mistake::error(at.clone(), message, expected));
+    }
+}
+
+/// Whether a service sends before the client has.
+fn is_first_to_speak(service: Option<ServiceName>) -> bool {
+    match service {
+        Some(
+            ServiceName::Daytime | ServiceName::Time | ServiceName::Chargen | ServiceName::Message,
+        ) => true,
+        Some(ServiceName::Http | ServiceName::Echo | ServiceName::Discard) | None => false,
     }
 }
 

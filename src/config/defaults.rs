@@ -93,6 +93,7 @@ pub(crate) fn pool(name: &str, service: Service, table: &PoolTable) -> Pool {
         name: name.to_owned(),
         listen: Vec::new(),
         backlog: table.backlog.value,
+        defer_accept: table.defer_accept.value,
         service,
         model,
         accept: table.accept.value,

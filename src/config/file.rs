@@ -67,6 +67,7 @@ pub(crate) enum Workers {
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Any duration that is one, and not so long that it is a slip.
@@ -169,6 +170,8 @@ table! {
             "Connections a worker holds at once; more wait in the backlog.";
         backlog: u32 = Count { min: 1, max: 1 << 20 }, 4096,
             "The accept queue of each socket; no longer than net.core.somaxconn.";
+        defer_accept: Duration = Time { min: Duration::ZERO, max: MINUTE }, Duration::ZERO,
+            "How long the kernel keeps a TCP client to itself that has sent nothing yet (TCP_DEFER_ACCEPT), in seconds, rounded up; 0s is not at all.";
         connections_per_worker: u64 = ANY, 0,
             "Connections after which a worker is replaced, a tenth more or less; 0 is never.";
         requests_per_worker: u64 = ANY, 0,

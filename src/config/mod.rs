@@ -128,6 +128,9 @@ pub struct Pool {
     pub listen: Vec<Listen>,
     /// The kernel's accept queue, already clamped to net.core.somaxconn.
     pub backlog: u32,
+    /// How long a TCP client is not accepted that has sent nothing; zero: it is
+    /// at once.
+    pub defer_accept: Duration,
     /// What a connection gets.
     pub service: Service,
     /// How a worker spends itself.

@@ -91,6 +91,7 @@ fn pool(pool: &Pool) -> PoolTable {
         ),
         max_connections: Entry::of(many.then_some(pool.max_connections)),
         backlog: Entry::of(pool.backlog),
+        defer_accept: Entry::of(pool.defer_accept),
         connections_per_worker: Entry::of(pool.connections_per_worker),
         requests_per_worker: Entry::of(pool.requests_per_worker),
         max_worker_memory: Entry::of(pool.max_worker_memory),

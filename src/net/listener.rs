@@ -1,5 +1,6 @@
 //! One listening socket: made once, by the master, and inherited by workers.
 
+use super::queue::Queue;
 use super::roster::{Member, Roster};
 use crate::config::Listen;
 use crate::sys;
@@ -85,7 +86,7 @@ impl Listener {
     ///
     /// # Errors
     /// Which of socket(2), setsockopt(2), bind(2) or listen(2) refused, and why.
-    pub fn bind(listen: &Listen, backlog: u32, reuseport: bool) -> Result<Self, BindError> {
+    pub fn bind(listen: &Listen, queue: Queue, reuseport: bool) -> Result<Self, BindError> {
         let step = |call| {
             move |error| BindError {
                 call,
@@ -102,8 +103,10 @@ impl Listener {
                 (socket, Some(file))
             }
         };
-        let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
-        socket.listen(backlog).map_err(step("listen"))?;
+        if let Listen::Tcp { .. } = listen {
+            queue.defer(&socket).map_err(step("TCP_DEFER_ACCEPT"))?;
+        }
+        socket.listen(queue.length()).map_err(step("listen"))?;
         let local = local(&socket, listen).map_err(step("getsockname"))?;
         Ok(Self {
             socket,
@@ -269,10 +272,14 @@ impl Listener {
     ///
     /// # Errors
     /// Which of listen(2), setsockopt(2) and chmod(2) refused, and why.
-    pub fn adopt(&self, listen: &Listen, backlog: u32) -> Result<(), BindError> {
+    pub fn adopt(&self, listen: &Listen, queue: Queue) -> Result<(), BindError> {
         let step = |call| move |error| BindError::new(call, listen, error);
-        let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
-        self.socket.listen(backlog).map_err(step("listen"))?;
+        if let Listen::Tcp { .. } = listen {
+            queue
+                .defer(&self.socket)
+                .map_err(step("TCP_DEFER_ACCEPT"))?;
+        }
+        self.socket.listen(queue.length()).map_err(step("listen"))?;
         match listen {
             // A slot may have gone, and with it who emptied this queue, while the
             // generation that has it again was about to prove itself.
@@ -451,37 +458,42 @@ mod tests {
         }
     }
 
+    const FIVE: Queue = Queue {
+        backlog: 5,
+        defer: std::time::Duration::ZERO,
+    };
+
     #[test]
     fn port_zero_becomes_a_port() {
-        let listener = Listener::bind(&loopback(), 5, false).unwrap();
+        let listener = Listener::bind(&loopback(), FIVE, false).unwrap();
         assert!(matches!(listener.local(), Listen::Tcp { address, .. } if address.port() != 0));
     }
 
     #[test]
     fn a_port_is_free_when_its_listener_is_dropped_whoever_has_a_copy() {
-        let listener = Listener::bind(&loopback(), 5, false).unwrap();
+        let listener = Listener::bind(&loopback(), FIVE, false).unwrap();
         let local = listener.local().clone();
         let copy = listener.as_fd().try_clone_to_owned().unwrap();
         drop(listener);
-        Listener::bind(&local, 5, false).unwrap();
+        Listener::bind(&local, FIVE, false).unwrap();
         // One that was left to another master is that one's to close.
-        let listener = Listener::bind(&local, 5, false).unwrap();
+        let listener = Listener::bind(&local, FIVE, false).unwrap();
         let other = listener.as_fd().try_clone_to_owned().unwrap();
         listener.entrust();
         drop(listener);
-        assert!(Listener::bind(&local, 5, false).is_err());
+        assert!(Listener::bind(&local, FIVE, false).is_err());
         drop((copy, other));
     }
 
     #[test]
     fn a_taken_address_is_refused_by_name_even_in_a_reuseport_group() {
-        let first = Listener::bind(&loopback(), 5, true).unwrap();
+        let first = Listener::bind(&loopback(), FIVE, true).unwrap();
         let error = Listener::probe(first.local()).unwrap_err().to_string();
         assert_eq!(
             error,
             format!("bind {}: address already in use", first.local())
         );
-        Listener::bind(first.local(), 5, true).unwrap();
+        Listener::bind(first.local(), FIVE, true).unwrap();
     }
 
     #[test]
@@ -494,12 +506,12 @@ mod tests {
         };
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists(), "std leaves the file: now it is stale");
-        let listener = Listener::bind(&listen, 5, false).unwrap();
+        let listener = Listener::bind(&listen, FIVE, false).unwrap();
         assert_eq!(
             std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
-        assert!(Listener::bind(&listen, 5, false).is_err());
+        assert!(Listener::bind(&listen, FIVE, false).is_err());
         drop(listener);
         assert!(!path.exists());
     }
@@ -515,7 +527,7 @@ mod tests {
                     path: path.clone(),
                     mode: 0o600
                 },
-                5,
+                FIVE,
                 false
             )
             .is_err()
@@ -525,7 +537,7 @@ mod tests {
 
     #[test]
     fn a_listener_that_refuses_handshakes_never_waits_again() {
-        let listener = Listener::bind(&loopback(), 5, false).unwrap();
+        let listener = Listener::bind(&loopback(), FIVE, false).unwrap();
         let Listen::Tcp { address, .. } = *listener.local() else {
             panic!()
         };

@@ -4,11 +4,13 @@
 pub(crate) mod fuzzing;
 pub mod listener;
 pub mod proxy;
+mod queue;
 mod roster;
 pub mod set;
 pub mod stream;
 
 pub use listener::{BindError, Listener};
+pub use queue::Queue;
 pub use roster::{Departed, Roster};
 pub use set::{ListenerSet, Passed};
 pub use stream::Stream;

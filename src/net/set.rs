@@ -5,6 +5,7 @@
 //! closed when the last generation that knew it is dropped. Everything new is
 //! bound before anything old is touched.
 
+use super::queue::Queue;
 use super::roster::{Count, Member, Newcomers, Plan, Roster};
 use crate::config::{Accept, Config, Listen, Pool};
 use crate::net::{BindError, Listener};
@@ -124,7 +125,7 @@ impl ListenerSet {
             let key = Key::new(pool, index);
             let group = set.groups.iter_mut().find(|group| group.key == key);
             if let Some(group) = group.filter(|group| group.accept == Accept::Reuseport) {
-                group.resize(&pool.listen[index], slots, pool.backlog)?;
+                group.resize(&pool.listen[index], slots, Queue::of(pool))?;
             }
         }
         Ok(set)
@@ -141,7 +142,7 @@ impl ListenerSet {
             for (index, listen) in pool.listen.iter().enumerate() {
                 let group = self.find(&Key::new(pool, index));
                 for socket in group.iter().flat_map(|group| &group.sockets) {
-                    outcome = outcome.and(socket.adopt(listen, pool.backlog));
+                    outcome = outcome.and(socket.adopt(listen, Queue::of(pool)));
                 }
             }
         }
@@ -337,13 +338,13 @@ impl Group {
             Accept::Shared => 1,
             Accept::Reuseport => pool.size.max() as usize,
         };
-        group.resize(&pool.listen[index], wanted, pool.backlog)?;
+        group.resize(&pool.listen[index], wanted, Queue::of(pool))?;
         Ok(group)
     }
 
     /// Binds what is missing, and takes leave of what is too many. Nobody is led
     /// to those that are new: a worker has to serve on them first.
-    fn resize(&mut self, listen: &Listen, wanted: usize, backlog: u32) -> Result<(), BindError> {
+    fn resize(&mut self, listen: &Listen, wanted: usize, queue: Queue) -> Result<(), BindError> {
         let reuseport = self.accept == Accept::Reuseport;
         let open = self.served();
         self.sockets.truncate(wanted);
@@ -366,7 +367,7 @@ impl Group {
             // The second and later members join the port that the first one got.
             let first = self.sockets.first();
             let listen = first.map_or(listen, |first| first.local());
-            let listener = Listener::bind(listen, backlog, reuseport)?.counting(&self.lost);
+            let listener = Listener::bind(listen, queue, reuseport)?.counting(&self.lost);
             if reuseport {
                 listener.join(&self.roster);
             }

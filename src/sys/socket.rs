@@ -197,6 +197,30 @@ pub fn refuse_handshakes(listener: BorrowedFd<'_>) -> io::Result<()> {
     attach(listener, libc::SO_ATTACH_FILTER, &program)
 }
 
+/// Leaves clients that have sent nothing yet in the handshake for so many
+/// seconds, 0 for none (TCP_DEFER_ACCEPT, tcp(7)): after that they are accepted
+/// all the same.
+///
+/// # Errors
+/// As setsockopt(2).
+pub fn defer_accept(listener: BorrowedFd<'_>, seconds: i32) -> io::Result<()> {
+    // SAFETY: the pointer is to a live integer, and the length is its own.
+    let result = unsafe {
+        libc::setsockopt(
+            listener.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            (&raw const seconds).cast(),
+            size_of_val(&seconds) as libc::socklen_t,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// Takes back what [`refuse_handshakes`] did (SO_DETACH_FILTER). Where nothing
 /// was refused, nothing happens.
 ///

@@ -1,0 +1,41 @@
+//! How a listener's clients wait.
+
+use crate::config::Pool;
+use crate::sys;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// What a pool wants of the queues of its listeners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// The accept queue, in connections.
+    pub backlog: u32,
+    /// How long a TCP client is left in the handshake that sends nothing.
+    pub defer: Duration,
+}
+
+impl Queue {
+    /// As the pool says.
+    pub fn of(pool: &Pool) -> Self {
+        Self {
+            backlog: pool.backlog,
+            defer: pool.defer_accept,
+        }
+    }
+
+    /// For listen(2).
+    pub(super) fn length(self) -> i32 {
+        i32::try_from(self.backlog).unwrap_or(i32::MAX)
+    }
+
+    /// Tells a TCP socket. The kernel counts in seconds, and means by them the
+    /// repetitions of its SYN-ACK that fit in.
+    ///
+    /// # Errors
+    /// As setsockopt(2).
+    pub(super) fn defer(self, socket: &impl AsFd) -> io::Result<()> {
+        let seconds = self.defer.as_millis().div_ceil(1000);
+        sys::socket::defer_accept(socket.as_fd(), i32::try_from(seconds).unwrap_or(i32::MAX))
+    }
+}
