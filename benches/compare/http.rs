@@ -18,6 +18,8 @@ struct Work {
     fields: &'static [&'static str],
     /// Requests that are sent at once, before the first is answered.
     depth: u32,
+    /// Whether each request is another one: who remembers the last gains nothing.
+    varied: bool,
 }
 
 const WORKS: &[Work] = &[
@@ -28,6 +30,16 @@ const WORKS: &[Work] = &[
         connections: 64,
         fields: &[],
         depth: 1,
+        varied: false,
+    },
+    Work {
+        name: "small-varied",
+        path: "/s.html",
+        body: 612,
+        connections: 64,
+        fields: &[],
+        depth: 1,
+        varied: true,
     },
     Work {
         name: "small-c1",
@@ -36,6 +48,7 @@ const WORKS: &[Work] = &[
         connections: 1,
         fields: &[],
         depth: 1,
+        varied: false,
     },
     Work {
         name: "small-c400",
@@ -44,6 +57,7 @@ const WORKS: &[Work] = &[
         connections: 400,
         fields: &[],
         depth: 1,
+        varied: false,
     },
     Work {
         name: "small-close",
@@ -52,6 +66,7 @@ const WORKS: &[Work] = &[
         connections: 64,
         fields: &["Connection: close"],
         depth: 1,
+        varied: false,
     },
     Work {
         name: "medium-64k",
@@ -60,6 +75,7 @@ const WORKS: &[Work] = &[
         connections: 32,
         fields: &[],
         depth: 1,
+        varied: false,
     },
     Work {
         name: "large-1m",
@@ -68,6 +84,7 @@ const WORKS: &[Work] = &[
         connections: 16,
         fields: &[],
         depth: 1,
+        varied: false,
     },
     Work {
         name: "pipelined-16",
@@ -76,6 +93,7 @@ const WORKS: &[Work] = &[
         connections: 64,
         fields: &[],
         depth: 16,
+        varied: false,
     },
 ];
 
@@ -181,17 +199,23 @@ pub(crate) fn cost(used: Duration, outcome: &Outcome) -> f64 {
 }
 
 impl Work {
-    /// The program for wrk that sends several requests at once.
+    /// The program for wrk that sends several requests at once, or another each
+    /// time.
     fn script(&self, bench: &Bench) -> Result<Option<std::path::PathBuf>, Failure> {
-        if self.depth == 1 {
-            return Ok(None);
-        }
-        let text = format!(
-            "local together\n\
-             function init(arguments)\n  together = wrk.format():rep({})\nend\n\
-             function request()\n  return together\nend\n",
-            self.depth
-        );
+        let text = match (self.depth, self.varied) {
+            (1, false) => return Ok(None),
+            (depth, false) => format!(
+                "local together\n\
+                 function init(arguments)\n  together = wrk.format():rep({depth})\nend\n\
+                 function request()\n  return together\nend\n"
+            ),
+            (_, true) => "local head, tail, number\n\
+                 function init(arguments)\n  number = 0\n  local whole = wrk.format()\n\
+                 \x20 local at = whole:find(' HTTP/', 1, true)\n\
+                 \x20 head, tail = whole:sub(1, at - 1) .. '?', whole:sub(at)\nend\n\
+                 function request()\n  number = number + 1\n  return head .. number .. tail\nend\n"
+                .to_owned(),
+        };
         let file = format!("{}.lua", self.name);
         Ok(Some(bench.machine.write(&file, text.as_bytes())?))
     }
@@ -206,6 +230,7 @@ fn table(work: &Work, able: &[&Contestant], samples: &Samples) -> Table {
         work.body,
         work.connections,
         match (work.depth, work.fields) {
+            (1, []) if work.varied => ", each request another one".to_owned(),
             (1, []) => String::new(),
             (1, fields) => format!(", {}", fields.join(", ")),
             (depth, _) => format!(", {depth} requests at once"),
@@ -295,7 +320,7 @@ fn verdicts(works: &[&Work], samples: &Samples) -> Vec<Verdict> {
                 verdicts.push(Verdict::at_most(&what, measured, limit, ""));
             }
         };
-        for work in ["small-keepalive", "small-c400"] {
+        for work in ["small-keepalive", "small-varied", "small-c400"] {
             cpu(work, "floor-epoll", 1.10);
             cpu(work, "lighttpd", 1.0);
             cpu(work, "h2o", 1.0);

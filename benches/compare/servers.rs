@@ -220,7 +220,8 @@ fn ours(place: &Place<'_>, model: &str, logs: bool) -> Result<Command, Failure> 
     let root = root(machine);
     let mut text = format!(
         "[master]\nlog = {{ to = \"stderr\", level = \"warn\" }}\n\n\
-         [pool.web]\nlisten = \"{address}\"\nservice = \"http\"\nmodel = \"{model}\"\n"
+         [pool.web]\nlisten = \"{address}\"\nservice = \"http\"\nmodel = \"{model}\"\n\
+         defer_accept = \"1s\"\n"
     );
     if model == "event" {
         let accept = if task.reuseport {

@@ -57,7 +57,7 @@ pub(crate) const TURNS: &[Turn] = &[
     turn("fork", Work::Small, "recvfrom openat2 newfstatat pread64 close sendto"),
     turn("fork", Work::Large, "recvfrom openat2 newfstatat sendto fcntl sendfile close fcntl"),
     turn("fork", Work::Echo, "recvfrom sendto"),
-    turn("fork", Work::Fresh, "set_robust_list dup3 dup3 prctl getpid rt_sigprocmask getppid getrandom setsockopt recvfrom openat2 newfstatat pread64 close sendto close exit_group"),
+    turn("fork", Work::Fresh, "set_robust_list dup3 dup3 prctl getpid rt_sigprocmask getppid setsockopt recvfrom openat2 newfstatat pread64 close sendto close exit_group"),
 ];
 
 /// What replaces a part of a turn now and then: ten times a second a kept file
@@ -101,9 +101,13 @@ fn watch(work: Work, model: &str, site: &Site) -> BTreeMap<String, usize> {
     let trace = Trace::begin(worker);
     let count = match work {
         Work::Pipelined => COUNT * PIPELINE,
-        Work::Small | Work::Logged | Work::Fresh | Work::Unchanged | Work::Large | Work::Echo => {
-            COUNT
-        }
+        Work::Small
+        | Work::Varied
+        | Work::Logged
+        | Work::Fresh
+        | Work::Unchanged
+        | Work::Large
+        | Work::Echo => COUNT,
     };
     work.perform(server.address("work"), worker, model, count);
     let calls = trace.end();

@@ -36,7 +36,9 @@ impl Site {
 pub(crate) enum Work {
     /// A file of 1,000 octets over a kept connection.
     Small,
-    /// The same, with an access log in a file.
+    /// The same, each time with another query, so that it must be read.
+    Varied,
+    /// As small, with an access log in a file.
     Logged,
     /// The same, 16 requests at once.
     Pipelined,
@@ -64,6 +66,7 @@ impl Work {
         let log = match self {
             Self::Logged => "{ to = \"access.log\" }",
             Self::Small
+            | Self::Varied
             | Self::Pipelined
             | Self::Fresh
             | Self::Unchanged
@@ -73,6 +76,7 @@ impl Work {
         let service = match self {
             Self::Echo => "service = \"echo\"\n".to_owned(),
             Self::Small
+            | Self::Varied
             | Self::Logged
             | Self::Pipelined
             | Self::Fresh
@@ -94,6 +98,14 @@ impl Work {
         let held = model == "event";
         match self {
             Self::Small | Self::Logged => keep(address, count, &request("/small.txt", ""), SMALL),
+            Self::Varied => {
+                let mut client = Client::connect(address);
+                for number in 0..count {
+                    // As long as another: they differ in nothing else.
+                    client.send(request(&format!("/small.txt?{number:06}"), ""));
+                    expect(&client.answer(), 200, SMALL);
+                }
+            }
             Self::Large => keep(address, count, &request("/large.bin", ""), LARGE),
             Self::Pipelined => {
                 let requests = request("/small.txt", "").repeat(PIPELINE);

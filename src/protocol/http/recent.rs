@@ -14,13 +14,13 @@
 //! password, and never wait: where another thread of the worker looks, a request
 //! is read as if it were new.
 
-use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Mutex, MutexGuard};
 
 use super::accept::Accept;
 use super::exchange::Exchange;
 use super::files::Candidate;
 use super::notes::Notes;
+use super::representation::mix_in;
 use super::site::RuleNumber;
 use crate::protocol::{Facts, Output};
 
@@ -197,9 +197,7 @@ impl Memory {
         if self.seen.is_empty() {
             self.seen = Box::new([0; SEEN]);
         }
-        let mut hasher = DefaultHasher::new();
-        hasher.write(head);
-        let number = hasher.finish();
+        let number = mix_in(0, head);
         let seen = &mut self.seen[number as usize % SEEN];
         std::mem::replace(seen, number) == number
     }

@@ -24,7 +24,7 @@ use std::sync::{Arc, OnceLock};
 use super::coding::Coding;
 use super::gzip::{self, Known, Store};
 use super::mime::{Media, Types};
-use super::representation::mix;
+use super::representation::mix_in;
 use crate::config::Http;
 use crate::protocol::{Facts, FileKind, Wall};
 
@@ -142,11 +142,7 @@ impl Absences {
 
     /// The slot of a place, and what it holds now if it is about this place.
     fn slot((root, path): (usize, &[u8]), wall: &Wall) -> (usize, u64) {
-        let file = path.chunks(8).fold(mix(root as u64), |sum, octets| {
-            let mut word = [0; 8];
-            word[..octets.len()].copy_from_slice(octets);
-            mix(sum ^ u64::from_le_bytes(word))
-        });
+        let file = mix_in(root as u64, path);
         let second = u64::from(wall.unix as u32);
         let label = (file >> 35) << 35 | second << 3;
         (file as usize % Self::SLOTS, label)
