@@ -104,7 +104,7 @@ impl Listener {
             }
         };
         if let Listen::Tcp { .. } = listen {
-            queue.defer(&socket).map_err(step("TCP_DEFER_ACCEPT"))?;
+            queue.begin(&socket).map_err(step("TCP_DEFER_ACCEPT"))?;
         }
         socket.listen(queue.length()).map_err(step("listen"))?;
         let local = local(&socket, listen).map_err(step("getsockname"))?;
@@ -276,7 +276,7 @@ impl Listener {
         let step = |call| move |error| BindError::new(call, listen, error);
         if let Listen::Tcp { .. } = listen {
             queue
-                .defer(&self.socket)
+                .change(&self.socket)
                 .map_err(step("TCP_DEFER_ACCEPT"))?;
         }
         self.socket.listen(queue.length()).map_err(step("listen"))?;

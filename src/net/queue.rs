@@ -29,13 +29,34 @@ impl Queue {
         i32::try_from(self.backlog).unwrap_or(i32::MAX)
     }
 
-    /// Tells a TCP socket. The kernel counts in seconds, and means by them the
-    /// repetitions of its SYN-ACK that fit in.
+    /// Tells a TCP socket that is new, and has no such wish of itself. The kernel
+    /// counts in seconds, and means by them the repetitions of its SYN-ACK that
+    /// fit in.
     ///
     /// # Errors
     /// As setsockopt(2).
-    pub(super) fn defer(self, socket: &impl AsFd) -> io::Result<()> {
+    pub(super) fn begin(self, socket: &impl AsFd) -> io::Result<()> {
+        if self.defer.is_zero() {
+            return Ok(());
+        }
+        self.defer(socket)
+    }
+
+    /// As [`Queue::begin`], for a socket that may have had another wish.
+    ///
+    /// # Errors
+    /// As setsockopt(2).
+    pub(super) fn change(self, socket: &impl AsFd) -> io::Result<()> {
+        match self.defer(socket) {
+            // What the kernel does not know it does not do.
+            Err(_) if self.defer.is_zero() => Ok(()),
+            result => result,
+        }
+    }
+
+    fn defer(self, socket: &impl AsFd) -> io::Result<()> {
         let seconds = self.defer.as_millis().div_ceil(1000);
-        sys::socket::defer_accept(socket.as_fd(), i32::try_from(seconds).unwrap_or(i32::MAX))
+        let seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
+        sys::socket::defer_accept(socket.as_fd(), seconds)
     }
 }

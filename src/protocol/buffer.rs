@@ -17,7 +17,7 @@ pub struct Input {
 impl Input {
     /// The most that can wait unread, in octets.
     pub const LIMIT: usize = 128 * 1024;
-    /// What the first read of a connection has room for.
+    /// What the first read has room for, unless the buffer served another before.
     const FIRST: usize = 8 * 1024;
     /// What is kept where nothing waits: a client that sends without end gets
     /// buffers of this size, and so needs fewer reads.

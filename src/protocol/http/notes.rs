@@ -13,7 +13,8 @@
 //!
 //! Invariant: `query <= line <= fields <= criteria <= path <= base <= text.len()`.
 //! The criteria are the fields that conditional requests and ranges need.
-//! Nothing here may outlive its request: [`Notes::clear`] comes first.
+//! Nothing here may outlive its request: [`Notes::clear`] comes first. Copies are
+//! kept of those of requests that come again (`recent`).
 
 use super::coding::Coding;
 use super::criteria::{self, Criteria};
@@ -24,7 +25,7 @@ use crate::config::LineFormat;
 const RETAINED: usize = 1024;
 
 /// The buffer and its marks.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Notes {
     text: Vec<u8>,
     query: u32,

@@ -2,17 +2,18 @@
 //!
 //! What a head asks for follows from its octets and the settings alone, unless
 //! the client's address, a password or a program has a say in it. So a worker
-//! remembers the last few heads of that kind which it was sent twice, and what
-//! they lead to: whoever polls a page, fetches it over and over, or sends what
-//! another sent before, is spared the reading. The file is opened, and asked what
-//! it is, as for every request. If it is the same file, and the second of the
-//! last answer is not over, the head of the answer is the same as well.
+//! remembers a few heads of that kind which it was sent twice, and what they lead
+//! to: whoever polls a page, fetches it over and over, or sends what another sent
+//! before, is spared the reading. The file is opened, and asked what it is, as for
+//! every request. If it is the same file, and the second of the last answer is not
+//! over, the head of the answer is the same as well.
 //!
 //! Heads are compared whole, so that no other request can be taken for one of
-//! them. What is remembered is bounded, and whoever sends a hundred different
-//! heads pushes nobody out: each must come twice. This must never remember a
-//! password, and never wait: where another thread of the worker looks, a request
-//! is read as if it were new.
+//! them. What is remembered is bounded; a head must come twice to be remembered,
+//! and takes no place of one that came meanwhile. It lies in the worker's memory,
+//! cookies and all, until another takes its place, but for heads with an
+//! Authorization, which are never remembered. Nobody waits: where another thread
+//! of the worker looks, a request is read as if it were new.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -29,7 +30,7 @@ const MOST: usize = 8;
 /// The longest that is remembered, in octets.
 const LONGEST: usize = 1024;
 /// Heads that may have come once, each known by a number.
-const SEEN: usize = 64;
+const SEEN: usize = 256;
 
 /// What a worker remembers of the requests it was sent.
 #[derive(Debug, Default)]
@@ -49,6 +50,8 @@ struct Memory {
 #[derive(Debug)]
 struct Place {
     number: u32,
+    /// It came since the last time that its place was wanted.
+    used: bool,
     head: Vec<u8>,
     lead: Lead,
     notes: Notes,
@@ -105,7 +108,7 @@ impl Recent {
         last: Option<Ticket>,
         notes: &mut Notes,
     ) -> Option<Known> {
-        let memory = self.look()?;
+        let mut memory = self.look()?;
         let last = last.map_or(0, |ticket| usize::from(ticket.place));
         let is_it = |place: &Place| input.starts_with(&place.head);
         let number = match memory.places.get(last) {
@@ -113,7 +116,8 @@ impl Recent {
             Some(_) => memory.places.iter().position(is_it)?,
             None => return None,
         };
-        let place = &memory.places[number];
+        let place = &mut memory.places[number];
+        place.used = true;
         notes.copy(&place.notes);
         Some(Known {
             ticket: Ticket {
@@ -125,37 +129,33 @@ impl Recent {
         })
     }
 
-    /// Remembers a head, if this is the second time.
+    /// Remembers a head, if this is the second time and a place is to be had.
     pub(super) fn note(&self, head: &[u8], lead: Lead, notes: &Notes) -> Option<Ticket> {
         let mut memory = self.look().filter(|_| head.len() <= LONGEST)?;
+        let known = memory.places.iter().position(|place| place.head == head);
+        if let Some(place) = known {
+            // It did not come in one piece, or nobody could look.
+            return Some(memory.ticket(place));
+        }
         if !memory.has_seen(head) {
             return None;
         }
-        let number = memory.next;
-        memory.next = (number + 1) % MOST;
+        let place = memory.free_place()?;
         memory.count = memory.count.wrapping_add(1);
-        if memory.places.len() <= number {
-            memory.places.push(Place {
-                number: 0,
-                head: Vec::new(),
-                lead,
-                notes: Notes::default(),
-                answer: Vec::new(),
-                validity: None,
-            });
+        let kept = Place {
+            number: memory.count,
+            used: true,
+            head: head.to_vec(),
+            lead,
+            notes: notes.clone(),
+            answer: Vec::new(),
+            validity: None,
+        };
+        match memory.places.get_mut(place) {
+            Some(old) => *old = kept,
+            None => memory.places.push(kept),
         }
-        let count = memory.count;
-        let place = &mut memory.places[number];
-        place.number = count;
-        place.head.clear();
-        place.head.extend_from_slice(head);
-        place.lead = lead;
-        place.notes.copy(notes);
-        place.validity = None;
-        Some(Ticket {
-            place: number as u8,
-            number: count,
-        })
+        Some(memory.ticket(place))
     }
 
     /// Writes the head of the answer, if it is the same as the last time.
@@ -169,13 +169,21 @@ impl Recent {
     }
 
     /// What was answered, and when that is the answer again.
-    pub(super) fn learn(&self, ticket: Ticket, validity: Validity, answer: &[u8]) {
+    pub(super) fn learn(
+        &self,
+        ticket: Ticket,
+        exchange: Exchange,
+        validity: Validity,
+        answer: &[u8],
+    ) {
         let Some(mut memory) = self.look() else {
             return;
         };
         if let Some(place) = memory.place(ticket)
-            // Not where the search led elsewhere: another time it may not.
+            // Not where the search led elsewhere, or came to the file by another
+            // way: another time it may not.
             && (place.lead.candidate, place.lead.rule) == (validity.candidate, validity.rule)
+            && place.lead.exchange == exchange
         {
             place.validity = Some(validity);
             place.answer.clear();
@@ -200,6 +208,23 @@ impl Memory {
         let number = mix_in(0, head);
         let seen = &mut self.seen[number as usize % SEEN];
         std::mem::replace(seen, number) == number
+    }
+
+    /// Where a head can be remembered: the next place in turn, unless its head
+    /// came again meanwhile. That one is asked once more before it goes.
+    fn free_place(&mut self) -> Option<usize> {
+        let place = self.next;
+        self.next = (place + 1) % MOST;
+        let used = self.places.get_mut(place).map(|kept| &mut kept.used);
+        let is_wanted = used.is_some_and(std::mem::take);
+        (!is_wanted).then_some(place)
+    }
+
+    fn ticket(&self, place: usize) -> Ticket {
+        Ticket {
+            place: place as u8,
+            number: self.places[place].number,
+        }
     }
 
     /// The place of a ticket, unless it was given away since.

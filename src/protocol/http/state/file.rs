@@ -163,7 +163,9 @@ impl Connection {
         let file = represent(&search.facts, kind, Coding::Identity, turn);
         let before = turn.output.len();
         let wish = self.deliver(exchange, &file, turn);
-        self.learn(&search, before, turn);
+        if file.is_settled() {
+            self.learn(&search, before, turn);
+        }
         wish
     }
 
@@ -184,7 +186,9 @@ impl Connection {
         {
             let validity = self.validity(search.candidate, &search.facts, turn);
             let head = &turn.output.unsent()[before..];
-            self.site.recent.learn(ticket, validity, head);
+            self.site
+                .recent
+                .learn(ticket, search.exchange, validity, head);
         }
     }
 

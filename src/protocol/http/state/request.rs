@@ -125,6 +125,7 @@ impl Connection {
         let client = trust::client(&self.peer, &unread[..length], &self.site.trust);
         if !self.site.map.rule(lead.rule).access.permits(client) {
             self.notes.clear();
+            self.ticket = None;
             return None;
         }
         self.id = Some(turn.activity.begin());
