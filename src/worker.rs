@@ -245,6 +245,7 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
             rate: pool.send_min_rate,
         },
         linger_timeout: pool.linger_timeout,
+        stragglers: stragglers(pool.defer_accept),
         max_connections: pool.max_connections,
         connections: assignment.connections,
         requests: assignment.requests,
@@ -354,6 +355,19 @@ fn become_user(identity: &config::Identity) -> io::Result<()> {
     setresgid(gid, gid, gid)?;
     setresuid(uid, uid, uid)?;
     Ok(())
+}
+
+/// How long a handshake may take that was under way: a round trip, generously.
+/// Who was left to the kernel is there when its handshake is repeated, after a
+/// second the first time.
+fn stragglers(deferred: Duration) -> Duration {
+    const ROUND_TRIP: Duration = Duration::from_millis(100);
+    const REPETITION: Duration = Duration::from_secs(1);
+    if deferred.is_zero() {
+        ROUND_TRIP
+    } else {
+        ROUND_TRIP + REPETITION
+    }
 }
 
 /// How many descriptors the process may have.

@@ -6,7 +6,8 @@
 mod harness;
 
 use harness::server::{program, write_configuration};
-use harness::{Client, SOON, Server, eventually, get, on_each_model, process};
+use harness::{Client, SOON, Server, eventually, get, let_time_pass, on_each_model, process};
+use nix::sys::signal::Signal;
 use std::fs::File;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ on_each_model! {
     a_client_that_never_reads_is_cut
     a_client_that_says_nothing_is_cut
     a_client_that_says_nothing_can_be_left_to_the_kernel
+    a_client_that_is_left_to_the_kernel_is_served_before_the_end
     half_a_head_and_silence_is_408
     a_trickle_is_cut_at_the_deadline_of_the_whole_head
     an_idle_connection_is_cut
@@ -94,6 +96,40 @@ fn a_client_that_says_nothing_is_cut(model: &str) {
     server.stop();
 }
 
+/// More than `CROWD` in src/driver/event.rs: those who wait are put to rest.
+#[test]
+fn each_of_a_crowd_is_woken_for_what_it_does() {
+    const REQUEST: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
+    const LAST: &str = "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    let server = server("event", "http.keepalive_timeout = \"60s\"");
+    let mut clients: Vec<Client> = (0..600)
+        .map(|_| {
+            let mut client = Client::connect(server.address("web"));
+            client.send(REQUEST);
+            assert_eq!(client.answer().body, b"index\n");
+            client
+        })
+        .collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        let (begin, rest) = REQUEST.split_at(number % REQUEST.len());
+        client.send(begin);
+        client.send(format!("{rest}{}", REQUEST.repeat(number % 3)));
+        for _ in 0..=number % 3 {
+            assert_eq!(client.answer().body, b"index\n");
+        }
+    }
+    // Fewer than would be put to rest, if there had not been so many.
+    for client in clients.drain(..200) {
+        client.reset();
+    }
+    for client in &mut clients {
+        client.send(LAST);
+        assert_eq!(client.answer().field("connection"), Some("close"));
+        assert_eq!(client.read_to_end(), b"");
+    }
+    server.stop();
+}
+
 /// It would have the only place for twenty seconds.
 fn a_client_that_says_nothing_can_be_left_to_the_kernel(model: &str) {
     let full = match model {
@@ -111,6 +147,18 @@ fn a_client_that_says_nothing_can_be_left_to_the_kernel(model: &str) {
     // Once it speaks it is a client like any other.
     silent.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
     assert!(silent.read_to_end().ends_with(b"index\n"));
+}
+
+/// It is in no queue that a worker could empty, and may speak at any moment.
+fn a_client_that_is_left_to_the_kernel_is_served_before_the_end(model: &str) {
+    let mut server = server(model, "defer_accept = \"60s\"");
+    let mut client = Client::connect(server.address("web"));
+    server.signal(Signal::SIGTERM);
+    // Longer than a queue is waited for that nobody was kept from.
+    let_time_pass(Duration::from_millis(150));
+    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert!(client.read_to_end().ends_with(b"index\n"));
+    server.assert_good_end();
 }
 
 fn half_a_head_and_silence_is_408(model: &str) {

@@ -171,7 +171,7 @@ table! {
         backlog: u32 = Count { min: 1, max: 1 << 20 }, 4096,
             "The accept queue of each socket; no longer than net.core.somaxconn.";
         defer_accept: Duration = Time { min: Duration::ZERO, max: MINUTE }, Duration::ZERO,
-            "How long the kernel keeps a TCP client to itself that has sent nothing yet (TCP_DEFER_ACCEPT), in seconds, rounded up; 0s is not at all. Whoever waits so is in no queue, and lost when the socket goes.";
+            "How long the kernel keeps a TCP client to itself that has sent nothing yet (TCP_DEFER_ACCEPT), in seconds, rounded up; 0s is not at all. Who waits so for longer than a second is lost when the socket goes.";
         connections_per_worker: u64 = ANY, 0,
             "Connections after which a worker is replaced, a tenth more or less; 0 is never.";
         requests_per_worker: u64 = ANY, 0,

@@ -20,9 +20,6 @@ use std::time::{Duration, Instant};
 
 /// How long a worker that is out of descriptors waits before it tries again.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
-/// How long the last owner of a queue waits for handshakes that were under way
-/// when new ones began to be refused: a round trip, generously.
-const STRAGGLERS: Duration = Duration::from_millis(100);
 
 /// Who must hear of a lane's comings and goings.
 pub trait Attendance {
@@ -254,7 +251,7 @@ fn empty_queues(duty: &Duty, lane: &mut Lane<'_>) {
         queues.retain(|queue| empty_queue(duty, lane, *queue));
         // Stragglers may come to each of them meanwhile.
         let now = Instant::now();
-        let until = *until.get_or_insert(now + STRAGGLERS);
+        let until = *until.get_or_insert(now + duty.limits.stragglers);
         if queues.is_empty() || now >= until {
             return;
         }

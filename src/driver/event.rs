@@ -19,6 +19,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,10 @@ use std::time::{Duration, Instant};
 const BATCH: usize = 16;
 /// How often, at most, the title and the row's tick are written.
 const SUMMARY: Duration = Duration::from_secs(1);
+
+/// So many connections are a crowd: from then on those that wait for a request
+/// are put to rest, until so few are left that their memory is no matter.
+const CROWD: RangeInclusive<usize> = 256..=512;
 
 /// No timer is set: some thirty years.
 const NEVER: Duration = Duration::from_secs(1 << 30);
@@ -84,8 +89,8 @@ struct Occupant {
     timer: Instant,
 }
 
-/// Nearly all connections rest.
 enum Body {
+    /// In a crowd nearly all connections rest.
     Resting(Resting),
     Awake(Box<Connection>),
     /// It is being visited.
@@ -169,6 +174,8 @@ struct Loop<'d> {
     accepting: Accepting,
     helpers: Helpers,
     exclusive: bool,
+    /// Whether there are more connections than [`CROWD`] allows, or lately were.
+    crowded: bool,
     connections: u64,
     /// When row and title may be written again, and how many connections they show.
     summary_due: Instant,
@@ -212,6 +219,7 @@ impl<'d> Loop<'d> {
             accepting: Accepting::Open,
             helpers,
             exclusive,
+            crowded: false,
             connections: 0,
             summary_due: now,
             shown: None,
@@ -423,7 +431,7 @@ impl<'d> Loop<'d> {
             Accepting::Shut { stragglers } => stragglers,
             Accepting::Open | Accepting::Paused(_) => {
                 self.ignore_listeners();
-                (owned != 0).then(|| self.lane.now + PAUSE)
+                (owned != 0).then(|| self.lane.now + self.duty.limits.stragglers)
             }
         };
         for index in 0..self.duty.queues.len() {
@@ -485,6 +493,24 @@ impl<'d> Loop<'d> {
         });
         self.lane.row.set_active(self.open() as u64);
         self.visit(token, |_, _| {});
+        if !self.crowded && self.open() >= *CROWD.end() {
+            self.crowded = true;
+            self.put_to_rest();
+        }
+    }
+
+    /// Puts all to rest that wait for a request.
+    fn put_to_rest(&mut self) {
+        for place in 0..self.places.len() as u32 {
+            let slot = &self.places[place as usize];
+            let token = Token {
+                place,
+                tenant: slot.tenant,
+            };
+            if slot.occupant.as_ref().is_some_and(Occupant::is_idle) {
+                self.visit(token, |_, _| {});
+            }
+        }
     }
 
     /// Something happened on a connection.
@@ -511,8 +537,8 @@ impl<'d> Loop<'d> {
     }
 
     /// Does something about a connection, if it is still there, and then drives
-    /// it as far as it goes. Most are woken for a moment: they need no memory
-    /// of their own for that.
+    /// it as far as it goes. In a crowd most are woken for a moment: they need
+    /// no memory of their own for that.
     fn visit(&mut self, token: Token, first: impl FnOnce(&mut Connection, &mut Lane<'_>)) {
         let place = token.place as usize;
         let Some(slot) = self.places.get_mut(place) else {
@@ -530,7 +556,7 @@ impl<'d> Loop<'d> {
                 let mut connection = resting.wake(occupant.deadline, &self.lane);
                 first(&mut connection, &mut self.lane);
                 let closed = self.go_on(token, &mut connection);
-                let body = if connection.may_rest() {
+                let body = if self.crowded && connection.may_rest() {
                     Body::Resting(connection.put_to_rest())
                 } else {
                     Body::Awake(Box::new(connection))
@@ -540,7 +566,7 @@ impl<'d> Loop<'d> {
             Body::Awake(mut connection) => {
                 first(&mut connection, &mut self.lane);
                 let closed = self.go_on(token, &mut connection);
-                let body = if connection.may_rest() {
+                let body = if self.crowded && connection.may_rest() {
                     Body::Resting(connection.put_to_rest())
                 } else {
                     Body::Awake(connection)
@@ -618,6 +644,7 @@ impl<'d> Loop<'d> {
         connection.recycle(&mut self.lane);
         self.vacant.push(token.place);
         self.lane.row.set_active(self.open() as u64);
+        self.crowded &= self.open() >= *CROWD.start();
         if let Accepting::Paused(until) = &mut self.accepting {
             *until = self.lane.now;
         }

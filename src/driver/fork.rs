@@ -203,7 +203,7 @@ impl Parent<'_> {
             self.accepting = false;
             self.signal_children(Signal::SIGTERM);
             if self.lane.row.last_owner_of() != 0 {
-                self.stragglers = Some(self.lane.now + PAUSE);
+                self.stragglers = Some(self.lane.now + self.duty.limits.stragglers);
             }
         }
     }

@@ -98,6 +98,9 @@ pub struct Limits {
     pub worker_timeout: Duration,
     /// How long a connection that is closing is drained.
     pub linger_timeout: Duration,
+    /// How long the last owner of a queue waits for clients whose handshake was
+    /// under way when new ones began to be refused.
+    pub stragglers: Duration,
     /// Open connections on the models `event` and `fork`.
     pub max_connections: u32,
     /// Connections after which the worker asks for a successor; 0 is never.

@@ -311,11 +311,16 @@ impl Listener {
         self.refusing.store(true, Ordering::Relaxed);
         self.set_nonblocking(true)?;
         match self.local {
-            Listen::Tcp { .. } => sys::socket::refuse_handshakes(self.socket.as_fd()).or_else(
-                // Some kernels keep socket filters for root. A queue without
-                // room drops handshakes too, as long as somebody waits in it.
-                |_| self.socket.listen(0),
-            ),
+            Listen::Tcp { .. } => {
+                // Who was left to the kernel because it sent nothing joins the
+                // queue when its handshake is repeated.
+                let _ = sys::socket::defer_accept(self.socket.as_fd(), 0);
+                sys::socket::refuse_handshakes(self.socket.as_fd()).or_else(
+                    // Some kernels keep socket filters for root. A queue without
+                    // room drops handshakes too, as long as somebody waits in it.
+                    |_| self.socket.listen(0),
+                )
+            }
             // There is no handshake to drop: taking the name away does it.
             Listen::Unix { .. } => {
                 if let Some(file) = &self.file {

@@ -80,6 +80,10 @@ pub trait Protocol: Send {
     /// only `Close` makes sense, and the driver takes any answer for it.
     fn resume(&mut self, outcome: Outcome, turn: &mut Turn<'_>) -> Action<'_>;
 
+    /// The connection waits between two requests, and is one of many: what can be
+    /// had again when the next one comes should not be held until then.
+    fn rest(&mut self) {}
+
     /// Whom a line of the log about this connection is about; `None` where it
     /// has made no request, or makes none. Asked for when something went wrong.
     fn subject(&self) -> Option<Subject> {

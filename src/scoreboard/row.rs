@@ -258,10 +258,12 @@ impl Row {
         self.store(field::TEXT_VERSION, version.wrapping_add(1));
         std::sync::atomic::fence(Ordering::Release);
         let text = &text[..text.len().min(field::TEXT_WORDS * 8)];
-        for (index, chunk) in text.chunks(8).enumerate() {
-            let mut bytes = [0; 8];
-            bytes[..chunk.len()].copy_from_slice(chunk);
-            self.store(field::TEXT + index, u64::from_ne_bytes(bytes));
+        let (words, rest) = text.as_chunks::<8>();
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        let last = (!rest.is_empty()).then_some(&last);
+        for (index, word) in words.iter().chain(last).enumerate() {
+            self.store(field::TEXT + index, u64::from_ne_bytes(*word));
         }
         self.store(field::TEXT_LENGTH, text.len() as u64);
         self.words[field::TEXT_VERSION].store(version.wrapping_add(2), Ordering::Release);

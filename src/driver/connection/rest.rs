@@ -1,7 +1,8 @@
 //! What is left of a connection while it waits for its next request.
 //!
 //! An event loop keeps ten thousand of them, and wakes a few at a time: nothing
-//! is held that is not worth its octets that often.
+//! is held that is not worth its octets that often. With a few hundred, waking
+//! them would cost more than they hold.
 
 use super::{Connection, Stage};
 use crate::driver::Lane;
@@ -33,7 +34,8 @@ impl Connection {
     }
 
     /// Puts it to rest, where it [may](Connection::may_rest).
-    pub fn put_to_rest(self) -> Resting {
+    pub fn put_to_rest(mut self) -> Resting {
+        self.protocol.rest();
         Resting {
             stream: self.stream,
             protocol: self.protocol,

@@ -1,17 +1,17 @@
 //! A client's connection over its whole life: at rest between two requests, as
-//! nearly all of them are at any moment, or with a request under way.
+//! nearly all are where there are many, or with a machine of its own.
 //!
 //! ```text
 //!   Resting ── any outcome ──▶ Engaged ──▶ closed
 //!      ▲                          │
-//!      └── waits for a request ───┘
+//!      └───── Protocol::rest ─────┘
 //! ```
 //!
 //! An event worker keeps ten thousand that rest, so what one of them holds is
-//! counted in octets. What a request needs besides is lent, and given back as
-//! soon as the answer is written: a few machines serve all connections, and lie
-//! warm in the processor's caches, whichever comes next. Nothing of one
-//! connection may be left in them for another.
+//! counted in octets. What a request needs besides is lent, and given back when
+//! the driver says so: then a few machines serve all connections, and lie warm in
+//! the processor's caches, whichever comes next. Nothing of one connection may be
+//! left in them for another.
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -30,9 +30,10 @@ pub(super) struct Session {
 
 #[derive(Debug)]
 enum Stage {
-    /// No request is under way.
+    /// No request is under way, and none was since the beginning, or since it was
+    /// told to rest.
     Resting(Resting),
-    /// One is, or the connection has ended.
+    /// One is, or was.
     Engaged(Box<Connection>),
 }
 
@@ -98,15 +99,6 @@ impl Session {
             stage: Stage::Resting(Resting::default()),
         }
     }
-
-    fn rest(&mut self) {
-        if let Stage::Engaged(machine) = &self.stage {
-            let resting = Stage::Resting(machine.resting());
-            if let Stage::Engaged(machine) = std::mem::replace(&mut self.stage, resting) {
-                self.machines.take_back(machine);
-            }
-        }
-    }
 }
 
 impl Drop for Session {
@@ -125,16 +117,18 @@ impl Protocol for Session {
             Stage::Engaged(machine) => machine.decide(outcome, turn),
             Stage::Resting(_) => Wish::FAULT,
         };
-        if let Wish::Receive { idle: true, .. } = wish {
-            self.rest();
+        match &mut self.stage {
+            Stage::Engaged(machine) => machine.action(wish),
+            Stage::Resting(_) => Action::Close(Wish::FAULTY),
         }
-        match (&mut self.stage, wish) {
-            (Stage::Engaged(machine), wish) => machine.action(wish),
-            (Stage::Resting(_), Wish::Receive { deadline, idle }) => {
-                Action::Receive { deadline, idle }
+    }
+
+    fn rest(&mut self) {
+        if let Stage::Engaged(machine) = &self.stage {
+            let resting = Stage::Resting(machine.resting());
+            if let Stage::Engaged(machine) = std::mem::replace(&mut self.stage, resting) {
+                self.machines.take_back(machine);
             }
-            // It rests only where it waits.
-            (Stage::Resting(_), _) => Action::Close(Wish::FAULTY),
         }
     }
 
