@@ -66,22 +66,22 @@ const MEASURED_WITH: &str = "x86_64, rustc 1.95.0, glibc 2.36, valgrind-3.19.0";
 /// code of `prefork`.
 #[rustfmt::skip]
 const PRICES: &[Price] = &[
-    price("event", Work::Small, 4087, 0.00, 2.00),
-    price("event", Work::Varied, 1, 0.00, 2.00),
-    price("event", Work::Logged, 5546, 0.00, 3.00),
-    price("event", Work::Pipelined, 2165, 0.00, 0.12),
-    price("event", Work::Fresh, 7914, 2.00, 4.00),
-    price("event", Work::Unchanged, 6017, 0.00, 2.00),
-    price("event", Work::Large, 4096, 0.00, 2.00),
-    price("event", Work::Echo, 1689, 0.00, 2.00),
-    price("prefork", Work::Small, 3572, 0.00, 2.00),
-    price("prefork", Work::Varied, 1, 0.00, 2.00),
-    price("prefork", Work::Logged, 5034, 0.00, 3.00),
-    price("prefork", Work::Pipelined, 2132, 0.00, 0.12),
-    price("prefork", Work::Fresh, 9994, 1.00, 4.00),
-    price("prefork", Work::Unchanged, 5500, 0.00, 2.00),
-    price("prefork", Work::Large, 5268, 0.00, 2.00),
-    price("prefork", Work::Echo, 1173, 0.00, 2.00),
+    price("event", Work::Small, 3649, 0.00, 2.00),
+    price("event", Work::Varied, 9835, 0.00, 2.00),
+    price("event", Work::Logged, 5106, 0.00, 3.00),
+    price("event", Work::Pipelined, 2135, 0.00, 0.12),
+    price("event", Work::Fresh, 7709, 2.00, 4.00),
+    price("event", Work::Unchanged, 5581, 0.00, 2.00),
+    price("event", Work::Large, 3659, 0.00, 2.00),
+    price("event", Work::Echo, 1428, 0.00, 2.00),
+    price("prefork", Work::Small, 3370, 0.00, 2.00),
+    price("prefork", Work::Varied, 9565, 0.00, 2.00),
+    price("prefork", Work::Logged, 4829, 0.00, 3.00),
+    price("prefork", Work::Pipelined, 2119, 0.00, 0.12),
+    price("prefork", Work::Fresh, 9762, 1.00, 4.00),
+    price("prefork", Work::Unchanged, 5308, 0.00, 2.00),
+    price("prefork", Work::Large, 5070, 0.00, 2.00),
+    price("prefork", Work::Echo, 1148, 0.00, 2.00),
 ];
 
 /// By how much more, or less, instructions may differ from the price. Runs of
