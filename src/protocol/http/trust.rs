@@ -15,7 +15,7 @@ use crate::protocol::Peer;
 /// request head whose field lines were checked.
 pub(super) fn client(peer: &Peer, head: &[u8], trust: &Trust) -> Option<IpAddr> {
     let mut client = peer.remote.map(|address| address.ip().to_canonical());
-    if !is_trusted(peer, trust) {
+    if trust.proxies.is_empty() || !trust.proxies.contain(client) {
         return client;
     }
     for value in field_values_from_last(head, name(trust.field)) {
@@ -42,8 +42,8 @@ pub(super) fn client(peer: &Peer, head: &[u8], trust: &Trust) -> Option<IpAddr> 
 
 /// Whether the peer is a proxy that is believed.
 pub(super) fn is_trusted(peer: &Peer, trust: &Trust) -> bool {
-    let peer = peer.remote.map(|address| address.ip().to_canonical());
-    !trust.proxies.is_empty() && trust.proxies.contain(peer)
+    let address = || peer.remote.map(|address| address.ip().to_canonical());
+    !trust.proxies.is_empty() && trust.proxies.contain(address())
 }
 
 const fn name(field: Forwarded) -> &'static str {
