@@ -392,16 +392,7 @@ impl<'d> Loop<'d> {
     }
 
     fn close_idle(&mut self) {
-        for place in 0..self.places.len() as u32 {
-            let slot = &self.places[place as usize];
-            let token = Token {
-                place,
-                tenant: slot.tenant,
-            };
-            if slot.occupant.as_ref().is_some_and(Occupant::is_idle) {
-                self.visit(token, |connection, _| connection.abandon(CloseReason::Idle));
-            }
-        }
+        self.visit_idle(|connection| connection.abandon(CloseReason::Idle));
     }
 
     /// After a pause, accepts again; when the worker retires, stops for good.
@@ -495,21 +486,8 @@ impl<'d> Loop<'d> {
         self.visit(token, |_, _| {});
         if !self.crowded && self.open() >= *CROWD.end() {
             self.crowded = true;
-            self.put_to_rest();
-        }
-    }
-
-    /// Puts all to rest that wait for a request.
-    fn put_to_rest(&mut self) {
-        for place in 0..self.places.len() as u32 {
-            let slot = &self.places[place as usize];
-            let token = Token {
-                place,
-                tenant: slot.tenant,
-            };
-            if slot.occupant.as_ref().is_some_and(Occupant::is_idle) {
-                self.visit(token, |_, _| {});
-            }
+            // To be put to rest.
+            self.visit_idle(|_| {});
         }
     }
 
@@ -540,20 +518,13 @@ impl<'d> Loop<'d> {
     /// it as far as it goes. In a crowd most are woken for a moment: they need
     /// no memory of their own for that.
     fn visit(&mut self, token: Token, first: impl FnOnce(&mut Connection, &mut Lane<'_>)) {
-        let place = token.place as usize;
-        let Some(slot) = self.places.get_mut(place) else {
+        let Some(occupant) = self.occupant(token) else {
             return;
         };
-        let Some(occupant) = slot
-            .occupant
-            .as_mut()
-            .filter(|_| slot.tenant == token.tenant)
-        else {
-            return;
-        };
+        let deadline = occupant.deadline;
         let (body, closed) = match std::mem::replace(&mut occupant.body, Body::Away) {
             Body::Resting(resting) => {
-                let mut connection = resting.wake(occupant.deadline, &self.lane);
+                let mut connection = resting.wake(deadline, &self.lane);
                 first(&mut connection, &mut self.lane);
                 let closed = self.go_on(token, &mut connection);
                 let body = if self.crowded && connection.may_rest() {
@@ -575,11 +546,34 @@ impl<'d> Loop<'d> {
             }
             Body::Away => return,
         };
-        if let Some(occupant) = &mut self.places[place].occupant {
+        if let Some(occupant) = self.occupant(token) {
             occupant.body = body;
         }
         if let Some(reason) = closed {
             self.dismiss(token, reason);
+        }
+    }
+
+    /// Visits all that are between two requests.
+    fn visit_idle(&mut self, first: impl Fn(&mut Connection)) {
+        for place in 0..self.places.len() as u32 {
+            let slot = &self.places[place as usize];
+            let token = Token {
+                place,
+                tenant: slot.tenant,
+            };
+            if slot.occupant.as_ref().is_some_and(Occupant::is_idle) {
+                self.visit(token, |connection, _| first(connection));
+            }
+        }
+    }
+
+    fn occupant(&mut self, token: Token) -> Option<&mut Occupant> {
+        let place = self.places.get_mut(token.place as usize)?;
+        if place.tenant == token.tenant {
+            place.occupant.as_mut()
+        } else {
+            None
         }
     }
 
@@ -658,9 +652,7 @@ impl<'d> Loop<'d> {
             }
             self.timers.pop();
             let now = self.lane.now;
-            let slot = self.places.get_mut(token.place as usize);
-            let slot = slot.filter(|slot| slot.tenant == token.tenant);
-            let Some(occupant) = slot.and_then(|slot| slot.occupant.as_mut()) else {
+            let Some(occupant) = self.occupant(token) else {
                 continue;
             };
             if occupant.timer != at {
