@@ -59,6 +59,7 @@
 //!   [`driver::connection`] is what they have in common, and
 //!   [`driver::program`] a program that runs beside one.
 //! - [`scoreboard`]: what everybody knows of everybody, in shared memory.
+//! - [`status`]: what is shown of it, and by which words.
 //! - [`sys`]: the only `unsafe` code.
 
 pub mod calendar;
@@ -75,6 +76,7 @@ pub mod master;
 pub mod net;
 pub mod protocol;
 pub mod scoreboard;
+pub mod status;
 pub mod sys;
 pub mod worker;
 

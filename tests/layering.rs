@@ -131,6 +131,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("net::proxy", &[]),
     ("log", &["calendar", "config", "sys"]),
     ("scoreboard", &["sys"]),
+    ("status", &[]),
     ("config", &[]),
     ("calendar", &[]),
     ("sys", &["calendar"]),
@@ -151,6 +152,7 @@ const PURE: &[&str] = &[
     "master::supervisor",
     "master::wear",
     "net::proxy",
+    "status",
 ];
 
 /// Files in pure rooms that are the way to what the room needs of the machine.

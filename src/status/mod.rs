@@ -1,0 +1,290 @@
+//! What the server says of itself: one picture of the master, its pools and
+//! their workers, that the control socket, the status pages, the metrics and
+//! `preforkd status` all show.
+//!
+//! Owes that a fact has one name and one meaning wherever it is shown, so that
+//! whoever scripts against it learns it once. Decides nothing, and asks nobody:
+//! where the facts come from is said elsewhere.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The whole picture, at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The version of the program.
+    pub version: String,
+    /// The master's process id.
+    pub pid: u32,
+    /// The generation that serves; 0 before the first does.
+    pub generation: u32,
+    /// What the master is about.
+    pub state: MasterState,
+    /// Whether new clients are welcome: false from the moment a stop is asked
+    /// for, and before anybody serves.
+    pub ready: bool,
+    /// When the master was started, seconds since 1970; an upgrade is no start.
+    pub started: u64,
+    /// Seconds since then.
+    pub uptime: u64,
+    /// Reloads that took effect since the start.
+    pub reloads: u64,
+    /// Reloads that were refused and changed nothing.
+    pub reloads_refused: u64,
+    /// Where it listens.
+    pub listening: String,
+    /// Clients that were lost in queues that were closed, since the start: there
+    /// should never be any.
+    pub queue_dropped: u64,
+    /// A row a pool of that generation.
+    pub pools: Vec<PoolStatus>,
+    /// A row a worker, of every generation.
+    pub workers: Vec<WorkerStatus>,
+}
+
+/// What the master is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MasterState {
+    /// Nothing but to keep its pools.
+    Running,
+    /// Another generation has to prove itself, or the old one leaves.
+    Reloading,
+    /// Another master has to prove itself, or is being left to.
+    Upgrading,
+    /// It finishes what is open, and ends.
+    Stopping,
+}
+
+impl MasterState {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Reloading => "reloading",
+            Self::Upgrading => "upgrading",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// One pool. What is counted is counted over all generations that the pool was
+/// in without a break, and workers that are gone are in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PoolStatus {
+    /// Its name.
+    pub name: String,
+    /// Its generation.
+    pub generation: u32,
+    /// What a connection gets, as the configuration calls it.
+    pub service: String,
+    /// How its workers spend themselves.
+    pub model: String,
+    /// Whose the listening sockets are.
+    pub accept: String,
+    /// How many workers it wants; for a spare-driven pool, has or awaits.
+    pub wanted: usize,
+    /// How many serve.
+    pub ready: usize,
+    /// The most workers it may have.
+    pub most: usize,
+    /// Lanes that wait for a connection: workers, or threads of them.
+    pub idle: usize,
+    /// Connections that are open.
+    pub active: u64,
+    /// `closed` where all is well; `open` while no worker is spawned, for they
+    /// keep dying; `probing` while one is being tried.
+    pub breaker: String,
+    /// Connections accepted.
+    pub connections: u64,
+    /// Requests begun.
+    pub requests: u64,
+    /// Of these, those that ask for health, which no access log has.
+    pub probes: u64,
+    /// Octets received.
+    pub received: u64,
+    /// Octets sent.
+    pub sent: u64,
+    /// What there is of it a second.
+    pub rates: Rates,
+    /// Its accept queues; `None` where the kernel does not say, as for unix
+    /// sockets.
+    pub queue: Option<Queue>,
+    /// How uneven its workers are loaded: requests (where there are none,
+    /// connections) of the one that had most ÷ their mean. 1 is even; `None`
+    /// where nobody had any.
+    pub skew: Option<f64>,
+    /// Answers by the first digit of their status: `1xx` to `5xx`.
+    pub answers: BTreeMap<String, u64>,
+    /// Connections that have ended, by their reason.
+    pub closes: BTreeMap<String, u64>,
+    /// Workers forked.
+    pub spawned: u64,
+    /// Workers that are gone, by what became of them.
+    pub deaths: BTreeMap<String, u64>,
+}
+
+/// Per second, on the average over the last ten seconds, or since the start if
+/// that is less.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rates {
+    /// Connections accepted.
+    pub connections: f64,
+    /// Requests begun.
+    pub requests: f64,
+    /// Octets received.
+    pub received: f64,
+    /// Octets sent.
+    pub sent: f64,
+}
+
+/// The accept queues of a pool's TCP listeners (`tcpi_unacked` and `tcpi_sacked`
+/// of a listening socket, tcp(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queue {
+    /// Connections that wait to be accepted, in all of them.
+    pub length: u64,
+    /// How many may, in all of them.
+    pub limit: u64,
+}
+
+/// One worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    /// Its pool.
+    pub pool: String,
+    /// Its slot.
+    pub slot: usize,
+    /// Its generation.
+    pub generation: u32,
+    /// Its process id.
+    pub pid: i32,
+    /// How far it is in its life.
+    pub phase: Phase,
+    /// What it does, in words.
+    pub doing: String,
+    /// Seconds since it was spawned.
+    pub age: u64,
+    /// Connections that are open.
+    pub active: u64,
+    /// Connections accepted.
+    pub connections: u64,
+    /// Requests begun.
+    pub requests: u64,
+    /// Octets received.
+    pub received: u64,
+    /// Octets sent.
+    pub sent: u64,
+    /// Its lanes that wait for a connection.
+    pub idle_lanes: usize,
+    /// Those that do not, [`MAX_LANES`] at most.
+    pub lanes: Vec<Lane>,
+}
+
+/// So many lanes of a worker are told of one by one.
+pub const MAX_LANES: usize = 256;
+
+/// How far a worker is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// It is being born.
+    Starting,
+    /// It serves.
+    Ready,
+    /// It finishes what is open.
+    Draining,
+    /// It is to die at once.
+    Killed,
+    /// It is on nobody's list any more.
+    Gone,
+}
+
+impl Phase {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+            Self::Killed => "killed",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+/// What one lane does: a worker with one connection at a time, a thread or a
+/// child; or an event worker with all that it has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lane {
+    /// `reading`, `writing`, `keep-alive`, `closing` or `serving`.
+    pub state: String,
+    /// For how many seconds it has.
+    pub since: f64,
+    /// The client's address and port; `None` for one of a unix socket, or many.
+    pub peer: Option<String>,
+    /// The last request, e.g. `GET /a.iso`; empty where there is none.
+    pub request: String,
+    /// Seconds until it should have moved on, below 0 where it should have
+    /// already; `None` where it may wait for ever.
+    pub deadline: Option<f64>,
+    /// Connections that it has open.
+    pub active: u64,
+}
+
+/// The death of a worker, with what is known of its last moments.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Death {
+    /// When, seconds since 1970.
+    pub time: f64,
+    /// Its pool.
+    pub pool: String,
+    /// Its slot.
+    pub slot: usize,
+    /// Its generation.
+    pub generation: u32,
+    /// Its process id.
+    pub pid: i32,
+    /// The one word that says why, as in [`PoolStatus::deaths`].
+    pub cause: String,
+    /// How it ended, e.g. `killed by SIGSEGV, core dumped`.
+    pub how: String,
+    /// Seconds since it was spawned.
+    pub age: f64,
+    /// Connections that were cut by it.
+    pub cut: u64,
+    /// Connections that it had accepted.
+    pub connections: u64,
+    /// Requests that it had begun.
+    pub requests: u64,
+    /// Its last row: what it did, in words.
+    pub doing: String,
+    /// Its lanes that were busy, [`MAX_LANES`] at most.
+    pub lanes: Vec<Lane>,
+    /// The last request that it had begun; empty where it had none.
+    pub last_request: String,
+    /// What the kernel said of the process before it was ended by the master,
+    /// or as it lay dead (proc_pid_stat(5)), e.g. `state T (stopped), in do_signal_stop`.
+    pub process: String,
+    /// What it had used.
+    pub usage: Usage,
+}
+
+/// What a process had used when it ended (getrusage(2)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Seconds of processor time of its own.
+    pub user: f64,
+    /// Seconds of processor time of the kernel for it.
+    pub system: f64,
+    /// The most memory it had at a time, in KiB.
+    pub max_rss: u64,
+    /// Page faults without input or output.
+    pub minor_faults: u64,
+    /// Page faults with it.
+    pub major_faults: u64,
+    /// Times it gave the processor up.
+    pub voluntary_switches: u64,
+    /// Times the processor was taken from it.
+    pub involuntary_switches: u64,
+}
