@@ -181,6 +181,11 @@ impl<'d> Lane<'d> {
     /// A connection begins.
     pub fn begin(&mut self, peer: &Peer) {
         self.row.add(Counter::Connections, 1);
+        self.show(peer);
+    }
+
+    /// A connection that was counted before.
+    pub fn show(&mut self, peer: &Peer) {
         self.activity.clear();
         if let Face::Full {
             peer: shown, title, ..
@@ -210,6 +215,10 @@ impl<'d> Lane<'d> {
                 if count > 0 {
                     self.row.add(*class, u64::from(count));
                 }
+            }
+            let probes = self.activity.take_probes();
+            if probes > 0 {
+                self.row.add(Counter::Probes, u64::from(probes));
             }
         }
     }

@@ -429,6 +429,8 @@ pub struct Activity {
     /// Answers that nobody has counted yet, by the first digit of their status.
     answers: [u32; 5],
     answered: bool,
+    /// Of these, answers to requests that ask whether we are well, likewise.
+    probes: u32,
     /// What their names are counted from.
     start: u64,
     text: [u8; Self::LENGTH],
@@ -441,6 +443,7 @@ impl Default for Activity {
             requests: 0,
             answers: [0; 5],
             answered: false,
+            probes: 0,
             start: 0,
             text: [0; Self::LENGTH],
             length: 0,
@@ -502,6 +505,18 @@ impl Activity {
             *count += 1;
             self.answered = true;
         }
+    }
+
+    /// Says that the request that is being answered asks for no more than whether
+    /// we are well. To be said before [`Activity::answer`], with which it is
+    /// counted.
+    pub fn probe(&mut self) {
+        self.probes += 1;
+    }
+
+    /// The requests of that kind since the last time.
+    pub fn take_probes(&mut self) -> u32 {
+        std::mem::take(&mut self.probes)
     }
 
     /// The answers since the last time, 1xx to 5xx; `None` where there were none.

@@ -36,6 +36,8 @@ counters! {
     Received = "received";
     /// Octets sent.
     Sent = "sent";
+    /// Requests that ask whether we are well, which no access log has.
+    Probes = "probes";
     /// Answers that only said to go on.
     Informational = "1xx";
     /// Answers to requests that succeeded.
