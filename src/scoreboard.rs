@@ -8,8 +8,10 @@
 //! The master trusts nothing it reads here: a sick worker can scribble.
 //!
 //! ```text
-//!  words: │ header │ board 0 │ board 1 │ … │ row 0 │ row 1 │ row 2 │ …
-//!                    a board a cohort        a run of rows a worker
+//!  words: │ header │ board 0 │ board 1 │ … │ entry 0 │ … │ row 0 │ row 1 │ row 2 │ …
+//!                    a board a cohort        an entry a    a run of rows a worker
+//!                                            pool: the
+//!                                            ledger
 //! ```
 //!
 //! A *board* belongs to a cohort (a pool in one generation): a bit for each
@@ -17,12 +19,24 @@
 //! drift as a counter would: when a worker dies, the master clears its bit. A
 //! worker has one row, or one for each of its threads, or one for itself and
 //! one for each of its children: a *lane* each.
+//!
+//! Header and *ledger* are the master's, for whoever looks: how it stands, and
+//! what pools have counted whose workers are gone. [`View`] reads it all.
 
+mod cause;
 mod counter;
+mod header;
+mod ledger;
 mod row;
+mod text;
+mod view;
 
+pub use cause::Cause;
 pub use counter::Counter;
-pub use row::{Row, RowState};
+pub use header::Master;
+pub use ledger::{Entry, Facts, Identity, MAX_LEDGER, Sums};
+pub use row::{Place, Remaining, Row, RowState};
+pub use view::{Count, Counted, Table, View};
 
 use crate::sys::memory;
 use nix::sys::eventfd::EventFd;
@@ -35,18 +49,19 @@ use std::time::{Duration, Instant};
 /// The whole table, as the master made it and every worker inherits it.
 #[derive(Clone, Debug)]
 pub struct Scoreboard {
-    words: &'static [AtomicU64],
+    table: Table,
     memory: Arc<OwnedFd>,
-    epoch: Instant,
     bell: Arc<EventFd>,
 }
 
-/// Words of the header: which layout this is, and from when time is counted.
-const HEADER: usize = 64;
 /// Changes whenever a word changes its place or its meaning.
-const LAYOUT: u64 = 0x7072_6566_6f72_0002;
+const LAYOUT: u64 = 0x7072_6566_6f72_0003;
 /// All of them.
-const WORDS: usize = HEADER + BOARD * MAX_BOARDS + ROW * MAX_ROWS;
+const WORDS: usize = ROWS + ROW * MAX_ROWS;
+/// Where the parts begin.
+const BOARDS: usize = header::WORDS;
+const LEDGER: usize = BOARDS + BOARD * MAX_BOARDS;
+const ROWS: usize = LEDGER + ledger::ENTRY * MAX_LEDGER;
 /// Words of a row; a power of two of cache lines, so that rows never share one.
 const ROW: usize = 64;
 /// Words of a board: 64 of flags and settings, then the idle bits.
@@ -61,13 +76,6 @@ pub const MAX_BOARDS: usize = 256;
 /// Rows in all: workers, threads and children.
 pub const MAX_ROWS: usize = 65_536;
 
-/// Where things stand in the header.
-mod header_field {
-    pub(super) const LAYOUT: usize = 0;
-    pub(super) const EPOCH: usize = 1;
-    pub(super) const ROWS: usize = 2;
-}
-
 impl Scoreboard {
     /// A new table with a bell that workers ring for the master.
     ///
@@ -77,12 +85,11 @@ impl Scoreboard {
         use nix::sys::eventfd::EfdFlags;
         let (words, memory) = memory::shared_words("preforkd-scoreboard", WORDS)?;
         let epoch = Instant::now();
-        words[header_field::LAYOUT].store(LAYOUT, Ordering::Relaxed);
-        words[header_field::EPOCH].store(monotonic()?, Ordering::Relaxed);
+        words[header::LAYOUT].store(LAYOUT, Ordering::Relaxed);
+        words[header::EPOCH].store(monotonic()?, Ordering::Relaxed);
         Ok(Self {
-            words,
+            table: Table { words, epoch },
             memory: Arc::new(memory),
-            epoch,
             bell: Arc::new(EventFd::from_value_and_flags(
                 0,
                 EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK,
@@ -92,22 +99,33 @@ impl Scoreboard {
 
     /// Board number `index`, which must be below [`MAX_BOARDS`].
     pub fn board(&self, index: usize) -> Board {
-        let start = HEADER + index % MAX_BOARDS * BOARD;
+        let start = BOARDS + index % MAX_BOARDS * BOARD;
         Board {
-            words: &self.words[start..start + BOARD],
+            words: &self.table.words[start..start + BOARD],
             bell: Arc::clone(&self.bell),
         }
     }
 
     /// Row number `index`, which must be below [`MAX_ROWS`].
     pub fn row(&self, index: usize) -> Row {
-        row(self.words, self.epoch, index)
+        self.table.row(index)
+    }
+
+    /// What there is to read.
+    pub fn table(&self) -> Table {
+        self.table
     }
 
     /// Notes that rows below `end` have been in use: to look at others would
     /// cost memory, page by page. For the master.
     pub fn note_rows(&self, end: usize) {
-        self.words[header_field::ROWS].fetch_max(end as u64, Ordering::Relaxed);
+        self.table.words[header::ROWS].fetch_max(end as u64, Ordering::Relaxed);
+    }
+
+    /// Notes that entries of the ledger below `end` have been in use. For the
+    /// master, once there is something to read.
+    pub fn note_entries(&self, end: usize) {
+        self.table.words[header::ENTRIES].fetch_max(end as u64, Ordering::Release);
     }
 
     /// The memory, to be passed on to the next master.
@@ -121,45 +139,18 @@ impl Scoreboard {
     }
 }
 
-/// The table of another master, to be read.
-#[derive(Clone, Copy, Debug)]
-pub struct Inherited {
-    words: &'static [AtomicU64],
-    epoch: Instant,
-}
-
-impl Inherited {
-    /// Maps the memory of another master.
-    ///
-    /// # Errors
-    /// EINVAL for one that is laid out in another way; or as mmap(2).
-    pub fn open(memory: &OwnedFd) -> io::Result<Self> {
-        let words = memory::words_of(memory, WORDS)?;
-        if words[header_field::LAYOUT].load(Ordering::Relaxed) != LAYOUT {
-            return Err(io::Error::from_raw_os_error(nix::libc::EINVAL));
-        }
-        let then = words[header_field::EPOCH].load(Ordering::Relaxed);
-        let age = Duration::from_nanos(monotonic()?.saturating_sub(then));
-        let now = Instant::now();
-        Ok(Self {
-            words,
-            epoch: now.checked_sub(age).unwrap_or(now),
-        })
-    }
-
-    /// The first rows of its workers, as far as they are taken.
-    pub fn workers(&self) -> impl Iterator<Item = Row> {
-        let end = self.words[header_field::ROWS].load(Ordering::Relaxed) as usize;
-        let rows = (0..end.min(MAX_ROWS)).map(|index| row(self.words, self.epoch, index));
-        rows.filter(|row| row.is_ready() && row.pid() != 0)
-    }
-}
-
 fn row(words: &'static [AtomicU64], epoch: Instant, index: usize) -> Row {
-    let start = HEADER + MAX_BOARDS * BOARD + index % MAX_ROWS * ROW;
+    let start = ROWS + index % MAX_ROWS * ROW;
     Row {
         words: &words[start..start + ROW],
         epoch,
+    }
+}
+
+fn entry(words: &'static [AtomicU64], index: usize) -> Entry {
+    let start = LEDGER + index % MAX_LEDGER * ledger::ENTRY;
+    Entry {
+        words: &words[start..start + ledger::ENTRY],
     }
 }
 
@@ -298,27 +289,6 @@ impl RowAllocator {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn another_master_reads_whose_rows_they_are() {
-        let board = Scoreboard::new().unwrap();
-        let row = board.row(3);
-        row.assign(7, 1, 20);
-        row.occupy(4711);
-        row.set_ready();
-        row.set_state(RowState::Writing, Instant::now());
-        let memory = board.memory().try_clone_to_owned().unwrap();
-        let inherited = Inherited::open(&memory).unwrap();
-        assert_eq!(inherited.workers().count(), 0, "no row was noted");
-        board.note_rows(4);
-        let found: Vec<Row> = inherited.workers().collect();
-        assert_eq!(found.len(), 1);
-        assert_eq!((found[0].pid(), found[0].assignment()), (4711, (7, 1, 20)));
-        let (state, since) = found[0].state(Instant::now());
-        assert!(state == RowState::Writing && since < Duration::from_secs(5));
-        let other = tempfile::tempfile().unwrap();
-        assert!(Inherited::open(&other.into()).is_err());
-    }
 
     #[test]
     fn the_worker_that_takes_the_last_spare_place_rings_once() {

@@ -15,7 +15,7 @@ use crate::driver::{self, Duty, Leave, Limits, ORPHAN_SECONDS, threads};
 use crate::log::Sink;
 use crate::net::Listener;
 use crate::protocol::{self, Floor, Patience, Service};
-use crate::scoreboard::{Board, Row};
+use crate::scoreboard::{Board, Row, View};
 use crate::sys::signal::{Reopening, Retirement, reopen_on, retire_on, ring_on};
 use crate::sys::title::Title;
 use crate::sys::{process, signal};
@@ -53,6 +53,8 @@ pub struct Assignment {
     pub board: Board,
     /// Its rows.
     pub rows: Vec<Row>,
+    /// What everybody can read of everybody.
+    pub view: View,
     /// The end of the pipe that closes when the master dies.
     pub life: Arc<OwnedFd>,
     /// A socket that does not listen.
@@ -269,6 +271,7 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
         board: assignment.board,
         seat: assignment.seat,
         rows: assignment.rows,
+        view: assignment.view,
         parked: assignment.parked,
         retired,
         wake,

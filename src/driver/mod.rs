@@ -32,7 +32,7 @@ pub use lane::Lane;
 
 use crate::net::Listener;
 use crate::protocol::{Floor, Service};
-use crate::scoreboard::{Board, Row};
+use crate::scoreboard::{Board, Row, View};
 use crate::sys::title::Title;
 use crate::sys::{process, socket};
 use files::Files;
@@ -67,6 +67,8 @@ pub struct Duty {
     pub seat: usize,
     /// The worker's rows: one for each lane.
     pub rows: Vec<Row>,
+    /// What everybody can read of everybody: the master, its pools, the workers.
+    pub view: View,
     /// A socket that does not listen, to put under the listeners' numbers.
     pub parked: Arc<OwnedFd>,
     /// Set by the signal handler when the worker shall retire.

@@ -11,6 +11,7 @@ use super::breaker::Breaker;
 use super::message::{CohortId, Command, Cut, Notice, Outlook, PoolSpec, WorkerId};
 use super::pool::{Census, Plan, Sizer};
 use crate::config::Size;
+use crate::status;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -205,25 +206,22 @@ impl Cohort {
         }
     }
 
-    /// STYLE's word for the phase of one of its workers.
-    pub(super) fn phase_of(&self, worker: WorkerId) -> Option<&'static str> {
-        let slot = self
-            .slots
-            .iter()
-            .find(|slot| slot.phase.worker() == Some(worker));
-        if let Some(slot) = slot {
-            return Some(match slot.phase {
-                Phase::Empty | Phase::Waiting { .. } => "empty",
-                Phase::Starting { .. } => "starting",
-                Phase::Ready { .. } => "ready",
-            });
-        }
-        let leaver = self.leaving.iter().find(|leaver| leaver.worker == worker)?;
-        Some(match leaver.phase {
-            Leaving::Relieved => "ready",
-            Leaving::Draining { .. } => "draining",
-            Leaving::Killed => "killed",
-        })
+    /// How far each of its workers is.
+    pub(super) fn phases(&self) -> impl Iterator<Item = (WorkerId, status::Phase)> {
+        let slots = self.slots.iter().filter_map(|slot| match slot.phase {
+            Phase::Empty | Phase::Waiting { .. } => None,
+            Phase::Starting { worker, .. } => Some((worker, status::Phase::Starting)),
+            Phase::Ready { worker, .. } => Some((worker, status::Phase::Ready)),
+        });
+        let leaving = self.leaving.iter().map(|leaver| {
+            let phase = match leaver.phase {
+                Leaving::Relieved => status::Phase::Ready,
+                Leaving::Draining { .. } => status::Phase::Draining,
+                Leaving::Killed => status::Phase::Killed,
+            };
+            (leaver.worker, phase)
+        });
+        slots.chain(leaving)
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {

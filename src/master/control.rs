@@ -5,10 +5,10 @@
 //! there are only so many of them. Who may connect is the file's mode and
 //! SO_PEERCRED: root and the master's own user.
 
+use crate::status::Status;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -92,86 +92,6 @@ pub enum Answer {
         /// Why.
         message: String,
     },
-}
-
-/// The master's state.
-#[derive(Clone, Debug, Serialize)]
-pub struct Status {
-    /// The master's process id.
-    pub pid: u32,
-    /// The generation that serves.
-    pub generation: u32,
-    /// `running`, `reloading`, `upgrading` or `stopping`.
-    pub state: &'static str,
-    /// Where it listens.
-    pub listening: String,
-    /// Clients that were lost in queues that were closed, since the start: there
-    /// should never be any.
-    pub queue_dropped: u64,
-    /// A row a pool of that generation.
-    pub pools: Vec<PoolStatus>,
-    /// A row a worker.
-    pub workers: Vec<WorkerStatus>,
-}
-
-/// One pool's row. What is counted is counted over all generations that the
-/// pool was in without a break, and workers that are gone are in it.
-#[derive(Clone, Debug, Serialize)]
-pub struct PoolStatus {
-    /// Its name.
-    pub name: String,
-    /// Its generation.
-    pub generation: u32,
-    /// How its workers spend themselves.
-    pub model: &'static str,
-    /// How many workers it wants; for a spare-driven pool, has or awaits.
-    pub wanted: usize,
-    /// How many serve.
-    pub ready: usize,
-    /// `closed` where all is well; `open` while no worker is spawned, for they
-    /// keep dying; `probing` while one is being tried.
-    pub breaker: &'static str,
-    /// Connections accepted.
-    pub connections: u64,
-    /// Requests begun.
-    pub requests: u64,
-    /// Octets received.
-    pub received: u64,
-    /// Octets sent.
-    pub sent: u64,
-    /// Answers by the first digit of their status: `1xx` to `5xx`.
-    pub answers: BTreeMap<&'static str, u64>,
-    /// Connections that have ended, by their reason.
-    pub closes: BTreeMap<&'static str, u64>,
-    /// Workers that are gone, by what became of them.
-    pub deaths: BTreeMap<&'static str, u64>,
-}
-
-/// One worker's row.
-#[derive(Clone, Debug, Serialize)]
-pub struct WorkerStatus {
-    /// Its pool.
-    pub pool: String,
-    /// Its slot.
-    pub slot: usize,
-    /// Its generation.
-    pub generation: u32,
-    /// Its process id.
-    pub pid: i32,
-    /// `starting`, `ready`, `draining` or `killed`.
-    pub phase: &'static str,
-    /// What it does.
-    pub doing: String,
-    /// Seconds since it was spawned.
-    pub age: u64,
-    /// Connections accepted.
-    pub connections: u64,
-    /// Requests begun.
-    pub requests: u64,
-    /// Octets received.
-    pub received: u64,
-    /// Octets sent.
-    pub sent: u64,
 }
 
 /// Clients at once; more wait in the socket's queue.

@@ -2,6 +2,7 @@
 //! told to leave, and what their deaths are put down to.
 
 mod leave;
+mod ledger;
 mod logs;
 mod memory;
 mod record;
@@ -14,7 +15,9 @@ use super::wear;
 use crate::config::{Model, Pool};
 use crate::log::Sink;
 use crate::net::{Listener, ListenerSet};
-use crate::scoreboard::{Board, Counter, MAX_BOARDS, MAX_SLOTS, Row, RowAllocator, Scoreboard};
+use crate::scoreboard::{
+    Board, MAX_BOARDS, MAX_SLOTS, Place, Row, RowAllocator, Scoreboard, Table, View,
+};
 use crate::sys::process;
 use crate::sys::title::Title;
 use crate::worker::{self, Assignment};
@@ -31,11 +34,15 @@ use std::time::{Duration, Instant};
 
 pub use leave::Death;
 
+use ledger::Ledger;
 use record::Record;
 
 /// All workers and cohorts.
 pub struct Crew {
     scoreboard: Scoreboard,
+    /// That of the master before, as long as it is not in our ledger.
+    before: Option<Table>,
+    ledger: Ledger,
     rows: RowAllocator,
     boards: Vec<bool>,
     cohorts: BTreeMap<CohortId, Cohort>,
@@ -65,16 +72,14 @@ pub struct Crew {
 /// A pool in one generation, as the master has it.
 struct Cohort {
     generation: u32,
-    /// Which of its generation's pools it is.
-    pool_index: usize,
     opened: Opened,
     listeners: ListenerSet,
     board_index: usize,
     board: Board,
     /// Which idle bits are taken.
     seats: Vec<bool>,
-    /// What dead workers had counted.
-    totals: [u64; Counter::COUNT],
+    /// Its pool's, in the ledger.
+    entry: usize,
     graceful_timeout: Duration,
     once: bool,
     /// Its log, until that is the one in force.
@@ -115,16 +120,18 @@ pub enum Word {
 }
 
 impl Crew {
-    /// Nobody yet.
+    /// Nobody yet. What the master `before` has counted goes on.
     ///
     /// # Errors
     /// Where the kernel has no memory or descriptors.
-    pub fn new() -> io::Result<Self> {
+    pub fn new(before: Option<Table>) -> io::Result<Self> {
         let flags = nix::fcntl::OFlag::O_CLOEXEC;
         let (life, life_line) = nix::unistd::pipe2(flags)?;
         let parked = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
         Ok(Self {
             scoreboard: Scoreboard::new()?,
+            before,
+            ledger: Ledger::new(before.is_some()),
             rows: RowAllocator::default(),
             boards: vec![false; MAX_BOARDS],
             cohorts: BTreeMap::new(),
@@ -188,8 +195,12 @@ impl Crew {
             None => Ok(None),
         };
         let logs: io::Result<Vec<_>> = generation.pools.iter().map(log).collect();
-        for (pool_index, (opened, log)) in generation.pools.iter().zip(logs?).enumerate() {
-            let Some(board_index) = self.boards.iter().position(|taken| !taken) else {
+        let now = Instant::now();
+        for (opened, log) in generation.pools.iter().zip(logs?) {
+            let board_index = self.boards.iter().position(|taken| !taken);
+            // There are as many entries as boards.
+            let room = board_index.zip(self.open_account(&opened.pool, now));
+            let Some((board_index, entry)) = room else {
                 for (id, _) in admitted {
                     self.drop_cohort(id);
                 }
@@ -210,13 +221,12 @@ impl Crew {
             board.reset(seats, min_spare);
             let cohort = Cohort {
                 generation: generation.number,
-                pool_index,
+                entry,
                 opened: opened.clone(),
                 listeners: generation.listeners.clone(),
                 board_index,
                 board,
                 seats: vec![false; MAX_SLOTS],
-                totals: [0; Counter::COUNT],
                 graceful_timeout: generation.config.master.graceful_timeout,
                 once: generation.config.master.once,
                 log,
@@ -224,6 +234,7 @@ impl Crew {
             self.cohorts.insert(id, cohort);
             admitted.push((id, opened.clone()));
         }
+        self.ledger.first_is_in();
         self.settle_blocking();
         Ok(admitted)
     }
@@ -335,8 +346,20 @@ impl Crew {
         let rows: Vec<Row> = (first_row..first_row + row_count)
             .map(|index| self.scoreboard.row(index))
             .collect();
-        for row in &rows {
-            row.assign(cohort.generation, cohort.pool_index, slot);
+        let view = View {
+            own: self.scoreboard.table(),
+            before: self.before,
+        };
+        let spawned = Instant::now();
+        let entry = cohort.entry;
+        if let Some(row) = rows.first() {
+            let place = Place {
+                entry,
+                slot,
+                generation: cohort.generation,
+                rows: row_count,
+            };
+            row.assign(place, spawned);
         }
         self.scoreboard.note_rows(first_row + row_count);
         let pool = &cohort.opened.pool;
@@ -354,6 +377,7 @@ impl Crew {
             custom: cohort.opened.custom.clone(),
             board: cohort.board.clone(),
             rows,
+            view,
             life: Arc::clone(&self.life),
             parked: Arc::clone(&self.parked),
             title: self.title,
@@ -367,7 +391,6 @@ impl Crew {
             log,
             detached: self.detached,
         };
-        let spawned = Instant::now();
         let forked = process::fork_into(move || {
             child_first();
             worker::enter(assignment)
@@ -376,10 +399,15 @@ impl Crew {
         let pid = match forked {
             Ok(pid) => pid,
             Err(error) => {
+                self.settle_rows(entry, (first_row, row_count), |_| {});
                 self.rows.give_back(first_row, row_count);
                 return Err(error);
             }
         };
+        // The worker says the same, when it is ready.
+        self.scoreboard
+            .row(first_row)
+            .occupy(pid.as_raw().unsigned_abs());
         cohort.seats[seat] = true;
         let worker = Worker {
             pid,
@@ -400,6 +428,7 @@ impl Crew {
         };
         self.workers.insert(id, worker);
         self.unready.push(id);
+        self.note_spawned(entry);
         log::debug!("worker {} pid {pid} spawned", self.name(id));
         Ok(())
     }
@@ -492,6 +521,7 @@ impl Crew {
     /// Keeps what ages: the kernel's count of kills, and old complaints.
     pub fn tick(&mut self, now: Instant) {
         self.oom.tick(now);
+        self.fold_if_due(now);
         self.tell_what_is_over(now);
     }
 

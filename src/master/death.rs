@@ -8,62 +8,7 @@ use super::cohort::YOUNG;
 use super::message::Cut;
 use std::time::Duration;
 
-/// Why a worker is no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// It left as it should: retired, worn, or with its work done.
-    Finished,
-    /// It ended by itself before it was READY.
-    Start,
-    /// It ended by itself soon after its READY, before it had served anybody.
-    Early,
-    /// It exited with another status than 0.
-    Exit,
-    /// A signal ended it that the master had not sent.
-    Signal,
-    /// Killed while the kernel killed for want of memory.
-    OutOfMemory,
-    /// The master killed it: it was not READY in time.
-    NotReady,
-    /// The master killed it: it showed no sign of life.
-    Hung,
-    /// The master killed it: it had not finished at the end of its drain.
-    Overdue,
-    /// The master killed it: nobody was to be waited for.
-    AtOnce,
-}
-
-impl Cause {
-    /// Every cause, in the order of the status.
-    pub const ALL: [Self; 10] = [
-        Self::Finished,
-        Self::Start,
-        Self::Early,
-        Self::Exit,
-        Self::Signal,
-        Self::OutOfMemory,
-        Self::NotReady,
-        Self::Hung,
-        Self::Overdue,
-        Self::AtOnce,
-    ];
-
-    /// The word for status and logs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Finished => "finished",
-            Self::Start => "start",
-            Self::Early => "early",
-            Self::Exit => "exit",
-            Self::Signal => "signal",
-            Self::OutOfMemory => "out-of-memory",
-            Self::NotReady => "not-ready",
-            Self::Hung => "hung",
-            Self::Overdue => "overdue",
-            Self::AtOnce => "at-once",
-        }
-    }
-}
+pub use crate::scoreboard::Cause;
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,22 +60,6 @@ impl Facts {
             End::Exited(_) => Cause::Exit,
             End::Signalled | End::Killed => Cause::Signal,
         }
-    }
-}
-
-/// Deaths, counted by cause.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally([u64; Cause::ALL.len()]);
-
-impl Tally {
-    /// One more.
-    pub fn count(&mut self, cause: Cause) {
-        self.0[cause as usize] += 1;
-    }
-
-    /// How many there were of each.
-    pub fn each(&self) -> impl Iterator<Item = (Cause, u64)> {
-        Cause::ALL.into_iter().zip(self.0)
     }
 }
 
@@ -282,18 +211,6 @@ mod tests {
             ),
         ] {
             assert_eq!(facts.cause(), cause, "{facts:?}");
-        }
-    }
-
-    #[test]
-    fn a_tally_keeps_them_apart() {
-        let mut tally = Tally::default();
-        for (index, cause) in Cause::ALL.into_iter().enumerate() {
-            assert_eq!(cause as usize, index);
-            (0..=index).for_each(|_| tally.count(cause));
-        }
-        for (index, (cause, count)) in tally.each().enumerate() {
-            assert_eq!((cause, count), (Cause::ALL[index], index as u64 + 1));
         }
     }
 }

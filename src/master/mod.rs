@@ -27,6 +27,8 @@ pub mod oom;
 mod orders;
 pub mod pidfile;
 pub mod pool;
+mod publishing;
+pub mod rates;
 pub mod repeats;
 mod scale;
 pub mod signals;
@@ -47,6 +49,7 @@ use message::{Event, Request};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use pidfile::PidFile;
+use publishing::Publishing;
 use scale::Scaling;
 use signals::{Meaning, Signals};
 use standing::Standing;
@@ -57,7 +60,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use succession::Succession;
 use supervisor::Supervisor;
-use upgrade::{Origin, Predecessor};
+use upgrade::Origin;
 use waiting::Waiting;
 
 /// Where a reload finds the configuration.
@@ -98,6 +101,7 @@ pub struct Master {
     lead_due: bool,
     last_death: Option<i32>,
     standing: Standing,
+    publishing: Publishing,
     ending: Option<u8>,
 }
 
@@ -158,6 +162,7 @@ impl Master {
     /// once there is one.
     fn turn(&mut self) -> Option<u8> {
         self.carry_out();
+        self.publish_if_due();
         self.announce();
         if self.ending.is_some() {
             return self.ending;
@@ -242,6 +247,8 @@ impl Master {
         }
         self.supervisor
             .handle(Instant::now(), Event::Requested(request));
+        self.publishing.touch();
+        self.publish_itself();
     }
 
     fn reap(&mut self) {
@@ -252,6 +259,7 @@ impl Master {
         };
         for death in self.crew.reap(broken) {
             self.lead_due = true;
+            self.publishing.touch();
             self.last_death = death.status;
             let event = Event::Exited {
                 worker: death.worker,
@@ -271,6 +279,7 @@ impl Master {
         self.count_wanted |= rang;
         for word in words {
             self.lead_due = true;
+            self.publishing.touch();
             let event = match word {
                 Word::Ready(worker) => Event::Ready(worker),
                 Word::WantsSuccessor(worker) => Event::WantsSuccessor(worker),
@@ -305,6 +314,7 @@ impl Master {
         }
         self.looked = now;
         self.crew.tick(now);
+        self.take_samples(now);
         if since > 3 * HEARTBEAT {
             return;
         }
@@ -338,7 +348,12 @@ impl Master {
         let now = Instant::now();
         for (client, query) in control.queries(now) {
             let answer = match query {
-                Query::Status => Some(control::Answer::Status(self.status())),
+                Query::Status => Some(match self.status() {
+                    Some(status) => control::Answer::Status(status),
+                    None => control::Answer::Error {
+                        message: String::from("workers die too fast to be counted: ask again"),
+                    },
+                }),
                 Query::Stop { wait } => {
                     self.request(Request::Stop, ORIGIN);
                     held(wait)
@@ -384,40 +399,6 @@ impl Master {
         self.carry_out();
         if self.waiting.is_for_reopening() && self.crew.reopening_awaited() == 0 {
             self.waiting.reopened(self.control.as_mut());
-        }
-    }
-
-    fn status(&self) -> control::Status {
-        let mut workers = self.crew.report(|worker| self.supervisor.phase_of(worker));
-        workers.extend(
-            self.succession
-                .predecessor
-                .iter()
-                .flat_map(Predecessor::workers),
-        );
-        control::Status {
-            pid: std::process::id(),
-            generation: self.current,
-            state: if self.stopping {
-                "stopping"
-            } else if self.supervisor.is_upgrading() {
-                "upgrading"
-            } else if self.supervisor.is_steady() {
-                "running"
-            } else {
-                "reloading"
-            },
-            listening: self
-                .generations
-                .get(&self.current)
-                .map(Generation::addresses)
-                .unwrap_or_default(),
-            queue_dropped: self
-                .generations
-                .get(&self.current)
-                .map_or(0, |one| one.listeners.lost()),
-            pools: self.pools(),
-            workers,
         }
     }
 }

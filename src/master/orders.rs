@@ -12,6 +12,7 @@ use std::time::Instant;
 impl Master {
     pub(super) fn carry_out(&mut self) {
         while let Some(command) = self.supervisor.poll_command() {
+            self.publishing.touch();
             match command {
                 Command::Spawn {
                     worker,
@@ -90,6 +91,7 @@ impl Master {
             log::error!("reload refused: generation {} stays as it is", self.current);
             let why = reasons.first().map_or("", String::as_str);
             self.standing.reload_refused(why);
+            self.publishing.refused();
             self.waiting
                 .reloaded(self.control.as_mut(), status, reasons);
             Event::LoadFailed
@@ -152,6 +154,9 @@ impl Master {
         if let Some(sink) = generation.log.take() {
             crate::log::install(sink, generation.config.master.log.level);
         }
+        if before > 0 {
+            self.publishing.reloaded();
+        }
         if before > 0 || self.succession.predecessor.is_some() {
             // Nobody is led to a socket that still refuses him.
             if let Err(error) = generation.listeners.adopt(&generation.config) {
@@ -181,6 +186,7 @@ impl Master {
         );
         if self.current > 0 {
             self.standing.reload_refused(&news);
+            self.publishing.refused();
         }
         self.waiting
             .reloaded(self.control.as_mut(), status, vec![news]);

@@ -1,8 +1,6 @@
-//! How the master stands, for whoever looks from outside: its title, the line
-//! for the service manager, and the pools of the status. None of it is said
-//! before it changes.
+//! How the master stands, for whoever looks from outside: its title, and the line
+//! for the service manager. None of it is said before it changes.
 
-use super::control::PoolStatus;
 use super::message::{CohortId, Outlook};
 use super::notify::Notifier;
 use super::upgrade::Predecessor;
@@ -122,17 +120,6 @@ impl Master {
         self.standing.notifier.tick(now);
     }
 
-    /// The pools of the generation that serves, or has to prove itself.
-    pub(super) fn pools(&self) -> Vec<PoolStatus> {
-        let report = |cohort| {
-            let outlook = self.supervisor.outlook(cohort)?;
-            self.crew.pool_report(cohort, outlook)
-        };
-        self.cohorts().filter_map(report).collect()
-    }
-
-    /// The same without a look at the scoreboard, for once a second: there a
-    /// pool may have thousands of rows.
     fn outlooks(&self) -> Vec<(&str, Outlook)> {
         let look = |cohort| {
             let outlook = self.supervisor.outlook(cohort)?;
@@ -141,7 +128,8 @@ impl Master {
         self.cohorts().filter_map(look).collect()
     }
 
-    fn cohorts(&self) -> impl Iterator<Item = CohortId> {
+    /// The pools of the generation that serves, or has to prove itself.
+    pub(super) fn cohorts(&self) -> impl Iterator<Item = CohortId> {
         let generation = match self.current {
             0 => self.newest,
             current => current,

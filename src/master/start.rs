@@ -6,6 +6,7 @@ use super::crew::Crew;
 use super::generation::{Generation, Services};
 use super::orders::settings;
 use super::pidfile::{PidFile, PidFileError};
+use super::publishing::Publishing;
 use super::scale::Scaling;
 use super::signals::Signals;
 use super::standing::{self, Standing};
@@ -76,7 +77,8 @@ impl Master {
         if let Err(errno) = nix::sys::prctl::set_child_subreaper(true) {
             log::warn!("PR_SET_CHILD_SUBREAPER: {errno}");
         }
-        let mut crew = Crew::new().map_err(StartFailure::system("scoreboard"))?;
+        let before = predecessor.as_ref().and_then(Predecessor::table);
+        let mut crew = Crew::new(before).map_err(StartFailure::system("scoreboard"))?;
         let nothing = ListenerSet::default();
         let old = predecessor
             .as_ref()
@@ -123,6 +125,7 @@ impl Master {
             lead_due: false,
             last_death: None,
             standing: Standing::new(title),
+            publishing: Publishing::new(before.map(|table| table.master())),
             ending: None,
         };
         if master.succession.predecessor.is_some() {

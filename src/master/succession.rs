@@ -38,6 +38,11 @@ impl Succession {
         }
     }
 
+    /// Whether another master serves in our place.
+    pub(super) fn has_handed_over(&self) -> bool {
+        self.has_handed_over
+    }
+
     /// The listeners on which another master accepts, whatever we do: those that
     /// we have left to a new one, or all of an old one's that has let go of none.
     /// They are the same open sockets, so what is done to one is done to both.
@@ -55,6 +60,8 @@ impl Master {
     /// Starts the program anew. What both will have is not touched any more
     /// until it is clear who keeps it.
     pub(super) fn start_successor(&mut self) {
+        // The new one will know of us, and of nobody before.
+        self.crew.fold();
         let Some(generation) = self.generations.get(&self.current) else {
             return;
         };
@@ -219,6 +226,7 @@ impl Master {
             Some(Word::Gone) => {
                 log::info!("upgrade: process {pid} is gone");
                 self.succession.predecessor = None;
+                self.crew.predecessor_is_gone(Instant::now());
                 self.lead_due = true;
                 if !gave {
                     self.take_possession();

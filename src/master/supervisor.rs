@@ -36,6 +36,7 @@ use super::message::{
     CohortId, Command, Cut, Event, Notice, Outlook, PoolSpec, Request, Settings, Sizing, Verdict,
     WorkerId,
 };
+use crate::status::Phase;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -179,13 +180,21 @@ impl Supervisor {
         cohort.map(Cohort::outlook)
     }
 
-    /// The phase of a worker, for status and logs.
-    pub fn phase_of(&self, worker: WorkerId) -> &'static str {
-        let phase = self
-            .cohorts
-            .iter()
-            .find_map(|cohort| cohort.phase_of(worker));
-        phase.unwrap_or("gone")
+    /// How far each worker is, for the status.
+    pub fn phases(&self) -> impl Iterator<Item = (WorkerId, Phase)> {
+        self.cohorts.iter().flat_map(Cohort::phases)
+    }
+
+    /// Whether all workers are to go, and the master after them.
+    pub fn is_stopping(&self) -> bool {
+        match self.state {
+            State::Stopping { .. } | State::Killing { .. } | State::Ended => true,
+            State::Steady
+            | State::Crowded
+            | State::Loading { .. }
+            | State::Proving { .. }
+            | State::Upgrading { .. } => false,
+        }
     }
 
     /// How far a pool is on its way to the size that was asked for.

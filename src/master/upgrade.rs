@@ -64,7 +64,8 @@ struct Handover {
     master: i32,
     /// The generation that serves there.
     generation: u32,
-    /// The names of its pools.
+    /// The names of its pools: the program that is started may be older, and
+    /// want them.
     pools: Vec<String>,
     listeners: Vec<Passed>,
     pid_file: Option<(PathBuf, RawFd)>,

@@ -1,6 +1,8 @@
 //! A row: what one lane says of itself.
 
 use super::counter::Counter;
+use super::text;
+use crate::status::Phase;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -45,6 +47,43 @@ impl RowState {
     }
 }
 
+/// Whose a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The pool's entry in the ledger.
+    pub entry: usize,
+    /// The worker's slot.
+    pub slot: usize,
+    /// Its generation.
+    pub generation: u32,
+    /// How many rows it has, this one and those that follow.
+    pub rows: usize,
+}
+
+impl Place {
+    const PHASES: [Phase; 5] = [
+        Phase::Starting,
+        Phase::Ready,
+        Phase::Draining,
+        Phase::Killed,
+        Phase::Gone,
+    ];
+
+    fn life(self, phase: Phase) -> u64 {
+        let rows = (self.rows as u64 & 0xff_ffff) << 32;
+        (phase as u64) << 56 | rows | u64::from(self.generation)
+    }
+}
+
+/// How a deadline stands: one of the two is zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remaining {
+    /// So long it is in the future.
+    pub left: Duration,
+    /// So long it is in the past.
+    pub over: Duration,
+}
+
 /// Where things stand in a row.
 mod field {
     pub(super) const PID: usize = 0;
@@ -60,17 +99,18 @@ mod field {
     pub(super) const LAST_OWNER: usize = 10;
     pub(super) const WISH: usize = 11;
     pub(super) const REOPENED: usize = 12;
+    /// Slot, and entry of the ledger.
     pub(super) const PLACE: usize = 13;
-    pub(super) const GENERATION: usize = 14;
-    pub(super) const TEXT_VERSION: usize = 16;
-    pub(super) const TEXT_LENGTH: usize = 17;
-    pub(super) const TEXT: usize = 18;
-    pub(super) const TEXT_WORDS: usize = 12;
+    /// Generation, rows of the worker, and phase.
+    pub(super) const LIFE: usize = 14;
+    pub(super) const SPAWNED: usize = 15;
+    pub(super) const TEXT: std::ops::Range<usize> = 16..COUNTERS;
     /// To the end of the row.
     pub(super) const COUNTERS: usize = 30;
 }
 
 const _: () = assert!(field::COUNTERS + Counter::COUNT <= super::ROW);
+const _: () = assert!(super::MAX_ROWS <= 0xff_ffff && super::MAX_LEDGER < 1 << 31);
 
 /// One lane's row.
 #[derive(Clone, Copy, Debug)]
@@ -87,18 +127,52 @@ impl Row {
         }
     }
 
-    /// Notes whose row it is: the `pool`th pool of its generation, and the slot
-    /// there. For the master, before a spawn, and for whoever follows it.
-    pub fn assign(&self, generation: u32, pool: usize, slot: usize) {
-        self.store(field::PLACE, (pool as u64) << 32 | slot as u64);
-        self.store(field::GENERATION, u64::from(generation));
+    /// Empties the row but for what was counted, which goes on with whoever
+    /// comes next. For a worker, in the rows of its children.
+    pub fn vacate(&self) {
+        for word in &self.words[..field::COUNTERS] {
+            word.store(0, Ordering::Relaxed);
+        }
     }
 
-    /// What [`Row::assign`] noted: generation, pool, slot.
-    pub fn assignment(&self) -> (u32, usize, usize) {
-        let place = self.load(field::PLACE);
-        let generation = self.load(field::GENERATION) as u32;
-        (generation, (place >> 32) as usize, place as u32 as usize)
+    /// Notes in the first row of a worker whose rows these are. For the master,
+    /// just before it forks it.
+    pub fn assign(&self, place: Place, spawned: Instant) {
+        self.store(field::SPAWNED, self.stamp(spawned));
+        self.store(field::LIFE, place.life(Phase::Starting));
+        let entry = (place.entry as u64 + 1) << 32;
+        // From here on a reader takes the row for that of a worker.
+        self.words[field::PLACE].store(entry | place.slot as u64, Ordering::Release);
+    }
+
+    /// What [`Row::assign`] noted; `None` where this is no worker's first row.
+    pub fn place(&self) -> Option<Place> {
+        let place = self.words[field::PLACE].load(Ordering::Acquire);
+        let life = self.load(field::LIFE);
+        let entry = (place >> 32).checked_sub(1)?;
+        Some(Place {
+            entry: entry as usize,
+            slot: place as u32 as usize,
+            generation: life as u32,
+            rows: (life >> 32 & 0xff_ffff) as usize,
+        })
+    }
+
+    /// How far the worker is in its life, of which [`Row::assign`] told. For the
+    /// master.
+    pub fn set_phase(&self, place: Place, phase: Phase) {
+        self.store(field::LIFE, place.life(phase));
+    }
+
+    /// What [`Row::set_phase`] said.
+    pub fn phase(&self) -> Phase {
+        let index = (self.load(field::LIFE) >> 56) as usize;
+        Place::PHASES.get(index).copied().unwrap_or(Phase::Gone)
+    }
+
+    /// For how long the worker has been there.
+    pub fn lifetime(&self, now: Instant) -> Duration {
+        self.age(self.load(field::SPAWNED), now)
     }
 
     /// Writes who occupies the row.
@@ -187,6 +261,17 @@ impl Row {
         (deadline > 0 && !overdue.is_zero()).then_some(overdue)
     }
 
+    /// How long the lane has until it should move on, and how long ago it should
+    /// have; `None` where it may wait for ever.
+    pub fn deadline(&self, now: Instant) -> Option<Remaining> {
+        let deadline = self.load(field::DEADLINE);
+        let left = deadline.saturating_sub(self.stamp(now));
+        (deadline > 0).then(|| Remaining {
+            left: Duration::from_nanos(left),
+            over: self.age(deadline, now),
+        })
+    }
+
     /// How many connections are open.
     pub fn set_active(&self, connections: u64) {
         self.store(field::ACTIVE, connections);
@@ -250,41 +335,16 @@ impl Row {
     }
 
     /// What is being worked on, e.g. `GET /a.iso`; cut at 96 octets.
-    ///
-    /// The version is odd while the text is being written, so that a reader
-    /// never takes half of one text and half of another for a third.
+    #[inline]
     pub fn set_text(&self, text: &[u8]) {
-        let version = self.load(field::TEXT_VERSION);
-        self.store(field::TEXT_VERSION, version.wrapping_add(1));
-        std::sync::atomic::fence(Ordering::Release);
-        let text = &text[..text.len().min(field::TEXT_WORDS * 8)];
-        let (words, rest) = text.as_chunks::<8>();
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        let last = (!rest.is_empty()).then_some(&last);
-        for (index, word) in words.iter().chain(last).enumerate() {
-            self.store(field::TEXT + index, u64::from_ne_bytes(*word));
-        }
-        self.store(field::TEXT_LENGTH, text.len() as u64);
-        self.words[field::TEXT_VERSION].store(version.wrapping_add(2), Ordering::Release);
+        text::write(&self.words[field::TEXT], text);
     }
 
     /// What was last worked on; empty where a text is just being written, or
     /// was left half-written by a death.
     pub fn text(&self) -> String {
-        let before = self.words[field::TEXT_VERSION].load(Ordering::Acquire);
-        let length = (self.load(field::TEXT_LENGTH) as usize).min(field::TEXT_WORDS * 8);
-        let words = &self.words[field::TEXT..field::TEXT + field::TEXT_WORDS];
-        let bytes: Vec<u8> = words
-            .iter()
-            .flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes())
-            .take(length)
-            .collect();
-        std::sync::atomic::fence(Ordering::Acquire);
-        if before % 2 == 1 || self.load(field::TEXT_VERSION) != before {
-            return String::new();
-        }
-        String::from_utf8_lossy(&bytes).into_owned()
+        let text = text::read(&self.words[field::TEXT]).unwrap_or_default();
+        String::from_utf8_lossy(&text).into_owned()
     }
 
     fn load(&self, at: usize) -> u64 {
@@ -351,7 +411,7 @@ mod tests {
     fn a_text_cut_off_by_a_death_reads_as_empty() {
         let row = Scoreboard::new().unwrap().row(0);
         row.set_text(b"whole");
-        row.words[field::TEXT_VERSION].fetch_add(1, Ordering::Relaxed);
+        row.words[field::TEXT.start].fetch_add(1, Ordering::Relaxed);
         assert_eq!(row.text(), "");
     }
 }

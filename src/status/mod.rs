@@ -6,6 +6,8 @@
 //! whoever scripts against it learns it once. Decides nothing, and asks nobody:
 //! where the facts come from is said elsewhere.
 
+pub mod reading;
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -114,15 +114,11 @@ impl Crew {
         }
         let worker = self.workers.remove(&id)?;
         let rows = worker.first_row..worker.first_row + worker.row_count;
+        let mut entry = None;
         if let Some(cohort) = self.cohorts.get_mut(&worker.cohort) {
             cohort.board.set_busy(worker.seat);
             cohort.seats[worker.seat] = false;
-            for row in rows.clone().map(|index| self.scoreboard.row(index)) {
-                row.add(Counter::Killed, row.unfinished());
-                for (total, counter) in cohort.totals.iter_mut().zip(Counter::ALL) {
-                    *total += row.count(counter);
-                }
-            }
+            entry = Some(cohort.entry);
         }
         if worker.killed.is_some() {
             let occupants = rows.clone().map(|index| self.scoreboard.row(index).pid());
@@ -134,7 +130,14 @@ impl Crew {
             let children = occupants.filter(|pid| !is_worker(pid));
             children.for_each(end_if_ours);
         }
-        rows.for_each(|index| self.scoreboard.row(index).clear());
+        for row in rows.map(|index| self.scoreboard.row(index)) {
+            row.add(Counter::Killed, row.unfinished());
+        }
+        if let Some(entry) = entry {
+            let cause = facts.cause();
+            let rows = (worker.first_row, worker.row_count);
+            self.settle_rows(entry, rows, |sums| sums.deaths[cause as usize] += 1);
+        }
         self.rows.give_back(worker.first_row, worker.row_count);
         self.unready.retain(|one| *one != id);
         Some(Death {

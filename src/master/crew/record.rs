@@ -1,34 +1,27 @@
 //! What is remembered of a pool's workers when they are gone, over all its
-//! generations: what they had counted, what they died of, what they
-//! complained of.
+//! generations: what they complained of. What they had counted, and what they
+//! died of, is in the ledger.
 
-use super::{Cohort, Crew, Worker};
-use crate::master::control::PoolStatus;
-use crate::master::death::{Cause, Tally};
-use crate::master::message::{CohortId, Outlook, WorkerId};
+use super::{Cohort, Crew};
+use crate::master::message::{CohortId, WorkerId};
 use crate::master::repeats::{Hearing, Over, Repeats};
-use crate::scoreboard::Counter;
 use std::io;
 use std::time::Instant;
 
 /// The memory of one pool, as long as it is in some generation.
 #[derive(Debug, Default)]
 pub(super) struct Record {
-    /// What the workers of cohorts that are gone had counted.
-    totals: [u64; Counter::COUNT],
-    deaths: Tally,
     complaints: Repeats,
     /// How the last one died, in words.
     last: String,
 }
 
 impl Crew {
-    /// A worker of the cohort died of `cause`, which `how` tells without what
-    /// differs from worker to worker.
-    pub(super) fn record_death(&mut self, cohort: CohortId, cause: Cause, how: &str) {
+    /// A worker of the cohort died, which `how` tells without what differs from
+    /// worker to worker.
+    pub(super) fn record_death(&mut self, cohort: CohortId, how: &str) {
         let name = self.cohort_name(cohort).to_owned();
         let record = self.records.entry(name).or_default();
-        record.deaths.count(cause);
         how.clone_into(&mut record.last);
     }
 
@@ -89,18 +82,16 @@ impl Crew {
         record.map_or("", |record| record.last.as_str())
     }
 
-    /// The cohort is gone: what it had counted stays with its pool, as long as
-    /// that is in some generation.
+    /// The cohort is gone: what is known of its pool stays, as long as that is in
+    /// some generation.
     pub(super) fn keep_record(&mut self, cohort: &Cohort) {
         let name = &cohort.opened.pool.name;
-        let record = self.records.entry(name.clone()).or_default();
-        for (total, more) in record.totals.iter_mut().zip(cohort.totals) {
-            *total += more;
-        }
         let same = |other: &Cohort| other.opened.pool.name == *name;
-        if !self.cohorts.values().any(same)
-            && let Some(mut record) = self.records.remove(name)
-        {
+        if self.cohorts.values().any(same) {
+            return;
+        }
+        self.close_account(name);
+        if let Some(mut record) = self.records.remove(name) {
             tell(name, record.complaints.settle());
         }
     }
@@ -110,65 +101,6 @@ impl Crew {
         let cohorts = self.cohorts.iter();
         let cohorts = cohorts.filter(|(_, cohort)| cohort.generation == generation);
         cohorts.map(|(id, _)| *id).collect()
-    }
-
-    /// What is known of a pool; `outlook` is the supervisor's word on it.
-    pub fn pool_report(&self, id: CohortId, outlook: Outlook) -> Option<PoolStatus> {
-        let cohort = self.cohorts.get(&id)?;
-        let name = &cohort.opened.pool.name;
-        let record = self.records.get(name);
-        let counts = self.counts(name);
-        let count = |counter: Counter| counts[counter as usize];
-        let counted = |group: &[Counter]| {
-            let each = group.iter().map(|one| (one.name(), count(*one)));
-            each.collect()
-        };
-        let deaths = record.map(|record| record.deaths).unwrap_or_default();
-        Some(PoolStatus {
-            name: name.clone(),
-            generation: cohort.generation,
-            model: cohort.opened.pool.model.name(),
-            wanted: outlook.wanted,
-            ready: outlook.ready,
-            breaker: outlook.breaker.name(),
-            connections: count(Counter::Connections),
-            requests: count(Counter::Requests),
-            received: count(Counter::Received),
-            sent: count(Counter::Sent),
-            answers: counted(Counter::ANSWERS),
-            closes: counted(Counter::CLOSES),
-            deaths: deaths
-                .each()
-                .map(|(cause, count)| (cause.name(), count))
-                .collect(),
-        })
-    }
-
-    /// What the pool's workers have counted, dead and alive, in all its
-    /// generations.
-    fn counts(&self, pool: &str) -> [u64; Counter::COUNT] {
-        let record = self.records.get(pool);
-        let mut counts = record.map_or([0; Counter::COUNT], |record| record.totals);
-        let mut add = |more: [u64; Counter::COUNT]| {
-            for (count, more) in counts.iter_mut().zip(more) {
-                *count = count.wrapping_add(more);
-            }
-        };
-        let same = |one: &&Cohort| one.opened.pool.name == pool;
-        for cohort in self.cohorts.values().filter(same) {
-            add(cohort.totals);
-        }
-        let of_pool = |worker: &&Worker| {
-            let cohort = self.cohorts.get(&worker.cohort);
-            cohort.as_ref().is_some_and(same)
-        };
-        for worker in self.workers.values().filter(of_pool) {
-            for index in worker.first_row..worker.first_row + worker.row_count {
-                let row = self.scoreboard.row(index);
-                add(Counter::ALL.map(|counter| row.count(counter)));
-            }
-        }
-        counts
     }
 }
 

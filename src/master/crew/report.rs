@@ -1,47 +1,18 @@
 //! What the master can say of its workers: names, what their rows tell, and
 //! how they ended.
 
-use super::{Crew, Worker};
+use super::Crew;
 use crate::config::Model;
-use crate::master::control::WorkerStatus;
 use crate::master::death::{Cause, End, Facts};
 use crate::master::message::{CohortId, WorkerId};
-use crate::scoreboard::{Counter, Row, RowState};
+use crate::scoreboard::{Counter, Row};
+use crate::status::reading;
 use crate::worker::START_FAILED;
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use std::time::{Duration, Instant};
 
 impl Crew {
-    /// A row for each worker; `phase` is the supervisor's word on it.
-    pub fn report(&self, phase: impl Fn(WorkerId) -> &'static str) -> Vec<WorkerStatus> {
-        let row = |(id, worker): (&WorkerId, &Worker)| {
-            let rows = worker.first_row..worker.first_row + worker.row_count;
-            let count = |counter| {
-                rows.clone()
-                    .map(|index| self.scoreboard.row(index).count(counter))
-                    .sum()
-            };
-            WorkerStatus {
-                pool: self.cohort_name(worker.cohort).to_owned(),
-                slot: worker.slot,
-                generation: self
-                    .cohorts
-                    .get(&worker.cohort)
-                    .map_or(0, |cohort| cohort.generation),
-                pid: worker.pid.as_raw(),
-                phase: phase(*id),
-                doing: self.doing(*id),
-                age: worker.spawned.elapsed().as_secs(),
-                connections: count(Counter::Connections),
-                requests: count(Counter::Requests),
-                received: count(Counter::Received),
-                sent: count(Counter::Sent),
-            }
-        };
-        self.workers.iter().map(row).collect()
-    }
-
     /// `web[3]`.
     pub fn name(&self, id: WorkerId) -> String {
         self.workers.get(&id).map_or_else(
@@ -80,45 +51,9 @@ impl Crew {
         let Some(worker) = self.workers.get(&id) else {
             return String::from("gone");
         };
-        if worker.ready.is_none() && !self.scoreboard.row(worker.first_row).is_ready() {
-            return String::from("starting");
-        }
-        let now = Instant::now();
-        let rows = worker.first_row..worker.first_row + worker.row_count;
-        let mut busy: Vec<String> = Vec::new();
-        let mut more = 0;
-        for row in rows.map(|index| self.scoreboard.row(index)) {
-            let (state, since) = row.state(now);
-            let active = row.active();
-            let nobody = active == 0 && (row.pid() == 0 || state == RowState::Serving);
-            if state == RowState::Idle || nobody {
-                continue;
-            }
-            if busy.len() == 3 {
-                more += 1;
-                continue;
-            }
-            let peer = row
-                .peer()
-                .map(|peer| format!(" {peer}"))
-                .unwrap_or_default();
-            let text = row.text();
-            if state == RowState::Serving {
-                busy.push(serving(active, &text));
-                continue;
-            }
-            let space = if text.is_empty() { "" } else { " " };
-            busy.push(format!(
-                "{}{peer}{space}{text} for {:.1}s",
-                state.name(),
-                since.as_secs_f64()
-            ));
-        }
-        match (busy.is_empty(), more) {
-            (true, _) => String::from("idle"),
-            (false, 0) => busy.join("; "),
-            (false, more) => format!("{}; and {more} more", busy.join("; ")),
-        }
+        let table = self.scoreboard.table();
+        let rows = table.rows(worker.first_row, worker.row_count);
+        reading::doing(rows, Instant::now())
     }
 
     /// What a worker does, by its rows and by the kernel's word (proc(5)).
@@ -221,7 +156,7 @@ impl Crew {
         let clean = facts.end == End::Exited(0);
         let (leaving, killed) = (facts.leaving, facts.cut.is_some());
         let cohort = worker.cohort;
-        self.record_death(cohort, cause, &how);
+        self.record_death(cohort, &how);
         let known = match cause {
             Cause::Start | Cause::Early if broken || !reason.is_empty() => {
                 !self.complain(cohort, &how)
@@ -252,12 +187,4 @@ impl Crew {
             .get(&id)
             .map_or(0, |worker| worker.pid.as_raw())
     }
-}
-
-/// What a row says that stands for several clients. Its text is the request
-/// that began last, of whichever of them.
-fn serving(clients: u64, text: &str) -> String {
-    let noun = if clients == 1 { "client" } else { "clients" };
-    let last = if text.is_empty() { "" } else { ", last " };
-    format!("serving {clients} {noun}{last}{text}")
 }

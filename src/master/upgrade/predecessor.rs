@@ -1,10 +1,10 @@
 //! The new master's side: it takes over what the old one passed on.
 
 use super::{Handover, Heard, Message, Taken, VERSION, handover_number, hear, say};
-use crate::master::control::{Control, WorkerStatus};
+use crate::master::control::Control;
 use crate::master::pidfile::PidFile;
 use crate::net::{ListenerSet, Roster};
-use crate::scoreboard::{Counter, Inherited};
+use crate::scoreboard::Table;
 use crate::sys::process;
 use nix::unistd::{Pid, getppid};
 use std::fs::File;
@@ -13,22 +13,20 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// The master that this one replaces.
 #[derive(Debug)]
 pub struct Predecessor {
     pid: Pid,
     generation: u32,
-    pools: Vec<String>,
     listeners: ListenerSet,
     /// Those of the groups that were passed on.
     rosters: Vec<Arc<Roster>>,
     pid_file: Option<(PathBuf, OwnedFd)>,
     control: Option<(PathBuf, OwnedFd)>,
     taken: Taken,
-    /// What its workers do; `None` where it writes that down in another way.
-    scoreboard: Option<Inherited>,
+    /// What it and its workers write; `None` where they do so in another way.
+    table: Option<Table>,
     channel: OwnedFd,
     /// It has let go.
     gave: bool,
@@ -80,13 +78,12 @@ impl Predecessor {
         Ok(Some(Self {
             pid,
             generation: handover.generation,
-            pools: handover.pools,
             rosters: listeners.rosters(),
             listeners,
             pid_file: named(handover.pid_file)?,
             control: named(handover.control)?,
             taken: Taken::default(),
-            scoreboard: Inherited::open(&scoreboard).ok(),
+            table: Table::inherit(&scoreboard).ok(),
             channel: process::inherit(handover.channel)?,
             gave: false,
         }))
@@ -161,28 +158,9 @@ impl Predecessor {
         self.gave
     }
 
-    /// A row for each of its workers.
-    pub fn workers(&self) -> Vec<WorkerStatus> {
-        let now = Instant::now();
-        let rows = self.scoreboard.iter().flat_map(Inherited::workers);
-        rows.map(|row| {
-            let (generation, pool, slot) = row.assignment();
-            let (state, since) = row.state(now);
-            WorkerStatus {
-                pool: self.pools.get(pool).map_or("?", String::as_str).to_owned(),
-                slot,
-                generation,
-                pid: i32::try_from(row.pid()).unwrap_or(0),
-                phase: if self.gave { "draining" } else { "ready" },
-                doing: format!("{} for {:.1}s", state.name(), since.as_secs_f64()),
-                age: 0,
-                connections: row.count(Counter::Connections),
-                requests: row.count(Counter::Requests),
-                received: row.count(Counter::Received),
-                sent: row.count(Counter::Sent),
-            }
-        })
-        .collect()
+    /// Its scoreboard, if it is laid out as ours.
+    pub fn table(&self) -> Option<Table> {
+        self.table
     }
 }
 

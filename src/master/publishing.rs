@@ -1,0 +1,132 @@
+//! What the master says of itself and its pools in shared memory, where its
+//! workers and the master after it read it. The control socket answers from the
+//! same place, so that nobody sees another picture.
+
+use super::Master;
+use super::message::{CohortId, Outlook};
+use crate::scoreboard;
+use crate::status::{MasterState, Status, reading};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// What is counted of the master's own life.
+#[derive(Debug)]
+pub(super) struct Publishing {
+    /// Seconds since 1970.
+    started: u64,
+    reloads: u64,
+    reloads_refused: u64,
+    /// What masters before this one had lost.
+    dropped_before: u64,
+    /// Where it listens, as it is shown.
+    listening: String,
+    /// Something happened since it was last written down.
+    changed: bool,
+}
+
+impl Publishing {
+    /// Goes on where the master `before` left off.
+    pub(super) fn new(before: Option<scoreboard::Master>) -> Self {
+        Self {
+            started: before.map_or_else(unix, |one| one.started),
+            reloads: before.map_or(0, |one| one.reloads),
+            reloads_refused: before.map_or(0, |one| one.reloads_refused),
+            dropped_before: before.map_or(0, |one| one.queue_dropped),
+            listening: String::new(),
+            changed: true,
+        }
+    }
+
+    /// Has it written down at the next turn.
+    pub(super) fn touch(&mut self) {
+        self.changed = true;
+    }
+
+    /// A reload took effect.
+    pub(super) fn reloaded(&mut self) {
+        self.reloads += 1;
+    }
+
+    /// A reload changed nothing.
+    pub(super) fn refused(&mut self) {
+        self.reloads_refused += 1;
+    }
+}
+
+impl Master {
+    /// Writes down how things stand, if something has happened.
+    pub(super) fn publish_if_due(&mut self) {
+        if self.publishing.changed {
+            self.publish();
+        }
+    }
+
+    /// Writes down how things stand.
+    pub(super) fn publish(&mut self) {
+        self.publishing.changed = false;
+        self.publish_itself();
+        let pools: Vec<(CohortId, Outlook)> = self
+            .cohorts()
+            .filter_map(|id| Some((id, self.supervisor.outlook(id)?)))
+            .collect();
+        self.crew.publish(&pools, self.supervisor.phases());
+    }
+
+    /// Writes down how the master itself stands: at once when it is asked for
+    /// something, for new clients may not be welcome from then on.
+    pub(super) fn publish_itself(&mut self) {
+        let table = self.crew.scoreboard().table();
+        let shown = self.generations.get(&self.current);
+        let listening = shown.map(super::Generation::addresses).unwrap_or_default();
+        if listening != self.publishing.listening {
+            table.set_listening(&listening);
+            self.publishing.listening = listening;
+        }
+        let stopping = self.supervisor.is_stopping();
+        // After an upgrade the service goes on, at the other master.
+        let goes_on = !stopping || self.succession.has_handed_over();
+        let serves = self.current > 0 || self.succession.predecessor.is_some();
+        let lost = shown.map_or(0, |one| one.listeners.lost());
+        table.set_master(&scoreboard::Master {
+            pid: std::process::id(),
+            generation: self.current,
+            state: if stopping {
+                MasterState::Stopping
+            } else if self.supervisor.is_upgrading() {
+                MasterState::Upgrading
+            } else if self.supervisor.is_steady() {
+                MasterState::Running
+            } else {
+                MasterState::Reloading
+            },
+            ready: serves && goes_on,
+            started: self.publishing.started,
+            reloads: self.publishing.reloads,
+            reloads_refused: self.publishing.reloads_refused,
+            queue_dropped: self.publishing.dropped_before + lost,
+        });
+    }
+
+    /// Takes the samples that only time makes: memory alone, but for the queues,
+    /// which the kernel is asked for where somebody can see them.
+    pub(super) fn take_samples(&mut self, now: Instant) {
+        if self.control.is_some() {
+            self.crew.look_at_queues();
+        }
+        self.crew.sample(now);
+        self.publishing.touch();
+    }
+
+    /// The picture, with what is true just now; `None` where it does not hold
+    /// still (see [`scoreboard::View::count`]).
+    pub(super) fn status(&mut self) -> Option<Status> {
+        self.crew.look_at_queues();
+        self.publish();
+        reading::read(&self.crew.view(), Instant::now(), unix())
+    }
+}
+
+/// Seconds since 1970.
+fn unix() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
+}

@@ -1,0 +1,110 @@
+//! The header: what the master says of itself.
+
+use super::Table;
+use super::text;
+use crate::status::MasterState;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Where things stand in it. Which layout this is, and from when time is counted.
+pub(super) const LAYOUT: usize = 0;
+pub(super) const EPOCH: usize = 1;
+/// Up to where rows and entries have been in use.
+pub(super) const ROWS: usize = 2;
+pub(super) const ENTRIES: usize = 3;
+/// Whether the ledger of the master before is in this one's.
+pub(super) const FOLDED: usize = 4;
+const PID: usize = 8;
+const GENERATION: usize = 9;
+const STATE: usize = 10;
+const READY: usize = 11;
+const STARTED: usize = 12;
+const RELOADS: usize = 13;
+const RELOADS_REFUSED: usize = 14;
+const QUEUE_DROPPED: usize = 15;
+const LISTENING: Range<usize> = 64..WORDS;
+/// All of it.
+pub(super) const WORDS: usize = 1024;
+
+/// What the master says of itself, but for where it listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Master {
+    /// Its process id.
+    pub pid: u32,
+    /// The generation that serves; 0 before the first does.
+    pub generation: u32,
+    /// What it is about.
+    pub state: MasterState,
+    /// Whether new clients are welcome.
+    pub ready: bool,
+    /// When it, or the first one whose place it took, was started: seconds
+    /// since 1970.
+    pub started: u64,
+    /// Reloads that took effect since then.
+    pub reloads: u64,
+    /// Reloads that were refused and changed nothing.
+    pub reloads_refused: u64,
+    /// Clients that were lost in queues that were closed.
+    pub queue_dropped: u64,
+}
+
+const STATES: [MasterState; 4] = [
+    MasterState::Running,
+    MasterState::Reloading,
+    MasterState::Upgrading,
+    MasterState::Stopping,
+];
+
+impl Table {
+    /// Says how the master stands. For the master.
+    pub fn set_master(&self, master: &Master) {
+        let state = STATES.iter().position(|one| *one == master.state);
+        self.put(PID, u64::from(master.pid));
+        self.put(GENERATION, u64::from(master.generation));
+        self.put(STATE, state.unwrap_or_default() as u64);
+        self.put(STARTED, master.started);
+        self.put(RELOADS, master.reloads);
+        self.put(RELOADS_REFUSED, master.reloads_refused);
+        self.put(QUEUE_DROPPED, master.queue_dropped);
+        self.put(READY, u64::from(master.ready));
+    }
+
+    /// What [`Table::set_master`] said.
+    pub fn master(&self) -> Master {
+        let state = self.get(STATE) as usize;
+        Master {
+            pid: self.get(PID) as u32,
+            generation: self.get(GENERATION) as u32,
+            state: STATES.get(state).copied().unwrap_or(MasterState::Running),
+            ready: self.get(READY) != 0,
+            started: self.get(STARTED),
+            reloads: self.get(RELOADS),
+            reloads_refused: self.get(RELOADS_REFUSED),
+            queue_dropped: self.get(QUEUE_DROPPED),
+        }
+    }
+
+    /// Whether new clients are welcome: one word, for who asks often.
+    pub fn is_ready(&self) -> bool {
+        self.get(READY) != 0
+    }
+
+    /// Says where it listens; cut at 7,664 octets. For the master.
+    pub fn set_listening(&self, text: &str) {
+        text::write(&self.words[LISTENING], text.as_bytes());
+    }
+
+    /// What [`Table::set_listening`] said; empty where the master died over it.
+    pub fn listening(&self) -> String {
+        text::read_patiently(&self.words[LISTENING])
+    }
+
+    fn put(&self, at: usize, value: u64) {
+        let word: &AtomicU64 = &self.words[at];
+        word.store(value, Ordering::Relaxed);
+    }
+
+    fn get(&self, at: usize) -> u64 {
+        self.words[at].load(Ordering::Relaxed)
+    }
+}

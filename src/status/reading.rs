@@ -1,0 +1,288 @@
+//! The picture as the scoreboard has it: read by the master for the control
+//! socket, and by each worker for its status page, so that both show the same.
+//!
+//! Owes that counters never go back (see [`View::count`]). The rest is what each
+//! worker says of itself at the moment when it is looked at.
+
+use super::{Lane, MAX_LANES, Phase, PoolStatus, Queue, Rates, Status, WorkerStatus};
+use crate::scoreboard::{
+    Cause, Count, Counted, Counter, Identity, Row, RowState, Sums, Table, View,
+};
+use std::time::Instant;
+
+/// What is to be seen at `now`, which is `unix` seconds since 1970. `None` as
+/// [`View::count`]: ask again.
+pub fn read(view: &View, now: Instant, unix: u64) -> Option<Status> {
+    let count = view.count()?;
+    let master = view.own.master();
+    let mut workers: Vec<Seen> = count.workers.iter().map(Seen::new).collect();
+    workers.sort_by(|one, other| one.key().cmp(&other.key()));
+    Some(Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: master.pid,
+        generation: master.generation,
+        state: master.state,
+        ready: master.ready,
+        started: master.started,
+        uptime: unix.saturating_sub(master.started),
+        reloads: master.reloads,
+        reloads_refused: master.reloads_refused,
+        listening: view.own.listening(),
+        queue_dropped: master.queue_dropped,
+        pools: pools(&view.own, &count, &workers, now),
+        workers: workers.iter().map(|worker| worker.status(now)).collect(),
+    })
+}
+
+/// What the rows of a worker say it does, or last did, in words.
+pub fn doing(rows: impl Iterator<Item = Row>, now: Instant) -> String {
+    let mut rows = rows.peekable();
+    if rows.peek().is_some_and(|row| !row.is_ready()) {
+        return String::from("starting");
+    }
+    let mut busy: Vec<String> = Vec::new();
+    let mut more = 0;
+    for row in rows {
+        let (state, since) = row.state(now);
+        let active = row.active();
+        let nobody = active == 0 && (row.pid() == 0 || state == RowState::Serving);
+        if state == RowState::Idle || nobody {
+            continue;
+        }
+        if busy.len() == 3 {
+            more += 1;
+            continue;
+        }
+        let peer = row
+            .peer()
+            .map(|peer| format!(" {peer}"))
+            .unwrap_or_default();
+        let text = row.text();
+        if state == RowState::Serving {
+            busy.push(serving(active, &text));
+            continue;
+        }
+        let space = if text.is_empty() { "" } else { " " };
+        busy.push(format!(
+            "{}{peer}{space}{text} for {:.1}s",
+            state.name(),
+            since.as_secs_f64()
+        ));
+    }
+    match (busy.is_empty(), more) {
+        (true, _) => String::from("idle"),
+        (false, 0) => busy.join("; "),
+        (false, more) => format!("{}; and {more} more", busy.join("; ")),
+    }
+}
+
+/// What a row says that stands for several clients. Its text is the request
+/// that began last, of whichever of them.
+fn serving(clients: u64, text: &str) -> String {
+    let noun = if clients == 1 { "client" } else { "clients" };
+    let last = if text.is_empty() { "" } else { ", last " };
+    format!("serving {clients} {noun}{last}{text}")
+}
+
+/// How the lanes of a worker spend themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    /// A row a lane, each with one connection at a time.
+    Single,
+    /// One lane with many connections: its row says how many.
+    Many,
+    /// A row that says how many, and then one for each child.
+    Children,
+}
+
+/// A worker, as it was counted.
+struct Seen<'c> {
+    counted: &'c Counted,
+    identity: Identity,
+    shape: Shape,
+    slot: usize,
+    generation: u32,
+    phase: Phase,
+}
+
+impl<'c> Seen<'c> {
+    fn new(counted: &'c Counted) -> Self {
+        let first = counted.table.row(counted.first);
+        let place = first.place();
+        let identity = counted.table.entry(counted.entry).identity();
+        let shape = match identity.model.as_str() {
+            "event" => Shape::Many,
+            "fork" => Shape::Children,
+            _ => Shape::Single,
+        };
+        Self {
+            counted,
+            identity,
+            shape,
+            slot: place.map_or(0, |place| place.slot),
+            generation: place.map_or(0, |place| place.generation),
+            phase: first.phase(),
+        }
+    }
+
+    fn key(&self) -> (&str, usize, u32) {
+        (&self.identity.name, self.slot, self.generation)
+    }
+
+    fn rows(&self) -> impl Iterator<Item = Row> {
+        let Counted {
+            table, first, rows, ..
+        } = *self.counted;
+        table.rows(first, rows)
+    }
+
+    /// The rows that stand for lanes.
+    fn lanes(&self) -> impl Iterator<Item = Row> {
+        let own = usize::from(self.shape == Shape::Children);
+        self.rows().skip(own)
+    }
+
+    fn active(&self) -> u64 {
+        let rows = match self.shape {
+            Shape::Single => self.counted.rows,
+            Shape::Many | Shape::Children => 1,
+        };
+        self.rows().take(rows).map(|row| row.active()).sum()
+    }
+
+    fn idle_lanes(&self, now: Instant) -> usize {
+        match (self.phase, self.shape) {
+            (Phase::Starting | Phase::Killed | Phase::Gone, _) => 0,
+            (Phase::Ready | Phase::Draining, Shape::Single) => self
+                .lanes()
+                .filter(|row| row.state(now).0 == RowState::Idle)
+                .count(),
+            (Phase::Ready | Phase::Draining, Shape::Many | Shape::Children) => {
+                usize::from(self.active() == 0)
+            }
+        }
+    }
+
+    fn status(&self, now: Instant) -> WorkerStatus {
+        let first = self.counted.table.row(self.counted.first);
+        let busy = |row: &Row| {
+            let (state, _) = row.state(now);
+            state != RowState::Idle && (self.shape != Shape::Many || row.active() > 0)
+        };
+        WorkerStatus {
+            pool: self.identity.name.clone(),
+            slot: self.slot,
+            generation: self.generation,
+            pid: i32::try_from(first.pid()).unwrap_or(0),
+            phase: self.phase,
+            doing: doing(self.rows(), now),
+            age: first.lifetime(now).as_secs(),
+            active: self.active(),
+            connections: self.counted.connections,
+            requests: self.counted.requests,
+            received: self.counted.received,
+            sent: self.counted.sent,
+            idle_lanes: self.idle_lanes(now),
+            lanes: self
+                .lanes()
+                .filter(busy)
+                .take(MAX_LANES)
+                .map(|row| lane(row, now))
+                .collect(),
+        }
+    }
+}
+
+/// What one lane does.
+pub fn lane(row: Row, now: Instant) -> Lane {
+    let (state, since) = row.state(now);
+    let deadline = row.deadline(now);
+    Lane {
+        state: state.name().to_owned(),
+        since: since.as_secs_f64(),
+        peer: row.peer().map(|peer| peer.to_string()),
+        request: row.text(),
+        deadline: deadline.map(|one| one.left.as_secs_f64() - one.over.as_secs_f64()),
+        active: row.active(),
+    }
+}
+
+/// The pools that are shown, in their order.
+fn pools(own: &Table, count: &Count, workers: &[Seen<'_>], now: Instant) -> Vec<PoolStatus> {
+    let shown = |(index, sums): (usize, &Sums)| {
+        let facts = own.entry(index).facts();
+        (facts.rank > 0).then(|| (facts.rank, pool(own, index, sums, workers, now)))
+    };
+    let found = count.sums.iter().enumerate().filter_map(shown);
+    let mut found: Vec<(u64, PoolStatus)> = found.collect();
+    found.sort_by_key(|(rank, _)| *rank);
+    found.into_iter().map(|(_, pool)| pool).collect()
+}
+
+fn pool(own: &Table, index: usize, sums: &Sums, workers: &[Seen<'_>], now: Instant) -> PoolStatus {
+    let (identity, facts) = (own.entry(index).identity(), own.entry(index).facts());
+    let count = |counter| sums.count(counter);
+    let counted = |group: &[Counter]| {
+        let each = group.iter().map(|one| (one.name().to_owned(), count(*one)));
+        each.collect()
+    };
+    let deaths = Cause::ALL.map(|cause| (cause.name().to_owned(), sums.died(cause)));
+    let of_pool: Vec<&Seen<'_>> = workers
+        .iter()
+        .filter(|worker| worker.identity.name == identity.name)
+        .collect();
+    let ready = |worker: &&&Seen<'_>| worker.phase == Phase::Ready;
+    let [connections, requests, received, sent] = facts.rates;
+    PoolStatus {
+        generation: facts.generation,
+        wanted: facts.wanted,
+        ready: facts.ready,
+        most: facts.most,
+        idle: of_pool
+            .iter()
+            .filter(ready)
+            .map(|worker| worker.idle_lanes(now))
+            .sum(),
+        active: of_pool.iter().map(|worker| worker.active()).sum(),
+        breaker: facts.breaker,
+        connections: count(Counter::Connections),
+        requests: count(Counter::Requests),
+        probes: count(Counter::Probes),
+        received: count(Counter::Received),
+        sent: count(Counter::Sent),
+        rates: Rates {
+            connections,
+            requests,
+            received,
+            sent,
+        },
+        queue: facts.queue.map(|(length, limit)| Queue {
+            length: length.into(),
+            limit: limit.into(),
+        }),
+        skew: skew(of_pool.iter().filter(ready).map(|worker| worker.counted)),
+        answers: counted(Counter::ANSWERS),
+        closes: counted(Counter::CLOSES),
+        spawned: sums.spawned,
+        deaths: deaths.into_iter().collect(),
+        name: identity.name,
+        service: identity.service,
+        model: identity.model,
+        accept: identity.accept,
+    }
+}
+
+/// How uneven they are loaded.
+fn skew<'c>(workers: impl Iterator<Item = &'c Counted> + Clone) -> Option<f64> {
+    let uneven = |load: fn(&Counted) -> u64| {
+        let loads = workers.clone().map(load);
+        let (mut number, mut sum, mut most) = (0.0, 0.0, 0);
+        for load in loads {
+            number += 1.0;
+            sum += load as f64;
+            most = most.max(load);
+        }
+        (sum > 0.0).then(|| most as f64 * number / sum)
+    };
+    uneven(|one| one.requests).or_else(|| uneven(|one| one.connections))
+}
