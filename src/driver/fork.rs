@@ -33,6 +33,8 @@ struct Child {
     peer: Peer,
     /// The reopening of logs before its birth: it writes to these files.
     reopened: u64,
+    /// The requests of those who had its lane before.
+    requests: u64,
 }
 
 struct Parent<'d> {
@@ -63,6 +65,8 @@ struct Parent<'d> {
 
 /// A client who waits for a process, and when to try again.
 struct Postponed {
+    /// Where it was counted. Nobody takes the place meanwhile.
+    lane: usize,
     stream: Stream,
     peer: Peer,
     at: Instant,
@@ -275,7 +279,7 @@ impl Parent<'_> {
                 match accept(queue.as_fd(), false) {
                     Accepted::Connection(stream, peer) => {
                         self.connections += 1;
-                        self.hand_over(lane, stream, peer);
+                        self.hand_over(lane, stream, peer, false);
                         if self.postponed.is_some() {
                             return Ok(());
                         }
@@ -304,23 +308,26 @@ impl Parent<'_> {
     fn serve_postponed(&mut self) -> bool {
         let due = |one: &mut Postponed| one.at <= self.lane.now;
         if let Some(one) = self.postponed.take_if(due) {
-            match self.children.iter().position(Option::is_none) {
-                Some(lane) => self.hand_over(lane, one.stream, one.peer),
-                None => self.postponed = Some(one),
-            }
+            self.hand_over(one.lane, one.stream, one.peer, true);
         }
         self.postponed.is_none()
     }
 
     /// Forks a child for one client. Signals wait meanwhile, so that none
     /// finds the child with its parent's errands. Where the system has no
-    /// process for it the client waits, and all who come later in the queue.
-    fn hand_over(&mut self, lane: usize, stream: Stream, peer: Peer) {
+    /// process for it the client waits, and all who come later in the queue:
+    /// then it was counted before.
+    fn hand_over(&mut self, lane: usize, stream: Stream, peer: Peer, again: bool) {
         let row = self.duty.rows[lane + 1];
-        row.clear();
+        let requests = row.count(Counter::Requests);
+        row.vacate();
         let Some(next) = &mut self.next else { return };
         next.become_childs(&self.lane, row, self.connections);
-        next.begin(&peer);
+        if again {
+            next.show(&peer);
+        } else {
+            next.begin(&peer);
+        }
         let mut handed = Some(Connection::new(stream, &peer, next));
         let worker = getpid();
         let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
@@ -336,6 +343,7 @@ impl Parent<'_> {
                     pid,
                     peer,
                     reopened,
+                    requests,
                 });
             }
             Err(error) => {
@@ -346,8 +354,13 @@ impl Parent<'_> {
                 }
                 let at = now + PAUSE;
                 let stream = handed.map(Connection::into_stream);
-                self.postponed = stream.map(|stream| Postponed { stream, peer, at });
-                row.clear();
+                self.postponed = stream.map(|stream| Postponed {
+                    lane,
+                    stream,
+                    peer,
+                    at,
+                });
+                row.vacate();
             }
         }
         if let Ok(mask) = mask {
@@ -399,12 +412,12 @@ impl Parent<'_> {
             }
             _ => {}
         }
-        self.requests += row.count(Counter::Requests);
-        self.lane.row.add(Counter::Killed, row.unfinished());
-        for counter in Counter::ALL {
-            self.lane.row.add(counter, row.count(counter));
-        }
-        row.clear();
+        let requests = row.count(Counter::Requests);
+        self.requests += requests.saturating_sub(child.requests);
+        row.add(Counter::Killed, row.unfinished());
+        // What it has counted stays, and the next one counts on: a reader can
+        // never find it in two places, or in none.
+        row.vacate();
         // There is room for a process now.
         if let Some(postponed) = &mut self.postponed {
             postponed.at = self.lane.now;
