@@ -146,7 +146,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("log", &["calendar", "config", "sys"]),
     ("scoreboard", &["status", "sys"]),
     ("status::reading", &["scoreboard", "status"]),
-    ("status", &[]),
+    ("status", &["calendar"]),
     ("config", &[]),
     ("calendar", &[]),
     ("sys", &["calendar"]),

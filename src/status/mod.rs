@@ -6,6 +6,8 @@
 //! whoever scripts against it learns it once. Decides nothing, and asks nobody:
 //! where the facts come from is said elsewhere.
 
+pub mod auto;
+pub mod prometheus;
 pub mod reading;
 
 use serde::{Deserialize, Serialize};
@@ -289,4 +291,116 @@ pub struct Usage {
     pub voluntary_switches: u64,
     /// Times the processor was taken from it.
     pub involuntary_switches: u64,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    fn counts(of: &[(&str, u64)]) -> BTreeMap<String, u64> {
+        of.iter()
+            .map(|(name, n)| ((*name).to_owned(), *n))
+            .collect()
+    }
+
+    fn pool(name: &str, model: &str, queue: Option<Queue>, most: usize) -> PoolStatus {
+        PoolStatus {
+            name: name.to_owned(),
+            generation: 3,
+            service: String::from("http"),
+            model: model.to_owned(),
+            accept: String::from("shared"),
+            wanted: 2,
+            ready: 2,
+            most,
+            idle: 0,
+            active: 0,
+            breaker: String::from("closed"),
+            connections: 0,
+            requests: 0,
+            probes: 0,
+            received: 0,
+            sent: 0,
+            rates: Rates::default(),
+            queue,
+            skew: None,
+            answers: counts(&[("2xx", 0), ("4xx", 0)]),
+            closes: counts(&[("complete", 0), ("killed", 0)]),
+            spawned: 0,
+            deaths: counts(&[("signal", 0)]),
+        }
+    }
+
+    fn worker(pool: &str, slot: usize, phase: Phase, lanes: &[&str]) -> WorkerStatus {
+        let lane = |state: &&str| Lane {
+            state: (*state).to_owned(),
+            since: 0.5,
+            peer: Some(String::from("203.0.113.9:4711")),
+            request: String::from("GET /a.iso"),
+            deadline: Some(59.5),
+            active: 1,
+        };
+        WorkerStatus {
+            pool: pool.to_owned(),
+            slot,
+            generation: 3,
+            pid: 4711,
+            phase,
+            doing: String::from("idle"),
+            age: 100,
+            active: lanes.len() as u64,
+            connections: 0,
+            requests: 0,
+            received: 0,
+            sent: 0,
+            idle_lanes: 0,
+            lanes: lanes.iter().map(lane).collect(),
+        }
+    }
+
+    /// A server with two pools, one of them busy.
+    pub(crate) fn status() -> Status {
+        let queue = Queue {
+            length: 3,
+            limit: 511,
+        };
+        let mut web = pool("web", "prefork", Some(queue), 4);
+        web.idle = 1;
+        web.active = 3;
+        web.connections = 300;
+        web.requests = 1000;
+        web.probes = 10;
+        web.received = 4096;
+        web.sent = 2_048_000;
+        web.skew = Some(1.5);
+        web.answers = counts(&[("2xx", 900), ("4xx", 100)]);
+        web.closes = counts(&[("complete", 299), ("killed", 1)]);
+        web.spawned = 4;
+        web.deaths = counts(&[("signal", 1)]);
+        let mut echo = pool("echo", "event", None, 3);
+        echo.active = 1;
+        let mut idle = worker("web", 0, Phase::Ready, &[]);
+        idle.idle_lanes = 1;
+        Status {
+            version: String::from("1.2.3"),
+            pid: 4700,
+            generation: 3,
+            state: MasterState::Running,
+            ready: true,
+            started: 1_795_271_000,
+            uptime: 100,
+            reloads: 2,
+            reloads_refused: 1,
+            listening: String::from("web 127.0.0.1:80"),
+            queue_dropped: 0,
+            pools: vec![web, echo],
+            workers: vec![
+                worker("echo", 0, Phase::Ready, &["serving"]),
+                worker("echo", 1, Phase::Starting, &[]),
+                idle,
+                worker("web", 1, Phase::Ready, &["reading", "keep-alive"]),
+                worker("web", 2, Phase::Draining, &["writing"]),
+            ],
+        }
+    }
 }
