@@ -49,15 +49,17 @@ impl Lines {
         self.due().is_some_and(|due| due <= now || log.is_watched)
     }
 
-    /// Writes them.
-    pub fn write(&mut self, log: &AccessLog) {
-        if !self.text.is_empty() {
-            log.write(&self.text);
-            self.text.clear();
-            self.since = None;
-            // A burst of long ones need not be remembered.
-            self.text.shrink_to(2 * Self::ENOUGH);
+    /// Writes them; answers how many went out.
+    pub fn write(&mut self, log: &AccessLog) -> u64 {
+        if self.text.is_empty() {
+            return 0;
         }
+        let written = log.write(&self.text);
+        self.text.clear();
+        self.since = None;
+        // A burst of long ones need not be remembered.
+        self.text.shrink_to(2 * Self::ENOUGH);
+        written
     }
 }
 
@@ -121,15 +123,18 @@ impl AccessLog {
         self.lock().tell();
     }
 
-    fn write(&self, lines: &[u8]) {
+    fn write(&self, lines: &[u8]) -> u64 {
+        let count = memchr::memchr_iter(b'\n', lines).count() as u64;
         let mut state = self.lock();
         let State {
             sink, torn, lost, ..
         } = &mut *state;
-        *lost += sink.batch(lines, torn);
+        let missing = sink.batch(lines, torn);
+        *lost += missing;
         if *lost > 0 && state.told != clock::wall().unix {
             state.tell();
         }
+        count.saturating_sub(missing)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -174,7 +179,7 @@ mod tests {
         assert_eq!(lines.due(), Some(now + Lines::HELD), "the first one counts");
         assert!(!lines.are_due(now + Lines::HELD / 2, &log));
         assert!(lines.are_due(now + Lines::HELD, &log));
-        lines.write(&log);
+        assert_eq!(lines.write(&log), 2);
         assert_eq!(lines.due(), None);
         assert_eq!(std::fs::read(&path).unwrap(), b"one\ntwo\n");
         lines.text.resize(Lines::ENOUGH, b'\n');
@@ -189,7 +194,7 @@ mod tests {
         let path = "/dev/full".into();
         let log = AccessLog::new(Sink::open(&LogTarget::File(path)).unwrap());
         log.lock().told = clock::wall().unix;
-        log.write(b"one\ntwo\n");
+        assert_eq!(log.write(b"one\ntwo\n"), 0);
         log.write(b"three\n");
         // Told at once only where the second has changed meanwhile.
         assert!([3, 1, 0].contains(&log.lock().lost));

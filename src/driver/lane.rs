@@ -333,7 +333,10 @@ impl<'d> Lane<'d> {
 
     /// Writes the access-log lines out.
     pub fn write_log(&mut self) {
-        self.lines.write(&self.duty.access_log);
+        let written = self.lines.write(&self.duty.access_log);
+        if written > 0 {
+            self.row.add(Counter::Logged, written);
+        }
     }
 }
 

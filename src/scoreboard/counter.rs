@@ -38,6 +38,8 @@ counters! {
     Sent = "sent";
     /// Requests that ask whether we are well, which no access log has.
     Probes = "probes";
+    /// Lines of the access log that went out.
+    Logged = "logged";
     /// Answers that only said to go on.
     Informational = "1xx";
     /// Answers to requests that succeeded.

@@ -87,7 +87,8 @@ pub struct Remaining {
 /// Where things stand in a row.
 mod field {
     pub(super) const PID: usize = 0;
-    pub(super) const READY: usize = 1;
+    /// What the worker has said once: a bit each.
+    pub(super) const SAID: usize = 1;
     pub(super) const STATE: usize = 2;
     pub(super) const SINCE: usize = 3;
     pub(super) const TICK: usize = 4;
@@ -97,17 +98,21 @@ mod field {
     pub(super) const PEER_HIGH: usize = 8;
     pub(super) const PEER_LOW: usize = 9;
     pub(super) const LAST_OWNER: usize = 10;
-    pub(super) const WISH: usize = 11;
-    pub(super) const REOPENED: usize = 12;
+    pub(super) const REOPENED: usize = 11;
     /// Slot, and entry of the ledger.
-    pub(super) const PLACE: usize = 13;
+    pub(super) const PLACE: usize = 12;
     /// Generation, rows of the worker, and phase.
-    pub(super) const LIFE: usize = 14;
-    pub(super) const SPAWNED: usize = 15;
-    pub(super) const TEXT: std::ops::Range<usize> = 16..COUNTERS;
+    pub(super) const LIFE: usize = 13;
+    pub(super) const SPAWNED: usize = 14;
+    pub(super) const TEXT: std::ops::Range<usize> = 15..COUNTERS;
     /// To the end of the row.
-    pub(super) const COUNTERS: usize = 30;
+    pub(super) const COUNTERS: usize = 29;
 }
+
+/// It serves.
+const READY: u64 = 1;
+/// It asks for a successor.
+const WORN: u64 = 2;
 
 const _: () = assert!(field::COUNTERS + Counter::COUNT <= super::ROW);
 const _: () = assert!(super::MAX_ROWS <= 0xff_ffff && super::MAX_LEDGER < 1 << 31);
@@ -187,22 +192,22 @@ impl Row {
 
     /// The worker serves from now on.
     pub fn set_ready(&self) {
-        self.words[field::READY].store(1, Ordering::Release);
+        self.words[field::SAID].fetch_or(READY, Ordering::Release);
     }
 
     /// Whether the worker said that it serves.
     pub fn is_ready(&self) -> bool {
-        self.words[field::READY].load(Ordering::Acquire) != 0
+        self.words[field::SAID].load(Ordering::Acquire) & READY != 0
     }
 
     /// The worker has served as much as it may and asks for a successor.
     pub fn ask_for_successor(&self) {
-        self.words[field::WISH].store(1, Ordering::Release);
+        self.words[field::SAID].fetch_or(WORN, Ordering::Release);
     }
 
     /// Whether the worker asked for a successor.
     pub fn wants_successor(&self) -> bool {
-        self.words[field::WISH].load(Ordering::Acquire) != 0
+        self.words[field::SAID].load(Ordering::Acquire) & WORN != 0
     }
 
     /// Tells the worker, before it is told to retire, of which listeners it is

@@ -105,6 +105,10 @@ pub struct PoolStatus {
     pub requests: u64,
     /// Of these, those that ask for health, which no access log has.
     pub probes: u64,
+    /// Lines of the access log that went out: where there is one, as many as
+    /// requests that have ended and were no probes, but for those that killed
+    /// processes held back, half a second's at most.
+    pub logged: u64,
     /// Octets received.
     pub received: u64,
     /// Octets sent.
@@ -319,6 +323,7 @@ pub(crate) mod tests {
             connections: 0,
             requests: 0,
             probes: 0,
+            logged: 0,
             received: 0,
             sent: 0,
             rates: Rates::default(),

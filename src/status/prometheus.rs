@@ -70,6 +70,11 @@ const COUNTERS: &[Number] = &[
         "Requests begun that ask for health, which no access log has.",
         |pool| pool.probes,
     ),
+    (
+        "access_log_lines_total",
+        "Lines of the access log that went out.",
+        |pool| pool.logged,
+    ),
     ("received_bytes_total", "Octets received.", |pool| {
         pool.received
     }),

@@ -30,7 +30,12 @@ pub fn read(view: &View, now: Instant, unix: u64) -> Option<Status> {
         listening: view.own.listening(),
         queue_dropped: master.queue_dropped,
         pools: pools(&view.own, &count, &workers, now),
-        workers: workers.iter().map(|worker| worker.status(now)).collect(),
+        workers: workers
+            .iter()
+            // Of some, children live on.
+            .filter(|worker| worker.phase != Phase::Gone)
+            .map(|worker| worker.status(now))
+            .collect(),
     })
 }
 
@@ -248,6 +253,7 @@ fn pool(own: &Table, index: usize, sums: &Sums, workers: &[Seen<'_>], now: Insta
         connections: count(Counter::Connections),
         requests: count(Counter::Requests),
         probes: count(Counter::Probes),
+        logged: count(Counter::Logged),
         received: count(Counter::Received),
         sent: count(Counter::Sent),
         rates: Rates {
