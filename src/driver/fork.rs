@@ -441,6 +441,11 @@ fn serve_as_child(
         let _ = socket::put_under(duty.parked.as_fd(), queue.as_fd());
     }
     let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM);
+    if getppid() != worker {
+        // Whoever settled the row may not have known of us: our client is one
+        // whom the worker took along.
+        process::exit(0);
+    }
     lane.row.occupy(getpid().as_raw().unsigned_abs());
     if let Some(mask) = mask {
         let _ = mask.thread_set_mask();

@@ -62,6 +62,8 @@ pub struct Crew {
     /// By the name of the pool.
     records: BTreeMap<String, Record>,
     oom: OomWatch,
+    /// Rows of workers that are gone, and have left children.
+    kept_rows: Vec<leave::Rows>,
     /// Listeners of workers that are gone, whose queues want somebody to empty
     /// them.
     estates: BTreeMap<WorkerId, Vec<Arc<Listener>>>,
@@ -146,6 +148,7 @@ impl Crew {
             reopening: 0,
             records: BTreeMap::new(),
             oom: OomWatch::new(Instant::now()),
+            kept_rows: Vec::new(),
             estates: BTreeMap::new(),
             weighed: WorkerId(0),
         })

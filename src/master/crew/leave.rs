@@ -1,10 +1,11 @@
 //! How workers go: told to leave, ended, and reaped.
 
-use super::Crew;
+use super::{Crew, Worker};
 use crate::config::MAX_LISTENERS;
 use crate::master::message::{CohortId, Cut, WorkerId};
 use crate::net::{Listener, ListenerSet};
-use crate::scoreboard::Counter;
+use crate::scoreboard::{Cause, Counter, Sums};
+use crate::status::Phase;
 use log::Level;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
@@ -93,6 +94,7 @@ impl Crew {
             .map(|(id, _)| *id)
         else {
             log::debug!("reaped {pid}, which is not a worker");
+            self.bury_orphan(pid);
             self.strangers.push(status);
             return None;
         };
@@ -113,32 +115,22 @@ impl Crew {
             self.estates.insert(id, estate);
         }
         let worker = self.workers.remove(&id)?;
-        let rows = worker.first_row..worker.first_row + worker.row_count;
-        let mut entry = None;
+        let orphans = self.orphans(&worker);
+        let mut rows = Rows {
+            entry: None,
+            first: worker.first_row,
+            count: worker.row_count,
+            orphans,
+        };
         if let Some(cohort) = self.cohorts.get_mut(&worker.cohort) {
             cohort.board.set_busy(worker.seat);
             cohort.seats[worker.seat] = false;
-            entry = Some(cohort.entry);
+            rows.entry = Some(cohort.entry);
         }
         if worker.killed.is_some() {
-            let occupants = rows.clone().map(|index| self.scoreboard.row(index).pid());
-            // What a sick worker wrote there must not end another one.
-            let is_worker = |pid: &u32| {
-                let mut workers = self.workers.values();
-                workers.any(|one| one.pid.as_raw().unsigned_abs() == *pid)
-            };
-            let children = occupants.filter(|pid| !is_worker(pid));
-            children.for_each(end_if_ours);
+            rows.orphans.iter().copied().for_each(end_if_ours);
         }
-        for row in rows.map(|index| self.scoreboard.row(index)) {
-            row.add(Counter::Killed, row.unfinished());
-        }
-        if let Some(entry) = entry {
-            let cause = facts.cause();
-            let rows = (worker.first_row, worker.row_count);
-            self.settle_rows(entry, rows, |sums| sums.deaths[cause as usize] += 1);
-        }
-        self.rows.give_back(worker.first_row, worker.row_count);
+        self.settle_all(rows, Some(facts.cause()));
         self.unready.retain(|one| *one != id);
         Some(Death {
             worker: id,
@@ -147,6 +139,67 @@ impl Crew {
             left,
             status: exit,
         })
+    }
+
+    /// The children of a worker that is gone, as far as they live: they are ours
+    /// now, and still write to its rows.
+    fn orphans(&self, worker: &Worker) -> Vec<Pid> {
+        let rows = self.scoreboard.table();
+        // The first row is the worker's own.
+        let rows = rows.rows(worker.first_row, worker.row_count).skip(1);
+        let pids = rows.filter_map(|row| i32::try_from(row.pid()).ok());
+        let pids = pids.filter(|pid| *pid > 0).map(Pid::from_raw);
+        // What a sick worker wrote there must not end another one.
+        let is_worker = |pid: &Pid| self.workers.values().any(|one| one.pid == *pid);
+        let mut orphans: Vec<Pid> = pids
+            .filter(|pid| !is_worker(pid) && is_ours(*pid))
+            .collect();
+        orphans.sort_unstable();
+        orphans.dedup();
+        orphans
+    }
+
+    /// Has the rows of a dead worker counted where they belong, and gives them
+    /// back; or keeps them until the last orphan is gone.
+    fn settle_all(&mut self, rows: Rows, cause: Option<Cause>) {
+        let died = |sums: &mut Sums| {
+            if let Some(cause) = cause {
+                sums.deaths[cause as usize] += 1;
+            }
+        };
+        let table = self.scoreboard.table();
+        let Some(entry) = rows.entry else {
+            // A cohort outlives its workers.
+            return;
+        };
+        if !rows.orphans.is_empty() {
+            table.entry(entry).change(died);
+            let first = table.row(rows.first);
+            if let Some(place) = first.place() {
+                first.set_phase(place, Phase::Gone);
+            }
+            self.kept_rows.push(rows);
+            return;
+        }
+        for row in table.rows(rows.first, rows.count) {
+            row.add(Counter::Killed, row.unfinished());
+        }
+        self.settle_rows(entry, (rows.first, rows.count), died);
+        self.rows.give_back(rows.first, rows.count);
+    }
+
+    /// Somebody's child was reaped.
+    fn bury_orphan(&mut self, pid: Pid) {
+        let kept = self.kept_rows.iter_mut();
+        let Some(at) = kept.enumerate().find_map(|(at, rows)| {
+            let before = rows.orphans.len();
+            rows.orphans.retain(|one| *one != pid);
+            (rows.orphans.len() < before && rows.orphans.is_empty()).then_some(at)
+        }) else {
+            return;
+        };
+        let rows = self.kept_rows.swap_remove(at);
+        self.settle_all(rows, None);
     }
 
     /// The listeners whose queues the worker was told to empty, as far as nobody
@@ -183,16 +236,29 @@ pub struct Death {
     pub status: Option<i32>,
 }
 
-/// Ends a child of a worker that was ended at once: it became ours with its
-/// parent's death. A row may name a process that is long gone, and its number
-/// may be another's by now; that we can wait for it says that it is not.
-fn end_if_ours(pid: u32) {
-    let Some(pid) = i32::try_from(pid).ok().filter(|&pid| pid > 0) else {
-        return;
-    };
-    let pid = Pid::from_raw(pid);
+/// The rows of a dead worker, to whose children they still belong.
+#[derive(Debug)]
+pub(super) struct Rows {
+    /// Where they are counted.
+    pub(super) entry: Option<usize>,
+    first: usize,
+    count: usize,
+    /// Those who write to them.
+    orphans: Vec<Pid>,
+}
+
+/// Whether this is a child of ours, also of a worker that is gone: it became
+/// ours with its parent's death. A row may name a process that is long gone, and
+/// its number may be another's by now; that we can wait for it says that it is
+/// not.
+fn is_ours(pid: Pid) -> bool {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    if waitid(Id::Pid(pid), flags).is_ok() {
+    waitid(Id::Pid(pid), flags).is_ok()
+}
+
+/// Ends such a child.
+fn end_if_ours(pid: Pid) {
+    if is_ours(pid) {
         // Not reaped yet, so the number is still the child's.
         let _ = kill(pid, Signal::SIGKILL);
     }

@@ -66,7 +66,11 @@ impl Crew {
         if let Some(account) = accounts.get(&pool.name) {
             return Some(account.index);
         }
-        let taken = |index: &usize| accounts.values().any(|one| one.index == *index);
+        let kept = &self.kept_rows;
+        let taken = |index: &usize| {
+            let mut kept = kept.iter().filter_map(|rows| rows.entry);
+            accounts.values().any(|one| one.index == *index) || kept.any(|one| one == *index)
+        };
         let index = (0..MAX_LEDGER).find(|index| !taken(index))?;
         let entry = self.scoreboard.table().entry(index);
         entry.set_identity(&identity(pool));
