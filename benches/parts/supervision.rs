@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 const OLD: Duration = Duration::from_secs(3600);
 const SETTINGS: Settings = Settings {
     graceful_timeout: Duration::from_secs(30),
+    drain_delay: Duration::ZERO,
     upgrade_timeout: Duration::from_secs(20),
     max_generations: 3,
     once: false,

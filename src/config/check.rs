@@ -181,6 +181,7 @@ impl Checker<'_> {
             }
         }
         let mime_types = self.media_types(&table.mime_types);
+        self.status_paths(table);
         Some(Http {
             access_log,
             mime_types,

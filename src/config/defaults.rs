@@ -6,10 +6,13 @@
 
 use std::path::PathBuf;
 
-use super::file::site::CgiTable;
+use super::file::site::{CgiTable, StatusTable};
 use super::file::{HttpTable, LogTable, MOST_WORKERS, MasterTable, PoolTable, Workers};
 use super::system::System;
-use super::{Accept, Access, Cgi, Http, Log, LogTarget, Master, Model, Pool, Service, Size, Trust};
+use super::{
+    Accept, Access, Cgi, Http, Log, LogTarget, Master, Model, Pool, Service, Size, StatusPages,
+    Trust,
+};
 
 /// The program's name in syslog lines.
 pub(crate) const TAG: &str = "preforkd";
@@ -75,6 +78,7 @@ pub(crate) fn master(table: &MasterTable) -> Master {
             level: LogTable::default().level.value,
         },
         graceful_timeout: table.graceful_timeout.value,
+        drain_delay: table.drain_delay.value,
         upgrade_timeout: table.upgrade_timeout.value,
         max_generations: table.max_generations.value,
         breaker_exit_after: table.breaker_exit_after.value,
@@ -158,7 +162,21 @@ pub(crate) fn http(root: PathBuf, table: &HttpTable) -> Http {
         strict_hosts: table.strict_hosts.value,
         paths: Vec::new(),
         hosts: Vec::new(),
+        status: table.status.value.as_ref().map(status).map(Box::new),
         cgi: Box::new(cgi(&table.cgi.value)),
+    }
+}
+
+fn status(table: &StatusTable) -> StatusPages {
+    StatusPages {
+        page: table.path.value.clone(),
+        metrics: table.metrics.value.clone(),
+        health: table.health.value.clone(),
+        readiness: table.readiness.value.clone(),
+        access: Access {
+            allow: table.allow.value.clone(),
+            deny: table.deny.value.clone(),
+        },
     }
 }
 

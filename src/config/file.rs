@@ -26,7 +26,9 @@ use super::table::{Key, Shorthand, SubTable, Table, in_order, table, unknown_key
 use super::web::{ByName, ErrorPages, Headers, Named, OrOff, UrlPath};
 use super::wording::{abridged, printable, quote};
 use super::{Accept, Facility, LineFormat, Listen, Model, Symlinks};
-use site::{AUTH, AuthTable, CgiTable, FORWARDED, HostTable, PathTable, RespondTable, SYMLINKS};
+use site::{
+    AUTH, AuthTable, CgiTable, FORWARDED, HostTable, PathTable, RespondTable, SYMLINKS, StatusTable,
+};
 
 /// A file that could be parsed, each value typed.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +70,7 @@ pub(crate) enum Workers {
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Any duration that is one, and not so long that it is a slip.
@@ -111,6 +114,8 @@ table! {
             "Where messages go, and which.";
         graceful_timeout: Duration = TIMEOUT, Duration::from_secs(30),
             "How long a stop, or the drain of the workers that a reload replaces, may take.";
+        drain_delay: Duration = Time { min: Duration::ZERO, max: HOUR }, Duration::ZERO,
+            "How long a stop that is asked for says so on the readiness path, and serves on as ever, before it begins.";
         upgrade_timeout: Duration = Time { min: SECOND, max: DAY }, Duration::from_secs(30),
             "How long the new master of an upgrade may take until it serves.";
         max_generations: u32 = Count { min: 2, max: 16 }, 4,
@@ -280,6 +285,8 @@ table! {
             "The field in which they say it, read from right to left.";
         strict_hosts: bool = Flag, false,
             "Whether a request for a host without a table gets 421 instead of the default host.";
+        status: Option<StatusTable> = Optional(SubTable, "nothing is said of the server"), None,
+            "Where the server says how it is; a table without a key will do.";
         cgi: CgiTable = SubTable, CgiTable::default(),
             "What programs may do, where `cgi` says for a path that there are some.";
         path: Vec<Named<PathTable>> = ByName, Vec::new(),
@@ -385,6 +392,7 @@ pub fn keys() -> Vec<Key> {
     keys.extend(HostTable::keys());
     keys.extend(PathTable::keys());
     keys.extend(RespondTable::keys());
+    keys.extend(StatusTable::keys());
     keys.extend(CgiTable::keys());
     keys
 }

@@ -45,7 +45,7 @@ pub use mistake::{Mistake, Mistakes, Severity, Span};
 pub use network::{Access, Clients, Network};
 pub use site::{
     Auth, Cgi, Content, ERROR_PAGE_STATUSES, ErrorPage, Forwarded, Header, Host, PathRule, Pattern,
-    RESPOND_STATUSES, Redirect, Respond, Root, Scope, Trust,
+    RESPOND_STATUSES, Redirect, Respond, Root, Scope, StatusPages, Trust,
 };
 pub use system::{Account, System, ThisMachine};
 pub use table::Key;
@@ -71,6 +71,8 @@ pub struct Master {
     pub log: Log,
     /// How long a graceful stop, and the drain of an old generation, may take.
     pub graceful_timeout: Duration,
+    /// How long a stop that is asked for is announced before it begins.
+    pub drain_delay: Duration,
     /// How long the new master of an upgrade may take until it serves.
     pub upgrade_timeout: Duration,
     /// How many generations may serve or drain at once, 2..=16.
@@ -400,6 +402,8 @@ pub struct Http {
     pub paths: Vec<PathRule>,
     /// The hosts by name, in the order of the file.
     pub hosts: Vec<Host>,
+    /// Where the server says how it is; `None`: nowhere.
+    pub status: Option<Box<StatusPages>>,
     /// What programs may do.
     pub cgi: Box<Cgi>,
 }

@@ -43,6 +43,25 @@ pub struct Access {
     pub deny: Clients,
 }
 
+impl Clients {
+    /// Those of this machine: loopback, and unix sockets.
+    pub(crate) fn local() -> Self {
+        Self {
+            networks: vec![
+                Network {
+                    address: Ipv4Addr::new(127, 0, 0, 0).into(),
+                    bits: 8,
+                },
+                Network {
+                    address: Ipv6Addr::LOCALHOST.into(),
+                    bits: 128,
+                },
+            ],
+            unix: true,
+        }
+    }
+}
+
 impl Network {
     /// Reads `10.0.0.0/8`, `::1`, `2001:db8::/32`.
     ///

@@ -62,6 +62,7 @@ fn master(master: &Master) -> MasterTable {
             tag: Entry::of(tag),
         }),
         graceful_timeout: Entry::of(master.graceful_timeout),
+        drain_delay: Entry::of(master.drain_delay),
         upgrade_timeout: Entry::of(master.upgrade_timeout),
         max_generations: Entry::of(master.max_generations),
         breaker_exit_after: Entry::of(master.breaker_exit_after),
@@ -193,6 +194,7 @@ fn http(http: &Http) -> HttpTable {
         trusted_proxies: Entry::of(http.trust.proxies.clone()),
         forwarded: Entry::of(http.trust.field),
         strict_hosts: Entry::of(http.strict_hosts),
+        status: Entry::of(http.status.as_deref().map(site::status)),
         cgi: Entry::of(site::cgi(&http.cgi)),
         path: Entry::of(site::paths(&http.paths)),
         host: Entry::of(site::hosts(&http.hosts)),
@@ -264,6 +266,9 @@ mod tests {
         [pool.files.http.host."Example.org.".path."/old"]
         redirect = "https://example.net/new?a=b"
         redirect_status = 308
+        [pool.files.http.status]
+        metrics = "off"
+        allow = ["10.0.0.0/8"]
         [pool.files.http.cgi]
         memory = "64MiB"
         pass = []
@@ -309,7 +314,7 @@ mod tests {
                 "[pool.NAME.http.path.\"PATH\"] respond",
             ];
             // These are headers.
-            let tables = ["http", "path", "host", "cgi"];
+            let tables = ["http", "host", "cgi", "status"];
             if inline.contains(&key.table) || tables.contains(&key.name) {
                 continue;
             }

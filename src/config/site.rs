@@ -123,6 +123,22 @@ pub struct Cgi {
     pub authorization: bool,
 }
 
+/// The `[pool.NAME.http.status]` table: the paths under which the server says
+/// how it is, in every host and before any rule for a path. `None`: nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusPages {
+    /// The page.
+    pub page: Option<String>,
+    /// The metrics.
+    pub metrics: Option<String>,
+    /// Whether the server answers; for everybody.
+    pub health: Option<String>,
+    /// Whether new clients are welcome; for everybody.
+    pub readiness: Option<String>,
+    /// Who may see the page and the metrics.
+    pub access: Access,
+}
+
 /// A fixed answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Respond {

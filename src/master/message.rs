@@ -47,6 +47,8 @@ pub enum Sizing {
 pub struct Settings {
     /// How long a drain may take.
     pub graceful_timeout: Duration,
+    /// How long a stop that is asked for is announced before it begins.
+    pub drain_delay: Duration,
     /// How long the successor of an upgrade may take until it serves.
     pub upgrade_timeout: Duration,
     /// How many generations may live at once.

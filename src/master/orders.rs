@@ -266,6 +266,7 @@ fn warn_of_fixed(old: &config::Master, new: &config::Master) {
 pub(super) fn settings(config: &Config) -> Settings {
     Settings {
         graceful_timeout: config.master.graceful_timeout,
+        drain_delay: config.master.drain_delay,
         upgrade_timeout: config.master.upgrade_timeout,
         max_generations: config.master.max_generations,
         once: config.master.once,

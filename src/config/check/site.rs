@@ -155,6 +155,41 @@ impl Checker<'_> {
         })
     }
 
+    /// A path of the status is there once, and no rule for it has an effect.
+    pub(super) fn status_paths(&mut self, table: &HttpTable) {
+        let Some(status) = &table.status.value else {
+            return;
+        };
+        let given = [
+            &status.path,
+            &status.metrics,
+            &status.health,
+            &status.readiness,
+        ];
+        let mut taken: Vec<(&str, Span)> = Vec::new();
+        for entry in given {
+            let Some(path) = &entry.value else { continue };
+            let at = entry.span(&table.status.span(&(0..0)));
+            if let Some((_, first)) = taken.iter().find(|(known, _)| known == path) {
+                let message = format!("the path {} stands there twice", abridged(path));
+                let mistake = Mistake::error(at.clone(), message, "expected each path once");
+                self.found.push(mistake.with(first.clone(), "first here"));
+            }
+            taken.push((path, at));
+        }
+        let hosts = table.host.value.iter();
+        let hosts = hosts.flat_map(|host| &host.table.path.value);
+        for rule in table.path.value.iter().chain(hosts) {
+            if let Some((_, at)) = taken.iter().find(|(path, _)| *path == rule.name) {
+                let message = format!("the rule for {} has no effect", abridged(&rule.name));
+                let why =
+                    "the status is there: leave out the rule, or give the status another path";
+                let mistake = Mistake::error(rule.span.clone(), message, why);
+                self.found.push(mistake.with(at.clone(), "the status"));
+            }
+        }
+    }
+
     /// Both lists together take the place of what holds around them.
     pub(super) fn access(
         &mut self,

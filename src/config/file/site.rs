@@ -135,6 +135,28 @@ table! {
     }
 }
 
+table! {
+    /// `[pool.NAME.http.status]`.
+    StatusTable in "[pool.NAME.http.status]" {
+        path: Option<String> = OrOff(UrlPath), at("/server-status"),
+            "The page: HTML, for agents with ?auto or ?json; ?refresh=N loads it again every N seconds.";
+        metrics: Option<String> = OrOff(UrlPath), at("/metrics"),
+            "The same as metrics, for Prometheus.";
+        health: Option<String> = OrOff(UrlPath), at("/healthz"),
+            "200 as long as the server answers; not in the access log.";
+        readiness: Option<String> = OrOff(UrlPath), at("/readyz"),
+            "200 as long as new clients are welcome, else 503; not in the access log.";
+        allow: Clients = ClientList, Clients::local(),
+            "Clients that may see the page and the metrics; everybody may ask for health and readiness.";
+        deny: Clients = ClientList, Clients::default(),
+            "Clients that get 403 for these two.";
+    }
+}
+
+fn at(path: &str) -> Option<String> {
+    Some(path.to_owned())
+}
+
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const TIMEOUT: Time = Time {
     min: Duration::from_millis(1),

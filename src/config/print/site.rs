@@ -4,14 +4,19 @@ use std::fmt;
 
 use super::write_table;
 use crate::config::file::HttpTable;
-use crate::config::file::site::{AuthTable, CgiTable, HostTable, PathTable, RespondTable};
-use crate::config::site::{Auth, Cgi, Content, Host, PathRule};
+use crate::config::file::site::{
+    AuthTable, CgiTable, HostTable, PathTable, RespondTable, StatusTable,
+};
+use crate::config::site::{Auth, Cgi, Content, Host, PathRule, StatusPages};
 use crate::config::table::Entry;
 use crate::config::web::Named;
 use crate::config::wording::quote;
 
 /// Writes the tables below `[header]`.
 pub(super) fn write(f: &mut fmt::Formatter<'_>, header: &str, http: &HttpTable) -> fmt::Result {
+    if let Some(status) = &http.status.value {
+        write_table(f, &format!("\n[{header}.status]"), status)?;
+    }
     write_table(f, &format!("\n[{header}.cgi]"), &http.cgi.value)?;
     write_paths(f, header, &http.path.value)?;
     for host in &http.host.value {
@@ -57,6 +62,17 @@ pub(super) fn cgi(cgi: &Cgi) -> CgiTable {
         nice: Entry::of(cgi.nice),
         pass: Entry::of(cgi.pass.clone()),
         authorization: Entry::of(cgi.authorization),
+    }
+}
+
+pub(super) fn status(status: &StatusPages) -> StatusTable {
+    StatusTable {
+        path: Entry::of(status.page.clone()),
+        metrics: Entry::of(status.metrics.clone()),
+        health: Entry::of(status.health.clone()),
+        readiness: Entry::of(status.readiness.clone()),
+        allow: Entry::of(status.access.allow.clone()),
+        deny: Entry::of(status.access.deny.clone()),
     }
 }
 

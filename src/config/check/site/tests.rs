@@ -42,6 +42,22 @@ fn mistakes_are_shown_where_they_are() {
             "6:8: error: `a` is an integer; expected tables [pool.NAME.http.host",
         ),
         (
+            "status={metrics='/server-status'}",
+            "6:17: error: the path \"/server-status\" stands there twice",
+        ),
+        (
+            "status={health='/h'}\npath.'/h'={}",
+            "7:6: error: the rule for \"/h\" has no effect",
+        ),
+        (
+            "status={}\nhost.a.path.'/metrics'={}",
+            "7:13: error: the rule for \"/metrics\" has no effect",
+        ),
+        (
+            "status={health='h'}",
+            "6:16: error: `health` cannot be \"h\"; did you mean",
+        ),
+        (
             "path.x={}",
             "6:6: error: \"x\" is no path; did you mean \"/x\"?",
         ),
@@ -190,4 +206,27 @@ fn roots_are_numbered_once() {
     let http = site("path.'/a/'={symlinks='never'}");
     let never = ("/srv/www".into(), Symlinks::Never);
     assert_eq!(http.roots(), [beneath("/srv/www"), never]);
+}
+
+#[test]
+fn the_status_is_nowhere_unless_there_is_a_table() {
+    assert!(site("").status.is_none());
+    let status = site("status={}").status.unwrap();
+    assert_eq!(status.page.as_deref(), Some("/server-status"));
+    assert_eq!(status.metrics.as_deref(), Some("/metrics"));
+    assert_eq!(status.health.as_deref(), Some("/healthz"));
+    assert_eq!(status.readiness.as_deref(), Some("/readyz"));
+    let permits = |address: &str| status.access.permits(Some(address.parse().unwrap()));
+    assert!(permits("127.0.0.1") && permits("127.1.2.3") && permits("::1"));
+    assert!(!permits("192.0.2.1") && !permits("2001:db8::1") && status.access.permits(None));
+    let status = site("status={metrics='off',health='/h',allow='10.0.0.0/8'}").status;
+    let status = status.unwrap();
+    assert_eq!(
+        (status.metrics, status.health.as_deref()),
+        (None, Some("/h"))
+    );
+    assert!(
+        !status.access.permits(None),
+        "another list takes the place of the usual one"
+    );
 }
