@@ -6,6 +6,8 @@
 //! asked for after the change of user (setuid(2) forgets it), and READY comes
 //! last, when the worker can be relied upon.
 
+mod reporter;
+
 use crate::config::{self, Model, Pool};
 use crate::daemon;
 use crate::driver::effects::Roots;
@@ -262,6 +264,7 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
     let others = pool.size.max() > 1 || slot > 0;
     let shared_with_others = pool.accept == config::Accept::Shared && others;
     let duty = Duty {
+        reporter: Arc::new(reporter::Reporter::new(assignment.view, &pool.name)),
         service,
         listeners,
         queues,
@@ -271,7 +274,6 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
         board: assignment.board,
         seat: assignment.seat,
         rows: assignment.rows,
-        view: assignment.view,
         parked: assignment.parked,
         retired,
         wake,

@@ -140,7 +140,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("protocol::http", &["config", "protocol"]),
     ("protocol::simple", &["protocol"]),
-    ("protocol", &["calendar"]),
+    ("protocol", &["calendar", "status"]),
     ("net", &["config", "sys"]),
     ("net::proxy", &[]),
     ("log", &["calendar", "config", "sys"]),

@@ -5,7 +5,7 @@ use preforkd::config::{Http, LogTarget};
 use preforkd::protocol::http::HttpService;
 use preforkd::protocol::{
     Action, Activity, Civil, Content, Facts, FileKind, Input, Outcome, Output, Peer, Protocol,
-    Service, Turn, Wall,
+    Readiness, Service, Turn, Wall,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
@@ -120,11 +120,13 @@ impl Talk {
             now: self.now,
             wall: &WALL,
             draining: false,
+            readiness: Readiness::Ready,
             input: &mut self.input,
             output: &mut self.output,
             entries: &mut self.entries,
             content: &mut self.content,
             program: &mut self.program,
+            report: &mut Vec::new(),
             access_log: &mut self.access_log,
             activity: &mut self.activity,
         };
@@ -142,6 +144,7 @@ impl Talk {
                 Asked::Else(Outcome::Sent)
             }
             other @ (Action::Compute(_)
+            | Action::Report(_)
             | Action::List { .. }
             | Action::Run(_)
             | Action::Hear { .. }

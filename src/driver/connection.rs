@@ -22,15 +22,15 @@ mod programs;
 mod rest;
 mod uptake;
 
-use super::Lane;
 use super::complaints::{Who, report_open};
 use super::effects::Directory;
 use super::files::{Files, Opened};
 use super::program::{self, Child};
+use super::{Lane, Reporter};
 use crate::net::Stream;
 use crate::protocol::{
     Action, CloseReason, Content, Ending, Entry, Input, Manner, OpenError, Outcome, Output, Peer,
-    ProgramNews, Protocol, Turn, Work,
+    ProgramNews, Protocol, Turn, View, Work,
 };
 use crate::scoreboard::{Counter, RowState};
 use programs::{dismiss, run};
@@ -38,7 +38,7 @@ pub use rest::Resting;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use uptake::Uptake;
 
@@ -55,6 +55,8 @@ pub struct Connection {
     entries: Vec<Entry>,
     /// What nobody has taken yet of what the stage is about.
     work: Option<Work>,
+    /// Where the report will be that the work is to bring.
+    report: Option<Arc<Mutex<Vec<u8>>>>,
     content: Content,
     /// Where content is that was too much to be held.
     stored: Option<File>,
@@ -192,6 +194,7 @@ impl Connection {
             directory: None,
             entries: Vec::new(),
             work: None,
+            report: None,
             content: Content::counted_by(Arc::clone(&lane.duty.programs.content)),
             stored: None,
             child: None,
@@ -383,9 +386,10 @@ impl Connection {
     pub fn worked(&mut self, answer: Option<bool>) {
         if let Stage::Working = self.stage {
             self.work = None;
-            self.stage = Stage::Resume(match answer {
-                Some(answer) => Outcome::Computed(answer),
-                None => Outcome::Overloaded,
+            self.stage = Stage::Resume(match (answer, &self.report) {
+                (Some(true), Some(_)) => Outcome::Reported,
+                (Some(answer), None) => Outcome::Computed(answer),
+                (Some(false), Some(_)) | (None, _) => Outcome::Overloaded,
             });
         }
     }
@@ -426,17 +430,21 @@ impl Connection {
         let requests = lane.activity.requests;
         let now = lane.now;
         let files = &lane.duty.files;
+        let readiness = lane.duty.reporter.readiness();
+        let mut report = self.report.take().map(take_report).unwrap_or_default();
         let (wall, access_log, activity) = lane.parts();
         let mut turn = Turn {
             now,
             wall,
             draining,
+            readiness,
             peer: &self.peer,
             input: &mut self.input,
             output: &mut self.output,
             entries: &mut self.entries,
             content: &mut self.content,
             program: &mut self.written,
+            report: &mut report,
             access_log,
             activity,
         };
@@ -518,6 +526,12 @@ impl Connection {
             }
             Action::Compute(work) => {
                 self.work = Some(work);
+                self.uptake.rest();
+                Stage::Working
+            }
+            Action::Report(view) => {
+                let (work, report) = order_report(&lane.duty.reporter, view);
+                (self.work, self.report) = (Some(work), Some(report));
                 self.uptake.rest();
                 Stage::Working
             }
@@ -746,6 +760,23 @@ fn copy_file(
         tail.truncate(start);
     }
     read
+}
+
+/// The work of writing a report, and where that will be.
+fn order_report(reporter: &Arc<dyn Reporter>, view: View) -> (Work, Arc<Mutex<Vec<u8>>>) {
+    let report = Arc::new(Mutex::new(Vec::new()));
+    let (reporter, place) = (Arc::clone(reporter), Arc::clone(&report));
+    let write = move || {
+        let text = reporter.report(view);
+        *place.lock().unwrap_or_else(PoisonError::into_inner) = text;
+        true
+    };
+    (Work::new(Arc::new(write)), report)
+}
+
+fn take_report(report: Arc<Mutex<Vec<u8>>>) -> Vec<u8> {
+    let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
+    std::mem::take(&mut *report)
 }
 
 /// `None` where the file is shorter than it was.

@@ -31,8 +31,8 @@ pub use complaints::Complaints;
 pub use lane::Lane;
 
 use crate::net::Listener;
-use crate::protocol::{Floor, Service};
-use crate::scoreboard::{Board, Row, View};
+use crate::protocol::{Floor, Readiness, Service, View};
+use crate::scoreboard::{Board, Row};
 use crate::sys::title::Title;
 use crate::sys::{process, socket};
 use files::Files;
@@ -55,6 +55,8 @@ pub struct Duty {
     pub listeners: Vec<Arc<Listener>>,
     /// The same sockets under numbers that stay, to empty their queues.
     pub queues: Vec<OwnedFd>,
+    /// Who tells how the server is.
+    pub reporter: Arc<dyn Reporter>,
     /// What files are opened through.
     pub files: Files,
     /// What the worker's programs take together.
@@ -67,8 +69,6 @@ pub struct Duty {
     pub seat: usize,
     /// The worker's rows: one for each lane.
     pub rows: Vec<Row>,
-    /// What everybody can read of everybody: the master, its pools, the workers.
-    pub view: View,
     /// A socket that does not listen, to put under the listeners' numbers.
     pub parked: Arc<OwnedFd>,
     /// Set by the signal handler when the worker shall retire.
@@ -89,6 +89,16 @@ pub struct Duty {
     pub reopened: &'static AtomicU64,
     /// Our parent: the signal handler compares with getppid(2).
     pub parent: Arc<AtomicI32>,
+}
+
+/// Tells how the server is, from what is known of it now. Asked from any thread;
+/// what it says may be large and take a moment.
+pub trait Reporter: Send + Sync {
+    /// All of it, in this form.
+    fn report(&self, view: View) -> Vec<u8>;
+
+    /// Whether new clients are welcome; at once, for it is asked all the time.
+    fn readiness(&self) -> Readiness;
 }
 
 /// Deadlines and caps of one worker.

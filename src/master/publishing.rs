@@ -72,7 +72,7 @@ impl Master {
     }
 
     /// Writes down how the master itself stands: at once when it is asked for
-    /// something, for new clients may not be welcome from then on.
+    /// something.
     pub(super) fn publish_itself(&mut self) {
         let table = self.crew.scoreboard().table();
         let shown = self.generations.get(&self.current);
@@ -82,9 +82,6 @@ impl Master {
             self.publishing.listening = listening;
         }
         let stopping = self.supervisor.is_stopping();
-        // After an upgrade the service goes on, at the other master.
-        let goes_on = !stopping || self.succession.has_handed_over();
-        let serves = self.current > 0 || self.succession.predecessor.is_some();
         let lost = shown.map_or(0, |one| one.listeners.lost());
         table.set_master(&scoreboard::Master {
             pid: std::process::id(),
@@ -98,7 +95,7 @@ impl Master {
             } else {
                 MasterState::Reloading
             },
-            ready: serves && goes_on,
+            readiness: table.readiness(),
             started: self.publishing.started,
             reloads: self.publishing.reloads,
             reloads_refused: self.publishing.reloads_refused,

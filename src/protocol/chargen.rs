@@ -50,6 +50,7 @@ impl Protocol for Chargen {
             | Outcome::Sent
             | Outcome::Read
             | Outcome::Computed(_)
+            | Outcome::Reported
             | Outcome::Overloaded
             | Outcome::Program(_)
             | Outcome::Listed { .. } => CloseReason::Internal,

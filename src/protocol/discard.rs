@@ -51,6 +51,7 @@ impl Protocol for Discard {
             | Outcome::Sent
             | Outcome::Read
             | Outcome::Computed(_)
+            | Outcome::Reported
             | Outcome::Overloaded
             | Outcome::Program(_)
             | Outcome::Listed { .. } => CloseReason::Internal,

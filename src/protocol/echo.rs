@@ -72,6 +72,7 @@ impl Protocol for Echo {
             | Outcome::Sent
             | Outcome::Read
             | Outcome::Computed(_)
+            | Outcome::Reported
             | Outcome::Overloaded
             | Outcome::Program(_)
             | Outcome::Listed { .. } => close(CloseReason::Internal),

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use super::Entry as Row;
 use super::{
     Action, Activity, Civil, CloseReason, Content, Ending, Facts, FileKind, Input, OpenError,
-    Outcome, Output, Patience, Peer, ProgramEnd, ProgramNews, RunError, Service, Turn, Wall,
+    Outcome, Output, Patience, Peer, ProgramEnd, ProgramNews, Readiness, RunError, Service, Turn,
+    Wall,
 };
 
 /// Half a minute.
@@ -44,6 +45,9 @@ pub(crate) const PEER: Peer = Peer {
         8080,
     )),
 };
+
+/// A line of what is reported, which is more than a buffer full.
+const REPORT: &str = "VIEW ................................................................\n";
 
 /// What the client does after its last segment.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +104,7 @@ pub(crate) struct World {
     resumes_before_drain: usize,
     reads_late: bool,
     computes: usize,
+    readiness: Readiness,
     pause: Duration,
 }
 
@@ -110,6 +115,7 @@ pub(crate) struct Seen {
     pub(crate) ending: Ending,
     pub(crate) log: String,
     pub(crate) requests: u64,
+    pub(crate) probes: u64,
     pub(crate) activity: Vec<u8>,
     /// Answers, 1xx to 5xx.
     pub(crate) answers: [u32; 5],
@@ -140,6 +146,7 @@ impl World {
             resumes_before_drain: usize::MAX,
             reads_late: false,
             computes: usize::MAX,
+            readiness: Readiness::Ready,
             pause: Duration::ZERO,
         }
     }
@@ -203,6 +210,12 @@ impl World {
         self
     }
 
+    /// So it stands with new clients.
+    pub(crate) fn being(mut self, readiness: Readiness) -> Self {
+        self.readiness = readiness;
+        self
+    }
+
     /// Runs a connection on `bytes` whole, in two segments at every point, and
     /// one octet at a time.
     pub(crate) fn every_way(&self, bytes: &[u8], finale: Finale, check: impl Fn(&Seen)) {
@@ -226,7 +239,7 @@ impl World {
         let (mut sent, mut opened) = (Vec::new(), Vec::new());
         let (mut deepest, mut flushes, mut file) = (0, 0, Vec::new());
         let (mut entries, mut directory) = (Vec::new(), Vec::new());
-        let mut computed = 0;
+        let (mut computed, mut report) = (0, Vec::new());
         let (mut content, mut program) = (Content::default(), Input::default());
         let (mut ran, mut running): (Vec<Ran>, Option<Script>) = (Vec::new(), None);
         let mut outcome = Outcome::Connected;
@@ -239,11 +252,13 @@ impl World {
                 now,
                 wall: &WALL,
                 draining: call >= self.resumes_before_drain,
+                readiness: self.readiness,
                 input: &mut input,
                 output: &mut output,
                 entries: &mut entries,
                 content: &mut content,
                 program: &mut program,
+                report: &mut report,
                 access_log: &mut log,
                 activity: &mut activity,
             };
@@ -331,6 +346,18 @@ impl World {
                         Outcome::Computed(work.run())
                     }
                 }
+                Action::Report(view) => {
+                    computed += 1;
+                    if computed > self.computes {
+                        Outcome::Overloaded
+                    } else {
+                        report = REPORT
+                            .repeat(1500)
+                            .replace("VIEW", &format!("{view:?}"))
+                            .into();
+                        Outcome::Reported
+                    }
+                }
                 Action::List { path, .. } => {
                     assert_is_inside(path);
                     // Few at a time, so that there are several times.
@@ -389,6 +416,7 @@ impl World {
                         ending,
                         log: String::from_utf8(log).expect("the log is ASCII"),
                         requests: activity.requests,
+                        probes: activity.take_probes().into(),
                         activity: activity.text().to_vec(),
                         answers: activity.take_answers().unwrap_or_default(),
                         opened,

@@ -64,6 +64,7 @@ pub(super) fn speak_once(
         | Outcome::Sent
         | Outcome::Read
         | Outcome::Computed(_)
+        | Outcome::Reported
         | Outcome::Overloaded
         | Outcome::Program(_)
         | Outcome::Listed { .. } => CloseReason::Internal,

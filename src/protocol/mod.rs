@@ -37,6 +37,7 @@ mod buffer;
 mod harness;
 
 pub use crate::calendar::{Civil, Wall, utc_date};
+pub use crate::status::Readiness;
 pub use buffer::{Input, Output};
 pub use pace::{Floor, Pace, Verdict};
 pub use program::{Content, Program, ProgramEnd, ProgramLimits, ProgramNews, RunError};
@@ -100,6 +101,8 @@ pub struct Turn<'a> {
     pub wall: &'a Wall,
     /// The worker is on its way out: answer what has begun, promise nothing more.
     pub draining: bool,
+    /// Whether new clients are welcome to the server as a whole.
+    pub readiness: Readiness,
     /// The two ends of the connection.
     pub peer: &'a Peer,
     /// Bytes received and not yet consumed.
@@ -113,6 +116,9 @@ pub struct Turn<'a> {
     pub content: &'a mut Content,
     /// What the program wrote and nobody has consumed.
     pub program: &'a mut Input,
+    /// What the server says of itself, after [`Outcome::Reported`]; the protocol
+    /// takes it.
+    pub report: &'a mut Vec<u8>,
     /// Whole access-log lines, each ended by `\n`; the driver writes them out,
     /// within a second.
     pub access_log: &'a mut Vec<u8>,
@@ -164,6 +170,9 @@ pub enum Action<'p> {
     /// Do work that takes longer than other clients should wait. What is in
     /// `output` may wait until it is done.
     Compute(Work),
+    /// Have written down how the server is. It takes a moment, in which others
+    /// need not wait; what is in `output` may wait until it is done.
+    Report(View),
     /// Read the next entries of the directory found last into
     /// [`Turn::entries`], a few at a time, in no order. `root` and `path` are
     /// those it was opened with, to tell where symbolic links in it lead.
@@ -186,6 +195,22 @@ pub enum Action<'p> {
     },
     /// Send `output`, then end the connection, and a program that still runs.
     Close(Ending),
+}
+
+/// In which form the server tells of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// A page in HTML.
+    Page {
+        /// After so many seconds it is to be loaded again, 1 to 3600.
+        refresh: Option<u16>,
+    },
+    /// Lines with Apache's names, for agents that know these.
+    Auto,
+    /// All of it, as JSON.
+    Json,
+    /// As metrics, in the text format of Prometheus.
+    Metrics,
 }
 
 /// Work without any effect but its answer, which it gives on any thread.
@@ -254,7 +279,10 @@ pub enum Outcome {
     Read,
     /// The work is done, with this answer.
     Computed(bool),
-    /// There is more such work than can be done: try again later.
+    /// It is written down, in [`Turn::report`].
+    Reported,
+    /// There is more such work than can be done, or nobody who could do it: try
+    /// again later.
     Overloaded,
     /// The next entries are in [`Turn::entries`]; some that may not be opened
     /// are left out. A failure is [`Outcome::Missing`].

@@ -2,7 +2,7 @@
 
 use super::Table;
 use super::text;
-use crate::status::MasterState;
+use crate::status::{MasterState, Readiness};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,7 +17,7 @@ pub(super) const FOLDED: usize = 4;
 const PID: usize = 8;
 const GENERATION: usize = 9;
 const STATE: usize = 10;
-const READY: usize = 11;
+const READINESS: usize = 11;
 const STARTED: usize = 12;
 const RELOADS: usize = 13;
 const RELOADS_REFUSED: usize = 14;
@@ -35,8 +35,8 @@ pub struct Master {
     pub generation: u32,
     /// What it is about.
     pub state: MasterState,
-    /// Whether new clients are welcome.
-    pub ready: bool,
+    /// Whether new clients are welcome, as [`Table::proclaim`] said.
+    pub readiness: Readiness,
     /// When it, or the first one whose place it took, was started: seconds
     /// since 1970.
     pub started: u64,
@@ -48,15 +48,16 @@ pub struct Master {
     pub queue_dropped: u64,
 }
 
-const STATES: [MasterState; 4] = [
+const STATES: [MasterState; 5] = [
     MasterState::Running,
     MasterState::Reloading,
     MasterState::Upgrading,
+    MasterState::Withdrawing,
     MasterState::Stopping,
 ];
 
 impl Table {
-    /// Says how the master stands. For the master.
+    /// Says how the master stands, but for its readiness. For the master.
     pub fn set_master(&self, master: &Master) {
         let state = STATES.iter().position(|one| *one == master.state);
         self.put(PID, u64::from(master.pid));
@@ -66,7 +67,6 @@ impl Table {
         self.put(RELOADS, master.reloads);
         self.put(RELOADS_REFUSED, master.reloads_refused);
         self.put(QUEUE_DROPPED, master.queue_dropped);
-        self.put(READY, u64::from(master.ready));
     }
 
     /// What [`Table::set_master`] said.
@@ -76,7 +76,7 @@ impl Table {
             pid: self.get(PID) as u32,
             generation: self.get(GENERATION) as u32,
             state: STATES.get(state).copied().unwrap_or(MasterState::Running),
-            ready: self.get(READY) != 0,
+            readiness: self.readiness(),
             started: self.get(STARTED),
             reloads: self.get(RELOADS),
             reloads_refused: self.get(RELOADS_REFUSED),
@@ -84,9 +84,15 @@ impl Table {
         }
     }
 
-    /// Whether new clients are welcome: one word, for who asks often.
-    pub fn is_ready(&self) -> bool {
-        self.get(READY) != 0
+    /// Whether new clients are welcome, from now on. For the master.
+    pub fn proclaim(&self, readiness: Readiness) {
+        self.put(READINESS, readiness as u64);
+    }
+
+    /// What [`Table::proclaim`] said: one word, for who asks often.
+    pub fn readiness(&self) -> Readiness {
+        let known = Readiness::ALL.get(self.get(READINESS) as usize);
+        known.copied().unwrap_or_default()
     }
 
     /// Says where it listens; cut at 7,664 octets. For the master.

@@ -56,6 +56,9 @@ pub enum MasterState {
     Reloading,
     /// Another master has to prove itself, or is being left to.
     Upgrading,
+    /// It was asked to stop, and has it said that it is not ready; it serves as
+    /// ever until that has been heard.
+    Withdrawing,
     /// It finishes what is open, and ends.
     Stopping,
 }
@@ -67,7 +70,46 @@ impl MasterState {
             Self::Running => "running",
             Self::Reloading => "reloading",
             Self::Upgrading => "upgrading",
+            Self::Withdrawing => "withdrawing",
             Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// Whether new clients are welcome, and if not, why: what is answered to those
+/// who send clients here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Readiness {
+    /// Nobody serves yet.
+    #[default]
+    Starting,
+    /// They are.
+    Ready,
+    /// The workers were told to leave, and the master stays.
+    Drained,
+    /// A stop was asked for.
+    Stopping,
+}
+
+impl Readiness {
+    /// Every one, in the order of its number (`as`).
+    pub const ALL: [Self; 4] = [Self::Starting, Self::Ready, Self::Drained, Self::Stopping];
+
+    /// Whether they are welcome.
+    pub const fn is_ready(self) -> bool {
+        match self {
+            Self::Ready => true,
+            Self::Starting | Self::Drained | Self::Stopping => false,
+        }
+    }
+
+    /// A line for those who ask.
+    pub const fn line(self) -> &'static str {
+        match self {
+            Self::Ready => "ready\n",
+            Self::Starting => "not ready: nobody serves yet\n",
+            Self::Drained => "not ready: the workers were drained\n",
+            Self::Stopping => "not ready: the server is stopping\n",
         }
     }
 }

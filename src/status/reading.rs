@@ -22,7 +22,7 @@ pub fn read(view: &View, now: Instant, unix: u64) -> Option<Status> {
         pid: master.pid,
         generation: master.generation,
         state: master.state,
-        ready: master.ready,
+        ready: master.readiness.is_ready(),
         started: master.started,
         uptime: unix.saturating_sub(master.started),
         reloads: master.reloads,

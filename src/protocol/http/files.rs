@@ -11,7 +11,7 @@
 use super::notes::Notes;
 use super::site::Rule;
 use super::status::Status;
-use crate::protocol::{Facts, FileKind, OpenError};
+use crate::protocol::{Facts, FileKind, OpenError, View};
 
 /// What to do about a request, before anything was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,12 @@ pub(super) enum Plan {
     Respond,
     /// Look for the program that answers.
     Program,
+    /// Tell how the server is …
+    Report(View),
+    /// … whether it answers …
+    Health,
+    /// … or whether new clients are welcome.
+    Readiness,
 }
 
 /// In which role an object is opened.

@@ -14,6 +14,7 @@
 //! | `trust`, `accept`, `redirect` | who the client is behind proxies; HTML or JSON; Location |
 //! | `auth`, `listing` | names and passwords; directories as HTML and JSON |
 //! | `cgi` | programs: their environment, and what their output means |
+//! | `report` | the paths under which the server says how it is |
 //! | `files` | from a path to the objects to open, and what each answer means |
 //! | `representation`, `mime`, `coding`, `variants`, `gzip` | a file as it is sent: tag and date; type; coding; its siblings; what is compressed here |
 //! | `delivery`, `criteria`, `conditional`, `range`, `multipart` | which part of it is sent, and on what condition |
@@ -55,6 +56,7 @@ mod put;
 mod range;
 mod recent;
 mod redirect;
+mod report;
 mod representation;
 mod request;
 mod response;

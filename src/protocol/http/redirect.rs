@@ -17,7 +17,9 @@ use super::site::{Content, Redirect, Rule};
 pub(super) fn write_location(out: &mut Vec<u8>, rule: &Rule, notes: &Notes) {
     match &rule.content {
         Content::Redirect(redirect) => write_redirect(out, redirect, notes),
-        Content::Files { .. } | Content::Respond(_) => write_directory(out, notes),
+        Content::Files { .. } | Content::Respond(_) | Content::Report(_) => {
+            write_directory(out, notes)
+        }
     }
 }
 

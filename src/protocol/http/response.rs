@@ -50,6 +50,7 @@ fn allow(rule: &Rule) -> &'static str {
     match rule.content {
         Content::Files { .. } if rule.cgi => "GET, HEAD, OPTIONS, POST, PUT, DELETE, PATCH",
         Content::Files { .. } | Content::Respond(_) => "GET, HEAD, OPTIONS",
+        Content::Report(_) => "GET, HEAD",
         Content::Redirect(_) => "GET, HEAD, OPTIONS, POST, PUT, DELETE, PATCH",
     }
 }
@@ -242,6 +243,24 @@ pub(super) fn write_listing_head(
     head.end();
 }
 
+/// Writes the head of an answer whose content is a text of `length` octets,
+/// which follows.
+pub(super) fn write_text_head(
+    output: &mut Output,
+    envelope: Envelope<'_>,
+    wall: &Wall,
+    content_type: &str,
+    length: u64,
+) {
+    let mut head = Head::begin(output, envelope, wall);
+    if envelope.status == Status::Unavailable {
+        head.field("Retry-After", RETRY_AFTER);
+    }
+    head.field("Content-Type", content_type);
+    head.field("Content-Length", length);
+    head.end();
+}
+
 /// Writes a whole answer with a fixed content, and answers how many octets of
 /// it there are.
 pub(super) fn write_fixed(
@@ -250,18 +269,13 @@ pub(super) fn write_fixed(
     wall: &Wall,
     respond: &Respond,
 ) -> u64 {
-    let mut head = Head::begin(output, envelope, wall);
-    if respond.status == Status::Unavailable {
-        head.field("Retry-After", RETRY_AFTER);
-    }
-    head.field("Content-Type", &*respond.content_type);
-    head.field("Content-Length", respond.body.len() as u64);
-    head.end();
+    let length = respond.body.len() as u64;
+    write_text_head(output, envelope, wall, &respond.content_type, length);
     if envelope.head_only {
         return 0;
     }
     output.push(respond.body.as_bytes());
-    respond.body.len() as u64
+    length
 }
 
 /// Writes the head of a program's answer; its body follows, framed as `body`

@@ -10,10 +10,12 @@ use std::net::IpAddr;
 use super::cgi::locate::{self, Place};
 use super::files::{self, Candidate, Plan};
 use super::notes::Notes;
+use super::report::{self, Report};
 use super::request::{Method, Request};
 use super::site::{Content, Map, Rule, RuleNumber};
 use super::status::{Refusal, Status};
 use super::target::{self, Target};
+use crate::protocol::View;
 
 /// What a request leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,14 +49,14 @@ pub(super) fn route(
         program: None,
         may_run: false,
     };
-    let (path, authority, secured) = match request.target {
+    let (path, query, authority, secured) = match request.target {
         // RFC 9112 §3.2.2: the authority of the target counts, not Host.
         Target::Path {
             path,
+            query,
             authority,
             secured,
-            ..
-        } => (path, authority.or(request.host), secured),
+        } => (path, query, authority.or(request.host), secured),
         Target::Authority => return Ok(certain(Status::MethodNotAllowed)),
         Target::Server => return Ok(certain(Status::NoContent)),
     };
@@ -63,6 +65,14 @@ pub(super) fn route(
     // RFC 9110 §7.4: nobody here speaks TLS, but a gateway may have.
     if secured && !trusted {
         return Ok(certain(Status::Misdirected));
+    }
+    if let Some(number) = map.report(notes.path(), resolved.directory) {
+        let rule = map.rule(number);
+        return Ok(Route {
+            rule: number,
+            plan: report(request.method, rule, client, query),
+            ..certain(Status::Forbidden)
+        });
     }
     let name = authority.map_or(&b""[..], |authority| authority.host);
     let Some(host) = map.host(name) else {
@@ -104,7 +114,7 @@ pub(super) fn route(
             ) => Plan::Answer(redirect.status),
             (
                 Method::Post | Method::Put | Method::Delete | Method::Patch,
-                Content::Files { .. } | Content::Respond(_),
+                Content::Files { .. } | Content::Respond(_) | Content::Report(_),
             )
             | (Method::Connect | Method::Trace, _) => Plan::Answer(Status::MethodNotAllowed),
         }
@@ -116,6 +126,29 @@ pub(super) fn route(
         program: None,
         may_run,
     })
+}
+
+/// What is done where the server says how it is.
+fn report(method: Method, rule: &Rule, client: Option<IpAddr>, query: Option<&[u8]>) -> Plan {
+    if !rule.access.permits(client) {
+        return Plan::Answer(Status::Forbidden);
+    }
+    match (method, &rule.content) {
+        (Method::Get | Method::Head, Content::Report(Report::Page)) => {
+            Plan::Report(report::view(query))
+        }
+        (Method::Get | Method::Head, _) => plan(rule, Candidate::Exact),
+        (
+            Method::Options
+            | Method::Post
+            | Method::Put
+            | Method::Delete
+            | Method::Patch
+            | Method::Connect
+            | Method::Trace,
+            _,
+        ) => Plan::Answer(Status::MethodNotAllowed),
+    }
 }
 
 /// The route of a request whose path, or a part of it, may be a program. The
@@ -164,5 +197,11 @@ pub(super) fn plan(rule: &Rule, candidate: Candidate) -> Plan {
         Content::Files { .. } => Plan::Open(candidate),
         Content::Redirect(redirect) => Plan::Answer(redirect.status),
         Content::Respond(_) => Plan::Respond,
+        Content::Report(what) => match what {
+            Report::Page => Plan::Report(View::Page { refresh: None }),
+            Report::Metrics => Plan::Report(View::Metrics),
+            Report::Health => Plan::Health,
+            Report::Readiness => Plan::Readiness,
+        },
     }
 }

@@ -6,6 +6,7 @@
 //! those about hosts, paths, passwords and listings in `sites`; those about
 //! programs and the PROXY header join with what they are about.
 
+mod reports;
 mod representations;
 mod sites;
 
@@ -484,10 +485,11 @@ fn check(row: &Row, seen: &Seen) {
             "{rule} is not of this row: {context}"
         );
     }
-    // A line for each request that has begun, answered or not.
+    // A line for each request that has begun, answered or not, but for probes.
     let finals = statuses.iter().filter(|status| **status >= 200).count();
     let cut = usize::from(reason == CloseReason::CutShort);
-    assert_eq!(seen.log.lines().count(), finals + cut, "{context}");
+    let lines = seen.log.lines().count() as u64;
+    assert_eq!(lines + seen.probes, (finals + cut) as u64, "{context}");
     assert_eq!(seen.log.matches("\" 499 - ").count(), cut, "{context}");
 }
 

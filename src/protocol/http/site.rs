@@ -18,6 +18,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::report::{self, Report};
 use super::status::Status;
 use crate::config::{
     self, Access, Auth, Header, Host, Http, PathRule, Pattern, Root, Scope, Symlinks,
@@ -64,6 +65,8 @@ pub(super) enum Content {
     Redirect(Arc<Redirect>),
     /// A fixed answer.
     Respond(Arc<Respond>),
+    /// What the server says of itself.
+    Report(Report),
 }
 
 /// Where a client is sent.
@@ -102,6 +105,8 @@ pub(super) struct Map {
     names: Vec<(String, HostNumber)>,
     /// What follows `*.`, sorted.
     wildcards: Vec<(String, HostNumber)>,
+    /// Where the server says how it is, whatever the host.
+    reports: Vec<(String, RuleNumber)>,
     strict: bool,
     locked: bool,
 }
@@ -160,7 +165,10 @@ impl Map {
         }
         names.sort();
         wildcards.sort();
+        let reports = report::places(http).into_iter();
+        let reports = reports.map(|place| builder.report(place)).collect();
         Self {
+            reports,
             locked: builder.rules.iter().any(|rule| rule.auth.is_some()),
             rules: builder.rules,
             hosts,
@@ -173,6 +181,13 @@ impl Map {
     /// The rule of this number.
     pub(super) fn rule(&self, number: RuleNumber) -> &Rule {
         &self.rules[number.0 as usize]
+    }
+
+    /// The rule for a path, if that is where the server says how it is; it is
+    /// written as for [`Map::find`].
+    pub(super) fn report(&self, path: &[u8], directory: bool) -> Option<RuleNumber> {
+        let here = |(known, _): &&(String, RuleNumber)| known.as_bytes() == path && !directory;
+        self.reports.iter().find(here).map(|(_, number)| *number)
     }
 
     /// Whether any rule wants a password.
@@ -367,6 +382,24 @@ impl<'h> Builder<'h> {
             extensions,
             programs: layers.iter().any(|layer| layer.cgi == Some(true)),
         }
+    }
+
+    /// Adds the rule of a path where the server says how it is. What holds for
+    /// the site's own paths does not hold there.
+    fn report(&mut self, place: report::Place) -> (String, RuleNumber) {
+        let number = RuleNumber(self.rules.len() as u32);
+        let fields = place.headers.iter().filter(|one| !is_about_caches(one));
+        let mut fields = lines(fields).to_vec();
+        // Nor must anybody keep what went wrong here.
+        fields.extend_from_slice(b"Cache-Control: no-store\r\n");
+        self.rules.push(Rule {
+            content: place.content,
+            fields: fields.into(),
+            access: place.access,
+            max_body: self.http.max_body,
+            ..Draft::bare().finish(Map::DEFAULT, &[])
+        });
+        (place.path, number)
     }
 
     /// Adds the rule of a path, and what each extension makes of it.

@@ -15,7 +15,8 @@
 //!              AwaitTaken   with a log, until        │                  │
 //!                   ▲       all of it was sent       │                  │
 //!               answered ◀── a page, a fixed ──── plan ◀────────────────┘
-//!                   ▲        answer                  │ └─ perhaps a program: AwaitScript …
+//!                   ▲        answer                  │ ├─ perhaps a program: AwaitScript …
+//!                   │                                │ └─ how we are: AwaitReport … ─▶ answered
 //!                   │                                ▼ Open
 //!                   │                             AwaitFile ──┐ Open the next candidate,
 //!                   ├── AwaitSent … ◀── a file ──────┤ │  ▲   │ a file of another rule,
@@ -26,7 +27,8 @@
 //!
 //! The dots are drawn where they belong: in `file`, for a file may come in another
 //! coding or in parts, in `listing`, and in `program`. `request` reads heads and
-//! content, `rule` has what rules have a say in, `answer` the ends of answers.
+//! content, `rule` has what rules have a say in, `report` what the server says of
+//! itself, `answer` the ends of answers.
 //!
 //! States are named for what is awaited. Broken leads from all of them to
 //! Closed, and so does an outcome that fits no wish of ours.
@@ -45,6 +47,7 @@ mod answer;
 mod file;
 mod listing;
 mod program;
+mod report;
 mod request;
 mod rule;
 
@@ -69,7 +72,7 @@ use super::site::{Content, Map, Rule, RuleNumber};
 use super::status::Status;
 use crate::protocol::{
     Action, CloseReason, Ending, Facts, Manner, OpenError, Outcome, Peer, ProgramNews, RequestId,
-    Subject, Turn, Work,
+    Subject, Turn, View, Work,
 };
 use file::{Held, Search, Series};
 use request::{Arrival, Next, TIMEOUT};
@@ -128,6 +131,8 @@ enum State {
         next: Next,
         tag: Tag,
     },
+    /// What the server says of itself.
+    AwaitReport { exchange: Exchange, view: View },
     /// What became of opening a candidate.
     AwaitFile {
         exchange: Exchange,
@@ -192,6 +197,7 @@ pub(super) enum Wish {
     SendFile { offset: u64, length: u64 },
     Read,
     Compute(Work),
+    Report(View),
     List,
     OpenScript,
     Run,
@@ -234,12 +240,13 @@ impl Connection {
                 Action::List { root, path }
             }
             Wish::Compute(work) => Action::Compute(work),
+            Wish::Report(view) => Action::Report(view),
             Wish::SendFile { offset, length } => Action::SendFile { offset, length },
             Wish::Read => Action::Read {
                 offset: 0,
                 into: match &mut self.held {
                     Held::Raw(room) => room,
-                    Held::Nothing | Held::Compressed(_) => &mut [],
+                    Held::Nothing | Held::Compressed(_) | Held::Report(_) => &mut [],
                 },
             },
             Wish::OpenScript => {
@@ -365,7 +372,13 @@ impl Connection {
                     tag,
                 },
             ) => self.on_verdict(exchange, next, right.then_some(tag), turn),
-            (Outcome::Overloaded, State::AwaitVerdict { mut exchange, .. }) => {
+            (Outcome::Reported, State::AwaitReport { exchange, view }) => {
+                self.on_report(exchange, view, turn)
+            }
+            (
+                Outcome::Overloaded,
+                State::AwaitVerdict { mut exchange, .. } | State::AwaitReport { mut exchange, .. },
+            ) => {
                 // Whatever comes on this connection is not worth more work.
                 exchange.persistence = Persistence::Abandon;
                 self.answer(exchange, Status::Unavailable, turn)
@@ -522,6 +535,7 @@ impl Connection {
                 | State::AwaitHead { .. }
                 | State::AwaitBody { .. }
                 | State::AwaitVerdict { .. }
+                | State::AwaitReport { .. }
                 | State::AwaitFile { .. }
                 | State::AwaitSibling(_)
                 | State::AwaitRead { .. }
@@ -544,6 +558,7 @@ impl Connection {
                 | Outcome::Sent
                 | Outcome::Read
                 | Outcome::Computed(_)
+                | Outcome::Reported
                 | Outcome::Overloaded
                 | Outcome::Listed { .. }
                 | Outcome::Program(_)
@@ -553,6 +568,7 @@ impl Connection {
                 | State::AwaitHead { .. }
                 | State::AwaitBody { .. }
                 | State::AwaitVerdict { .. }
+                | State::AwaitReport { .. }
                 | State::AwaitFile { .. }
                 | State::AwaitSibling(_)
                 | State::AwaitRead { .. }
@@ -600,6 +616,7 @@ impl Connection {
             // None of these reads.
             State::New
             | State::AwaitVerdict { .. }
+            | State::AwaitReport { .. }
             | State::AwaitFile { .. }
             | State::AwaitSibling(_)
             | State::AwaitRead { .. }
@@ -631,6 +648,9 @@ impl Connection {
             Plan::Answer(status) => self.answer(exchange, status, turn),
             Plan::Respond => self.respond(exchange, turn),
             Plan::Program => self.seek_program(exchange, turn),
+            Plan::Report(view) => self.report(exchange, view, turn),
+            Plan::Health => self.tell_health(exchange, turn),
+            Plan::Readiness => self.tell_readiness(exchange, turn),
         }
     }
 
@@ -685,7 +705,7 @@ impl Connection {
         let (root, skip) = match self.site.map.rule(self.files).content {
             Content::Files { root, skip } => (root, skip),
             // Nothing is there, and nothing is opened.
-            Content::Redirect(_) | Content::Respond(_) => (usize::MAX, 0),
+            Content::Redirect(_) | Content::Respond(_) | Content::Report(_) => (usize::MAX, 0),
         };
         (root, self.notes.path().get(skip..).unwrap_or_default())
     }

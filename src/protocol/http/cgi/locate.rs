@@ -43,7 +43,9 @@ pub(super) fn root_of(map: &Map, rule: RuleNumber) -> Option<(usize, usize)> {
     let rule = map.rule(rule);
     match rule.content {
         Content::Files { root, skip } if rule.cgi => Some((root, skip)),
-        Content::Files { .. } | Content::Redirect(_) | Content::Respond(_) => None,
+        Content::Files { .. } | Content::Redirect(_) | Content::Respond(_) | Content::Report(_) => {
+            None
+        }
     }
 }
 

@@ -210,7 +210,7 @@ impl Errand {
         let top = map.find(map.rule(host).host, b"", true);
         let document_root = match map.rule(top).content {
             Content::Files { root, .. } => cgi.roots.get(root),
-            Content::Redirect(_) | Content::Respond(_) => cgi.roots.first(),
+            Content::Redirect(_) | Content::Respond(_) | Content::Report(_) => cgi.roots.first(),
         };
         let document_root = document_root.map_or(&b"/"[..], Vec::as_slice);
         environment::complete(self, cgi, document_root, user, content);

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use super::settings;
 use crate::config::{
     Access, Auth, Clients, Content, ErrorPage, Forwarded, Header, Host, Http, Network, Passwords,
-    PathRule, Pattern, Redirect, Respond, Scope, Trust,
+    PathRule, Pattern, Redirect, Respond, Scope, StatusPages, Trust,
 };
 use crate::protocol::OpenError;
 use crate::protocol::harness::{Entry, World};
@@ -35,6 +35,26 @@ pub(crate) fn locked(pattern: &str) -> PathRule {
         content: None,
         cgi: None,
     }
+}
+
+/// Every path of the status, for 203.0.113.0/24, where the client is, but for
+/// 203.0.113.66.
+pub(crate) fn status() -> Box<StatusPages> {
+    let clients = |text: &str| Clients {
+        networks: vec![Network::parse(text).expect("a prefix of this file")],
+        unix: false,
+    };
+    let at = |path: &str| Some(path.to_owned());
+    Box::new(StatusPages {
+        page: at("/server-status"),
+        metrics: at("/metrics"),
+        health: at("/healthz"),
+        readiness: at("/readyz"),
+        access: Access {
+            allow: clients("203.0.113.0/24"),
+            deny: clients("203.0.113.66"),
+        },
+    })
 }
 
 /// A rule under which directories are listed.

@@ -75,6 +75,8 @@ pub(super) enum Held {
     Raw(Box<[u8]>),
     /// What is sent, piece by piece.
     Compressed(Arc<[u8]>),
+    /// Likewise, of the server itself.
+    Report(Vec<u8>),
 }
 
 impl Connection {
@@ -475,8 +477,10 @@ impl Connection {
         parting: Option<Ending>,
         turn: &mut Turn<'_>,
     ) -> Option<Wish> {
-        let Held::Compressed(content) = &self.held else {
-            return self.close(CloseReason::Internal, turn);
+        let content: &[u8] = match &self.held {
+            Held::Compressed(content) => content,
+            Held::Report(content) => content,
+            Held::Nothing | Held::Raw(_) => return self.close(CloseReason::Internal, turn),
         };
         let end = content.len().min(at + Output::ENOUGH);
         turn.output.push(&content[at..end]);

@@ -15,7 +15,7 @@ use super::super::request::{Method, Request, Version};
 use super::super::response;
 use super::super::route::{self, Route};
 use super::super::scan::Scan;
-use super::super::site::Map;
+use super::super::site::{Content, Map};
 use super::super::status::{Refusal, Status};
 use super::super::target::Target;
 use super::super::trust;
@@ -194,6 +194,12 @@ impl Connection {
             Err(refusal) => return self.refuse(exchange, refusal, turn),
         };
         (self.rule, self.files) = (route.rule, route.rule);
+        if let Content::Report(report) = self.rule().content
+            && report.is_probe()
+        {
+            self.begun = None;
+            turn.activity.probe();
+        }
         let decoder = match Decoder::new(framing, self.body_limit()) {
             Ok(decoder) => decoder,
             Err(refusal) => return self.refuse(exchange, refusal, turn),
@@ -243,37 +249,39 @@ impl Connection {
             decoder,
             expects_continue,
         } = next;
-        if let Plan::Answer(_) | Plan::Respond = plan {
+        let is_certain = match plan {
+            Plan::Answer(_) | Plan::Respond | Plan::Report(_) | Plan::Health | Plan::Readiness => {
+                true
+            }
+            Plan::Open(_) | Plan::Program => false,
+        };
+        if is_certain {
             // No program will want the content.
             self.errand = None;
         }
         let Some(decoder) = decoder else {
             return self.carry_out(exchange, plan, turn);
         };
-        match plan {
-            // RFC 9110 §10.1.1: a final answer that is certain comes instead
-            // of 100, and the content is not asked for.
-            Plan::Answer(_) | Plan::Respond if expects_continue => {
-                exchange.persistence = Persistence::Abandon;
-                self.carry_out(exchange, plan, turn)
-            }
-            Plan::Open(_) | Plan::Answer(_) | Plan::Respond | Plan::Program => {
-                if expects_continue {
-                    turn.output.push(response::CONTINUE);
-                    turn.activity.answer(100);
-                }
-                self.state = State::AwaitBody {
-                    exchange,
-                    plan,
-                    decoder,
-                    arrival: Arrival {
-                        silent_until: turn.now + self.site.body.span,
-                        pace: Pace::begin(turn.now, 0),
-                    },
-                };
-                None
-            }
+        // RFC 9110 §10.1.1: a final answer that is certain comes instead of 100,
+        // and the content is not asked for.
+        if is_certain && expects_continue {
+            exchange.persistence = Persistence::Abandon;
+            return self.carry_out(exchange, plan, turn);
         }
+        if expects_continue {
+            turn.output.push(response::CONTINUE);
+            turn.activity.answer(100);
+        }
+        self.state = State::AwaitBody {
+            exchange,
+            plan,
+            decoder,
+            arrival: Arrival {
+                silent_until: turn.now + self.site.body.span,
+                pace: Pace::begin(turn.now, 0),
+            },
+        };
+        None
     }
 
     pub(super) fn read_body(

@@ -8,7 +8,7 @@ use super::*;
 use crate::config::{Http, LineFormat};
 use crate::protocol::harness::{PEER, WALL};
 use crate::protocol::{
-    Activity, Content, Entry, FileKind, Input, Manner, Output, ProgramEnd, RunError,
+    Activity, Content, Entry, FileKind, Input, Manner, Output, ProgramEnd, Readiness, RunError,
 };
 
 /// A connection and the world it sees, without a driver.
@@ -21,6 +21,7 @@ struct Walk {
     entries: Vec<Entry>,
     content: Content,
     program: Input,
+    report: Vec<u8>,
     log: Vec<u8>,
     activity: Activity,
 }
@@ -34,6 +35,7 @@ enum Asked {
     SendFile(u64),
     Read(usize),
     Compute,
+    Report(View),
     List(String),
     Run(String),
     Hear(Duration),
@@ -63,6 +65,7 @@ const PARTS: &[u8] = b"GET /a HTTP/1.1\r\nHost: a\r\nRange: bytes=0-0,-2\r\n\r\n
 const OPTIONS: &[u8] = b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n";
 const LOCKED: &[u8] =
     b"GET /locked/a HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YWRhOm9wZW4=\r\n\r\n";
+const STATUS: &[u8] = b"GET /server-status HTTP/1.1\r\nHost: a\r\n\r\n";
 const LISTED: &[u8] = b"GET /listed/ HTTP/1.1\r\nHost: a\r\n\r\n";
 const ENTRY: Entry = Entry {
     name: Vec::new(),
@@ -83,6 +86,7 @@ impl Walk {
         let service = HttpService::new(Http {
             access_log_format,
             gzip: true,
+            status: Some(pretend::sites::status()),
             paths: [
                 pretend::sites::site_of_programs().paths,
                 vec![
@@ -105,6 +109,7 @@ impl Walk {
             entries: Vec::new(),
             content: Content::default(),
             program: Input::default(),
+            report: Vec::new(),
             log: Vec::new(),
             activity: Activity::default(),
         }
@@ -133,11 +138,13 @@ impl Walk {
             now: self.now,
             wall: &WALL,
             draining: self.draining,
+            readiness: Readiness::Ready,
             input: &mut self.input,
             output: &mut self.output,
             entries: &mut self.entries,
             content: &mut self.content,
             program: &mut self.program,
+            report: &mut self.report,
             access_log: &mut self.log,
             activity: &mut self.activity,
         };
@@ -149,6 +156,7 @@ impl Walk {
             Action::SendFile { length, .. } => Asked::SendFile(length),
             Action::Read { into, .. } => Asked::Read(into.len()),
             Action::Compute(_) => Asked::Compute,
+            Action::Report(view) => Asked::Report(view),
             Action::List { path, .. } => Asked::List(String::from_utf8_lossy(path).into_owned()),
             Action::Run(program) => Asked::Run(String::from_utf8_lossy(program.path).into_owned()),
             Action::Hear { deadline } => Asked::Hear(deadline - self.now),
@@ -191,6 +199,7 @@ impl Walk {
             State::AwaitHead { .. } => "AwaitHead",
             State::AwaitBody { .. } => "AwaitBody",
             State::AwaitVerdict { .. } => "AwaitVerdict",
+            State::AwaitReport { .. } => "AwaitReport",
             State::AwaitFile { .. } => "AwaitFile",
             State::AwaitSibling(_) => "AwaitSibling",
             State::AwaitRead { .. } => "AwaitRead",
@@ -246,6 +255,9 @@ fn at(state: &str) -> Walk {
         }
         "AwaitVerdict" => {
             walk.receive(LOCKED);
+        }
+        "AwaitReport" => {
+            walk.receive(STATUS);
         }
         "AwaitFile" => {
             walk.receive(GET);
@@ -524,6 +536,32 @@ fn an_empty_line_does_not_renew_the_idle_deadline() {
     );
 }
 
+#[test]
+fn a_report_is_sent_in_pieces_and_forgotten() {
+    let mut walk = Walk::begun();
+    let view = View::Page { refresh: None };
+    assert_eq!(walk.receive(STATUS), Asked::Report(view));
+    assert_eq!(walk.state(), "AwaitReport");
+    walk.report = vec![b'x'; 2 * Output::ENOUGH + 1];
+    let mut pieces = 0;
+    let mut asked = walk.step(Outcome::Reported);
+    while walk.state() == "AwaitPiece" {
+        assert_eq!(asked, Asked::Flush);
+        assert!(walk.output.len() <= Output::ENOUGH + 1000);
+        walk.output.advance(usize::MAX);
+        pieces += 1;
+        asked = walk.step(Outcome::Flushed);
+    }
+    assert_eq!((pieces, asked), (2, Asked::Receive(KEEPALIVE, true)));
+    assert!(walk.report.is_empty() && matches!(walk.connection.held, Held::Nothing));
+    assert!(String::from_utf8_lossy(&walk.log).contains("\" 200 131073 "));
+
+    let mut walk = at("AwaitReport");
+    let asked = walk.step(Outcome::Overloaded);
+    assert_eq!(asked, Asked::Close(CloseReason::Complete, Manner::Linger));
+    assert_eq!(walk.status(), "503");
+}
+
 const TOO_LONG: CloseReason = CloseReason::Program(program::TOO_LONG);
 
 #[test]
@@ -641,6 +679,7 @@ const STATES: &[&str] = &[
     "AwaitHead",
     "AwaitBody",
     "AwaitVerdict",
+    "AwaitReport",
     "AwaitFile",
     "AwaitSibling",
     "AwaitRead",
@@ -807,6 +846,7 @@ fn an_outcome_nobody_asked_for_ends_the_connection() {
         Outcome::Read,
         Outcome::Computed(true),
         Outcome::Overloaded,
+        Outcome::Reported,
         Outcome::Listed { more: true },
         STARTED,
         WROTE,
@@ -826,6 +866,7 @@ fn an_outcome_nobody_asked_for_ends_the_connection() {
             "AwaitVerdict",
             &[Outcome::Computed(true), Outcome::Overloaded],
         ),
+        ("AwaitReport", &[Outcome::Reported, Outcome::Overloaded]),
         (
             "AwaitSibling",
             &[Outcome::Found(FILE), Outcome::Missing(OpenError::NotFound)],
