@@ -2,6 +2,7 @@
 //! commands come out.
 
 use crate::config::Size;
+use crate::status::Readiness;
 use std::time::Duration;
 
 /// The most workers a pool can be given.
@@ -186,6 +187,8 @@ pub enum Command {
         /// How many slots.
         slots: usize,
     },
+    /// Let everybody who asks for readiness hear this from now on.
+    Proclaim(Readiness),
     /// Refuse new handshakes on every listener.
     StopListening,
     /// Open the logs anew.
@@ -281,6 +284,11 @@ pub enum Notice {
     Ignored(Request, &'static str),
     /// No pool has a fixed size that could be changed.
     NothingToResize,
+    /// A stop was asked for, and begins after so long.
+    Withdrawing {
+        /// How long the server serves on.
+        delay: Duration,
+    },
     /// The stop begins.
     Stopping,
     /// The stop was asked for again, or took too long.

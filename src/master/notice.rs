@@ -111,6 +111,11 @@ pub(super) fn tell(notice: &Notice, crew: &mut Crew, current: u32) {
         Notice::Ignored(request, because) => {
             log::warn!("{}: not now: {because}", describe(*request));
         }
+        // A line that tests rely on.
+        Notice::Withdrawing { delay } => log::info!(
+            "not ready any more: serving on for {} (drain_delay), then stopping",
+            format_duration(*delay)
+        ),
         Notice::Stopping => log::info!("stopping: no new clients, finishing what is open"),
         Notice::StoppingAtOnce => log::warn!(
             "stopping at once: ending {} with {}",

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// What belongs to the master alone, of its environment.
 const VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+/// What an end takes beyond its time limit.
+const MARGIN: Duration = Duration::from_secs(5);
 /// States that wait to be sent; a manager that has missed more than these is
 /// told the newest.
 const BACKLOG: usize = 16;
@@ -114,6 +116,18 @@ impl Notifier {
     /// The service is on its way out.
     pub fn stopping(&mut self) {
         self.state(&[NotifyState::Stopping]);
+    }
+
+    /// As [`Notifier::stopping`], where that may take so long: a manager has its
+    /// own idea of how long it waits, and is asked for more (sd_notify(3),
+    /// EXTEND_TIMEOUT_USEC).
+    pub fn withdrawing(&mut self, longest: Duration) {
+        let longest = longest + MARGIN;
+        let longest = u32::try_from(longest.as_micros()).unwrap_or(u32::MAX);
+        self.state(&[
+            NotifyState::Stopping,
+            NotifyState::ExtendTimeoutUsec(longest),
+        ]);
     }
 
     /// Another process is the master from now on.

@@ -6,6 +6,7 @@ use super::scale::lead;
 use super::{Master, Source, notice, notify};
 use crate::config::{self, Config, ThisMachine};
 use crate::net::ListenerSet;
+use crate::status::Readiness;
 use std::io;
 use std::time::Instant;
 
@@ -46,6 +47,7 @@ impl Master {
                     self.forget_generations();
                 }
                 Command::Resize { cohort, slots } => self.resize(cohort, slots),
+                Command::Proclaim(readiness) => self.proclaim(readiness),
                 Command::StopListening => self.stop_listening(),
                 Command::Reopen => self.reopen(),
                 Command::Tell(notice) => {
@@ -179,11 +181,12 @@ impl Master {
     fn abandon(&mut self, number: u32) {
         self.lead_due = true;
         self.generations.remove(&number);
-        let status = self.failure_status();
-        let news = format!(
-            "generation {number}: its workers die before they serve: generation {} stays",
-            self.current
-        );
+        let (status, why) = match self.supervisor.withdraws_until() {
+            Some(_) => (75, "a stop was asked for"),
+            None => (self.failure_status(), "its workers die before they serve"),
+        };
+        let current = self.current;
+        let news = format!("generation {number}: {why}: generation {current} stays");
         if self.current > 0 {
             self.standing.reload_refused(&news);
             self.publishing.refused();
@@ -207,6 +210,18 @@ impl Master {
         let (current, newest) = (self.current, self.newest);
         self.generations
             .retain(|number, _| *number == current || *number == newest || living.contains(number));
+    }
+
+    /// Workers read it there when they are asked, from this moment on.
+    fn proclaim(&mut self, readiness: Readiness) {
+        self.crew.scoreboard().table().proclaim(readiness);
+        if let Some(until) = self.supervisor.withdraws_until() {
+            let left = until.saturating_duration_since(Instant::now());
+            let graceful = self.generations.get(&self.current);
+            let graceful = graceful.map(|one| one.config.master.graceful_timeout);
+            self.standing
+                .withdrawing(left + graceful.unwrap_or_default());
+        }
     }
 
     fn stop_listening(&mut self) {

@@ -88,6 +88,8 @@ impl Master {
             generation: self.current,
             state: if stopping {
                 MasterState::Stopping
+            } else if self.supervisor.withdraws_until().is_some() {
+                MasterState::Withdrawing
             } else if self.supervisor.is_upgrading() {
                 MasterState::Upgrading
             } else if self.supervisor.is_steady() {

@@ -6,7 +6,7 @@ use super::notify::Notifier;
 use super::upgrade::Predecessor;
 use super::{HEARTBEAT, Master};
 use crate::sys::title::Title;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What was said last, and where.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(super) struct Standing {
     /// The service manager waits to hear that all is ready: of a start, or of
     /// a reload that was announced.
     owes_ready: bool,
+    /// The service manager knows that we stop.
+    withdrawn: bool,
     /// Why the last reload changed nothing.
     refusal: Option<String>,
 }
@@ -39,6 +41,7 @@ impl Standing {
             changed: true,
             due: now,
             owes_ready: true,
+            withdrawn: false,
             refusal: None,
         }
     }
@@ -66,11 +69,22 @@ impl Standing {
         self.touch();
     }
 
+    /// A stop was asked for and begins later; with all that belongs to it, it may
+    /// take so long.
+    pub(super) fn withdrawing(&mut self, longest: Duration) {
+        self.owes_ready = false;
+        self.withdrawn = true;
+        self.touch();
+        self.notifier.withdrawing(longest);
+    }
+
     /// The stop begins: whatever reload was under way has no end any more.
     pub(super) fn stopping(&mut self) {
         self.owes_ready = false;
         self.touch();
-        self.notifier.stopping();
+        if !self.withdrawn {
+            self.notifier.stopping();
+        }
     }
 
     /// Another master serves from now on: it is the one to be heard.
@@ -107,7 +121,8 @@ impl Master {
             self.standing.changed = false;
             self.standing.due = now + HEARTBEAT;
             let outlooks = self.outlooks();
-            let title = title(self.relation(), &outlooks);
+            let said = self.relation().into_iter().chain(self.withdrawal());
+            let title = title(said, &outlooks);
             let line = self.line(&outlooks);
             self.standing.show(title);
             if ready {
@@ -137,6 +152,17 @@ impl Master {
         self.crew.cohorts_of(generation).into_iter()
     }
 
+    /// That a stop was asked for, before it begins.
+    fn withdrawal(&self) -> Option<String> {
+        let until = self.supervisor.withdraws_until()?;
+        let left = until.saturating_duration_since(Instant::now());
+        // Words that tests rely on.
+        Some(format!(
+            "not ready, stopping in {}s",
+            left.as_secs_f64().ceil()
+        ))
+    }
+
     /// One line for the service manager.
     fn line(&self, pools: &[(&str, Outlook)]) -> String {
         let ready: usize = pools.iter().map(|(_, outlook)| outlook.ready).sum();
@@ -149,6 +175,10 @@ impl Master {
             }
         };
         if !self.stopping {
+            if let Some(withdrawal) = self.withdrawal() {
+                line.push_str("; ");
+                line.push_str(&withdrawal);
+            }
             if let Some(trouble) = trouble(pools) {
                 line.push_str("; ");
                 line.push_str(&trouble);
@@ -162,8 +192,8 @@ impl Master {
     }
 }
 
-fn title(relation: Option<String>, pools: &[(&str, Outlook)]) -> String {
-    let said = relation.into_iter().chain(trouble(pools));
+fn title(said: impl Iterator<Item = String>, pools: &[(&str, Outlook)]) -> String {
+    let said = said.chain(trouble(pools));
     said.fold(TITLE.to_owned(), |title, more| format!("{title}, {more}"))
 }
 

@@ -17,6 +17,7 @@ use super::waiting::Waiting;
 use super::{Master, Source};
 use crate::config::Config;
 use crate::net::ListenerSet;
+use crate::status::Readiness;
 use crate::sys::title::Title;
 use std::collections::BTreeMap;
 use std::io;
@@ -129,6 +130,8 @@ impl Master {
             ending: None,
         };
         if master.succession.predecessor.is_some() {
+            // The service is: it goes on.
+            master.crew.scoreboard().table().proclaim(Readiness::Ready);
             master.standing.notifier.wait();
         }
         if let Some(pid_file) = &mut master.pid_file

@@ -13,7 +13,9 @@
 //!     ├─Upgrade─────▶ Upgrading ──successor gone, too late──▶ Steady
 //!     │                  └──successor serves──▶ Stopping
 //!     └─a breaker open for too long─▶ Stopping, to end with that
-//!    any of these ──Stop──▶ Stopping ──Stop again, deadline──▶ Killing
+//!    any of these ──Stop──▶ Withdrawing ──Stop again──────────────────┐
+//!         │                     │ drain_delay over                     ▼
+//!         └─no drain_delay──▶ Stopping ──Stop again, deadline──▶ Killing
 //!                               └──────last worker reaped────────┴──▶ Ended
 //!
 //!  cohort (a pool in one generation):
@@ -36,7 +38,7 @@ use super::message::{
     CohortId, Command, Cut, Event, Notice, Outlook, PoolSpec, Request, Settings, Sizing, Verdict,
     WorkerId,
 };
-use crate::status::Phase;
+use crate::status::{Phase, Readiness};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -48,6 +50,8 @@ pub struct Supervisor {
     cohorts: Vec<Cohort>,
     /// Whether a generation has ever proved itself.
     proved: bool,
+    /// What was said last of new clients.
+    readiness: Readiness,
     out: Outbox,
 }
 
@@ -63,6 +67,9 @@ enum State {
     Proving { generation: u32, again: bool },
     /// A new master is to serve by the deadline; `again` as above.
     Upgrading { deadline: Instant, again: bool },
+    /// A stop was asked for and is told to those who send clients here; until
+    /// then everything goes on.
+    Withdrawing { until: Instant },
     /// All workers drain, until the deadline; the master ends with this.
     Stopping { deadline: Instant, verdict: Verdict },
     /// All workers are killed; the master ends with this.
@@ -79,6 +86,7 @@ impl Supervisor {
             settings,
             cohorts: Vec::new(),
             proved: false,
+            readiness: Readiness::Starting,
             out: Outbox::new(seed),
         }
     }
@@ -130,6 +138,7 @@ impl Supervisor {
     pub fn next_deadline(&self) -> Option<Instant> {
         let stop = match self.state {
             State::Stopping { deadline, .. } | State::Upgrading { deadline, .. } => Some(deadline),
+            State::Withdrawing { until } => Some(until),
             State::Steady | State::Crowded => self.gives_up_at().map(|(_, _, at)| at),
             State::Loading { .. }
             | State::Proving { .. }
@@ -158,9 +167,25 @@ impl Supervisor {
                 "a reload is under way"
             }
             State::Upgrading { .. } => "an upgrade is under way",
+            State::Withdrawing { .. } => "the master is about to stop",
             State::Stopping { .. } | State::Killing { .. } | State::Ended => {
                 "the master is stopping"
             }
+        }
+    }
+
+    /// Until when a stop that was asked for is put off; `None` where none is.
+    pub fn withdraws_until(&self) -> Option<Instant> {
+        match self.state {
+            State::Withdrawing { until } => Some(until),
+            State::Steady
+            | State::Crowded
+            | State::Loading { .. }
+            | State::Proving { .. }
+            | State::Upgrading { .. }
+            | State::Stopping { .. }
+            | State::Killing { .. }
+            | State::Ended => None,
         }
     }
 
@@ -189,7 +214,8 @@ impl Supervisor {
     pub fn is_stopping(&self) -> bool {
         match self.state {
             State::Stopping { .. } | State::Killing { .. } | State::Ended => true,
-            State::Steady
+            State::Withdrawing { .. }
+            | State::Steady
             | State::Crowded
             | State::Loading { .. }
             | State::Proving { .. }
@@ -220,6 +246,10 @@ impl Supervisor {
                 self.state = State::Stopping { deadline, verdict };
             }
             (Request::Stop, State::Stopping { verdict, .. }) => self.stop_at_once(verdict),
+            (Request::Stop, State::Withdrawing { .. }) => {
+                self.out.push(Command::StopListening);
+                self.stop_at_once(Verdict::Stopped);
+            }
             (
                 Request::Stop,
                 State::Steady
@@ -227,7 +257,7 @@ impl Supervisor {
                 | State::Loading { .. }
                 | State::Proving { .. }
                 | State::Upgrading { .. },
-            ) => self.stop(now, Command::StopListening, Verdict::Stopped),
+            ) => self.withdraw(now),
             (Request::Reopen, _) => self.out.push(Command::Reopen),
             (Request::Reload, State::Steady) => self.load(),
             (Request::Reload, State::Upgrading { deadline, .. }) => {
@@ -253,17 +283,30 @@ impl Supervisor {
             }
             (
                 Request::MoreWorkers,
-                State::Steady | State::Crowded | State::Loading { .. } | State::Proving { .. },
+                State::Steady
+                | State::Crowded
+                | State::Loading { .. }
+                | State::Proving { .. }
+                | State::Withdrawing { .. },
             ) => self.resize(|_| true, |workers| workers + 1),
             (
                 Request::FewerWorkers,
-                State::Steady | State::Crowded | State::Loading { .. } | State::Proving { .. },
+                State::Steady
+                | State::Crowded
+                | State::Loading { .. }
+                | State::Proving { .. }
+                | State::Withdrawing { .. },
             ) => self.resize(|_| true, |workers| workers - 1),
             (
                 Request::Resize { cohort, workers },
-                State::Steady | State::Crowded | State::Loading { .. } | State::Proving { .. },
+                State::Steady
+                | State::Crowded
+                | State::Loading { .. }
+                | State::Proving { .. }
+                | State::Withdrawing { .. },
             ) => self.resize(|one| one == cohort, |_| workers),
             (Request::DrainWorkers, State::Steady | State::Crowded | State::Loading { .. }) => {
+                self.proclaim(Readiness::Drained);
                 self.drain_before(now, u32::MAX);
             }
             // Those that drain would be the ones that have to prove themselves.
@@ -276,6 +319,11 @@ impl Supervisor {
                 | Request::Resize { .. }
                 | Request::DrainWorkers,
                 State::Upgrading { .. },
+            )
+            // It is to go on as it is, and then to end.
+            | (
+                Request::Reload | Request::Upgrade | Request::DrainWorkers,
+                State::Withdrawing { .. },
             )
             // One thing at a time, so that it is clear what is handed over.
             | (
@@ -321,11 +369,45 @@ impl Supervisor {
         self.out.push(Command::Load);
     }
 
+    /// A stop is asked for: those who send clients here get time to hear of it,
+    /// where there is somebody who serves them meanwhile. Whatever was under way
+    /// has no purpose any more.
+    fn withdraw(&mut self, now: Instant) {
+        let serves = self.cohorts.iter().any(|one| one.stage == Stage::Serving);
+        if !serves || self.settings.drain_delay.is_zero() {
+            return self.stop(now, Command::StopListening, Verdict::Stopped);
+        }
+        self.proclaim(Readiness::Stopping);
+        if self.is_upgrading() {
+            self.out.push(Command::EndSuccessor);
+        }
+        if let State::Proving { generation, .. } = self.state {
+            self.drain_after(now, generation);
+            self.out.push(Command::Abandon(generation));
+        }
+        let delay = self.settings.drain_delay;
+        self.out.tell(Notice::Withdrawing { delay });
+        let until = now + delay;
+        self.state = State::Withdrawing { until };
+    }
+
+    /// Says how it stands with new clients, where that is news.
+    fn proclaim(&mut self, readiness: Readiness) {
+        if self.readiness != readiness {
+            self.readiness = readiness;
+            self.out.push(Command::Proclaim(readiness));
+        }
+    }
+
     /// Everybody finishes what he has; `first` says what becomes of the
     /// listeners, and the master ends with `verdict`.
     fn stop(&mut self, now: Instant, first: Command, verdict: Verdict) {
-        if self.is_upgrading() && first != Command::HandOver {
-            self.out.push(Command::EndSuccessor);
+        // After an upgrade the new master has the word.
+        if first != Command::HandOver {
+            self.proclaim(Readiness::Stopping);
+            if self.is_upgrading() {
+                self.out.push(Command::EndSuccessor);
+            }
         }
         self.out.tell(Notice::Stopping);
         self.out.push(first);
@@ -375,7 +457,10 @@ impl Supervisor {
             State::Loading { again }
             | State::Proving { again, .. }
             | State::Upgrading { again, .. } => again,
-            State::Stopping { .. } | State::Killing { .. } | State::Ended => {
+            State::Withdrawing { .. }
+            | State::Stopping { .. }
+            | State::Killing { .. }
+            | State::Ended => {
                 self.out.push(Command::Abandon(generation));
                 return;
             }
@@ -423,6 +508,16 @@ impl Supervisor {
             if cohort.stage != Stage::Draining {
                 cohort.drain(deadline, &mut self.out);
             }
+        }
+    }
+
+    /// The generation that has to prove itself is not wanted any more. Those of
+    /// its workers that are READY may have clients.
+    fn drain_after(&mut self, now: Instant, generation: u32) {
+        let until = now + self.settings.graceful_timeout;
+        let cohorts = self.cohorts.iter_mut();
+        for cohort in cohorts.filter(|one| one.generation == generation) {
+            cohort.drain(until, &mut self.out);
         }
     }
 
@@ -550,6 +645,7 @@ impl Supervisor {
             }
             self.proved = true;
             self.out.push(Command::Promote(generation));
+            self.proclaim(Readiness::Ready);
             self.drain_before(now, generation);
             // What had to wait until it serves, waits no longer.
             let drained = now + self.settings.graceful_timeout;
@@ -598,8 +694,12 @@ impl Supervisor {
             State::Stopping { deadline, verdict } if anyone && now >= deadline => {
                 return self.stop_at_once(verdict);
             }
+            State::Withdrawing { until } if now >= until => {
+                return self.stop(now, Command::StopListening, Verdict::Stopped);
+            }
             State::Stopping { verdict, .. } | State::Killing { verdict } => verdict,
-            State::Steady
+            State::Withdrawing { .. }
+            | State::Steady
             | State::Crowded
             | State::Loading { .. }
             | State::Proving { .. }

@@ -49,6 +49,11 @@ struct World {
     loads: usize,
     exit: Option<Verdict>,
     handshakes_refused: bool,
+    /// What was said of new clients, in order.
+    proclaimed: Vec<Readiness>,
+    /// How many had been told to retire by then.
+    draining_when_said: usize,
+    settings: Settings,
     handed_over: bool,
     /// Whether a new master lives.
     successor: bool,
@@ -74,6 +79,9 @@ impl World {
             loads: 0,
             exit: None,
             handshakes_refused: false,
+            proclaimed: Vec::new(),
+            draining_when_said: 0,
+            settings,
             handed_over: false,
             successor: false,
             limits: BTreeMap::new(),
@@ -85,7 +93,11 @@ impl World {
 
     /// A world whose first generation serves.
     fn serving(sizes: &[Size]) -> Self {
-        let mut world = Self::new(SETTINGS);
+        Self::serving_with(sizes, SETTINGS)
+    }
+
+    fn serving_with(sizes: &[Size], settings: Settings) -> Self {
+        let mut world = Self::new(settings);
         world.load(sizes);
         world.all_ready();
         assert_eq!(world.promoted, [1]);
@@ -103,7 +115,7 @@ impl World {
     }
 
     fn load(&mut self, sizes: &[Size]) {
-        self.load_with(sizes, SETTINGS);
+        self.load_with(sizes, self.settings);
     }
 
     fn load_with(&mut self, sizes: &[Size], settings: Settings) {
@@ -185,6 +197,12 @@ impl World {
                 Command::Promote(generation) => self.promoted.push(generation),
                 Command::Abandon(generation) => self.abandoned.push(generation),
                 Command::StopListening => self.handshakes_refused = true,
+                Command::Proclaim(readiness) => {
+                    assert!(!self.handshakes_refused, "it is said before");
+                    self.draining_when_said = self.with(Told::Retire).len();
+                    assert_ne!(self.proclaimed.last(), Some(&readiness), "said once");
+                    self.proclaimed.push(readiness);
+                }
                 Command::Tell(notice) => self.notices.push(notice),
                 Command::Exit(verdict) => self.exit = Some(verdict),
             }
@@ -289,6 +307,11 @@ fn a_stop_waits_for_the_last_worker() {
     let mut world = World::serving(&[Size::Fixed(2), SPARE]);
     world.request(Request::Stop);
     assert!(world.handshakes_refused);
+    let said = [Readiness::Ready, Readiness::Stopping];
+    assert_eq!(
+        (&world.proclaimed[..], world.draining_when_said),
+        (&said[..], 0)
+    );
     assert_eq!(world.with(Told::Retire).len(), 5);
     assert_eq!(world.exit, None);
     world.leave();
@@ -311,6 +334,129 @@ fn a_stop_that_takes_too_long_or_is_asked_for_twice_kills() {
         world.leave();
         assert_eq!(world.exit, Some(Verdict::Stopped));
     }
+}
+
+const DELAY: Duration = Duration::from_secs(5);
+const PATIENT: Settings = Settings {
+    drain_delay: DELAY,
+    ..SETTINGS
+};
+
+#[test]
+fn a_stop_is_announced_before_it_begins() {
+    let mut world = World::serving_with(&[Size::Fixed(2)], PATIENT);
+    assert_eq!(world.proclaimed, [Readiness::Ready]);
+    world.request(Request::Stop);
+    assert_eq!(world.proclaimed, [Readiness::Ready, Readiness::Stopping]);
+    let until = world.now + DELAY;
+    assert_eq!(world.supervisor.withdraws_until(), Some(until));
+    assert_eq!(world.supervisor.next_deadline(), Some(until));
+    assert!(!world.supervisor.is_steady());
+    assert!(!world.handshakes_refused && world.with(Told::Retire).is_empty());
+    assert_eq!(world.notices, [Notice::Withdrawing { delay: DELAY }]);
+    // Everything goes on: who dies has a successor, and sizes may change.
+    world.pass(YOUNG);
+    world.dies(world.with(Told::Nothing)[0], false);
+    world.all_ready();
+    world.request(Request::MoreWorkers);
+    world.all_ready();
+    assert_eq!(world.with(Told::Nothing).len(), 3);
+    // But nothing new begins.
+    for request in [Request::Reload, Request::Upgrade, Request::DrainWorkers] {
+        world.request(request);
+        let why = "the master is about to stop";
+        assert_eq!(world.notices.last(), Some(&Notice::Ignored(request, why)));
+    }
+    assert!(world.loads == 0 && !world.successor && world.with(Told::Retire).is_empty());
+    world.pass(until - world.now);
+    assert!(world.handshakes_refused);
+    assert_eq!(world.with(Told::Retire).len(), 3);
+    assert_eq!(world.supervisor.withdraws_until(), None);
+    assert_eq!(world.proclaimed.len(), 2);
+    let due = world.supervisor.next_deadline();
+    assert_eq!(due, Some(world.now + SETTINGS.graceful_timeout));
+    world.leave();
+    assert_eq!(world.exit, Some(Verdict::Stopped));
+}
+
+#[test]
+fn a_stop_that_is_announced_and_asked_for_again_kills() {
+    let mut world = World::serving_with(&[Size::Fixed(2)], PATIENT);
+    world.request(Request::Stop);
+    world.request(Request::Stop);
+    assert!(world.handshakes_refused);
+    assert_eq!(world.with(Told::Kill).len(), 2);
+    world.leave();
+    assert_eq!(world.exit, Some(Verdict::Stopped));
+}
+
+#[test]
+fn a_stop_is_not_put_off_where_nobody_serves() {
+    let mut world = World::new(PATIENT);
+    world.load(&[Size::Fixed(2)]);
+    world.request(Request::Stop);
+    assert!(world.handshakes_refused && world.supervisor.withdraws_until().is_none());
+    assert_eq!(world.proclaimed, [Readiness::Stopping]);
+
+    let mut world = World::serving_with(&[Size::Fixed(2)], PATIENT);
+    world.request(Request::DrainWorkers);
+    world.request(Request::Stop);
+    assert!(world.handshakes_refused);
+    let said = [Readiness::Ready, Readiness::Drained, Readiness::Stopping];
+    assert_eq!(world.proclaimed, said);
+    world.leave();
+    assert_eq!(world.exit, Some(Verdict::Stopped));
+}
+
+#[test]
+fn what_is_under_way_has_no_purpose_once_a_stop_is_announced() {
+    // A generation that has to prove itself.
+    let mut world = World::serving_with(&[Size::Fixed(2)], PATIENT);
+    world.request(Request::Reload);
+    world.request(Request::Reload);
+    world.load(&[Size::Fixed(2)]);
+    let canary = *world.workers.keys().last().expect("a new one");
+    world.ready(canary);
+    world.request(Request::Stop);
+    assert_eq!(world.abandoned, [2]);
+    assert!(!world.with(Told::Nothing).contains(&canary));
+    assert_eq!(world.with(Told::Nothing).len(), 2, "the old ones serve");
+    world.pass(DELAY);
+    world.leave();
+    assert_eq!((world.exit, world.loads), (Some(Verdict::Stopped), 1));
+
+    // One that is being loaded.
+    let mut world = World::serving_with(&[Size::Fixed(2)], PATIENT);
+    world.request(Request::Reload);
+    world.request(Request::Stop);
+    world.load(&[Size::Fixed(2)]);
+    assert_eq!((world.workers.len(), &world.abandoned[..]), (2, &[2][..]));
+
+    // A new master.
+    let mut world = World::serving_with(&[Size::Fixed(2)], PATIENT);
+    world.request(Request::Upgrade);
+    world.request(Request::Stop);
+    assert!(!world.successor);
+    world.send(Event::SuccessorFailed);
+    assert!(world.supervisor.withdraws_until().is_some());
+    world.pass(DELAY);
+    world.leave();
+    assert_eq!(world.exit, Some(Verdict::Stopped));
+}
+
+#[test]
+fn a_reload_and_an_upgrade_leave_us_ready() {
+    let mut world = World::serving_with(&[Size::Fixed(2)], PATIENT);
+    world.request(Request::Reload);
+    world.load(&[Size::Fixed(2)]);
+    world.all_ready();
+    world.leave();
+    world.request(Request::Upgrade);
+    world.send(Event::SuccessorServes);
+    assert!(world.handed_over);
+    world.leave();
+    assert_eq!(world.proclaimed, [Readiness::Ready]);
+    assert_eq!(world.exit, Some(Verdict::Stopped));
 }
 
 #[test]
@@ -1116,6 +1262,8 @@ fn drained_workers_come_back_with_a_reload() {
     world.load(&[Size::Fixed(2)]);
     world.all_ready();
     assert_eq!(world.workers.len(), 2);
+    let said = [Readiness::Ready, Readiness::Drained, Readiness::Ready];
+    assert_eq!(world.proclaimed, said);
 }
 
 #[test]
@@ -1280,12 +1428,17 @@ fn holds(world: &World) {
     generations.dedup();
     assert!(generations.len() <= SETTINGS.max_generations as usize);
     assert!(world.exit.is_none() || world.workers.is_empty());
+    // Nobody is sent to a server that refuses.
+    let said = world.proclaimed.last();
+    assert!(!world.handshakes_refused || said == Some(&Readiness::Stopping));
 }
 
-/// A history of `steps`, and then: a stop that ends.
-fn history(steps: &[Step], breaker_exit_after: Option<Duration>) {
+/// A history of `steps`, and then: a stop that ends, whatever happens before it
+/// begins.
+fn history(steps: &[Step], breaker_exit_after: Option<Duration>, drain_delay: Duration) {
     let settings = Settings {
         breaker_exit_after,
+        drain_delay,
         ..SETTINGS
     };
     let mut world = World::new(settings);
@@ -1304,6 +1457,17 @@ fn history(steps: &[Step], breaker_exit_after: Option<Duration>) {
     }
     if world.exit.is_none() {
         world.request(Request::Stop);
+        for step in steps {
+            if world.exit.is_some() || world.supervisor.withdraws_until().is_none() {
+                break;
+            }
+            take(&mut world, step);
+        }
+    }
+    if world.exit.is_none() {
+        world.pass(drain_delay);
+    }
+    if world.exit.is_none() {
         world.pass(SETTINGS.graceful_timeout);
         world.leave();
         assert!(world.exit.is_some(), "a stop ends");
@@ -1318,8 +1482,10 @@ proptest! {
     fn whatever_happens_the_invariants_hold(
         steps in prop::collection::vec(step(), 0..300),
         patience in prop::option::of(0..20_000u64),
+        delay in prop::option::of(0..20_000u64),
     ) {
-        history(&steps, patience.map(Duration::from_millis));
+        let delay = Duration::from_millis(delay.unwrap_or(0));
+        history(&steps, patience.map(Duration::from_millis), delay);
     }
 }
 
@@ -1332,6 +1498,11 @@ fn a_million_events() {
     for round in 0..100 {
         let tree = steps.new_tree(&mut runner).expect("steps");
         let patience = (round % 2 == 1).then_some(20 * SECOND);
-        history(&proptest::strategy::ValueTree::current(&tree), patience);
+        let delay = (round % 3 == 1).then_some(20 * SECOND).unwrap_or_default();
+        history(
+            &proptest::strategy::ValueTree::current(&tree),
+            patience,
+            delay,
+        );
     }
 }
