@@ -7,6 +7,7 @@
 //! where the facts come from is said elsewhere.
 
 pub mod auto;
+pub mod html;
 pub mod prometheus;
 pub mod reading;
 
