@@ -90,7 +90,10 @@ impl Pool {
                     Event::Ready(worker)
                 }
                 Command::Retire(worker) => exited(worker),
-                Command::Promote(_) | Command::Drop(_) | Command::Tell(_) => continue,
+                Command::Promote(_)
+                | Command::Proclaim(_)
+                | Command::Drop(_)
+                | Command::Tell(_) => continue,
                 other @ (Command::SpawnHeir { .. }
                 | Command::Kill(..)
                 | Command::Load

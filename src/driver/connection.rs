@@ -767,7 +767,9 @@ fn order_report(reporter: &Arc<dyn Reporter>, view: View) -> (Work, Arc<Mutex<Ve
     let report = Arc::new(Mutex::new(Vec::new()));
     let (reporter, place) = (Arc::clone(reporter), Arc::clone(&report));
     let write = move || {
-        let text = reporter.report(view);
+        let Some(text) = reporter.report(view) else {
+            return false;
+        };
         *place.lock().unwrap_or_else(PoisonError::into_inner) = text;
         true
     };

@@ -94,8 +94,8 @@ pub struct Duty {
 /// Tells how the server is, from what is known of it now. Asked from any thread;
 /// what it says may be large and take a moment.
 pub trait Reporter: Send + Sync {
-    /// All of it, in this form.
-    fn report(&self, view: View) -> Vec<u8>;
+    /// All of it, in this form; `None`: it cannot be said just now.
+    fn report(&self, view: View) -> Option<Vec<u8>>;
 
     /// Whether new clients are welcome; at once, for it is asked all the time.
     fn readiness(&self) -> Readiness;

@@ -38,11 +38,6 @@ impl Succession {
         }
     }
 
-    /// Whether another master serves in our place.
-    pub(super) fn has_handed_over(&self) -> bool {
-        self.has_handed_over
-    }
-
     /// The listeners on which another master accepts, whatever we do: those that
     /// we have left to a new one, or all of an old one's that has let go of none.
     /// They are the same open sockets, so what is done to one is done to both.

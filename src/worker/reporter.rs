@@ -1,10 +1,14 @@
-//! What a worker tells of the server as a whole, to clients that may know it.
+//! What a worker tells of the server as a whole, to clients that may know it: what
+//! the master and all workers write into shared memory, in the form that was
+//! asked for.
 
 use crate::driver;
 use crate::protocol::{Readiness, View};
 use crate::scoreboard;
+use crate::status::{Status, html, reading};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Reads what the master and the workers write into shared memory.
+/// Reads it there. It is asked from helper threads, too.
 pub(super) struct Reporter {
     table: scoreboard::View,
     /// The pool that answers.
@@ -18,11 +22,31 @@ impl Reporter {
             pool: pool.to_owned(),
         }
     }
+
+    /// The picture as it is now; `None` where it does not hold still.
+    fn status(&self) -> Option<Status> {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH);
+        reading::read(
+            &self.table,
+            Instant::now(),
+            unix.unwrap_or_default().as_secs(),
+        )
+    }
 }
 
 impl driver::Reporter for Reporter {
-    fn report(&self, view: View) -> Vec<u8> {
-        format!("{view:?} {}\n", self.pool).into_bytes()
+    fn report(&self, view: View) -> Option<Vec<u8>> {
+        let status = self.status()?;
+        let text = match view {
+            View::Page { refresh } => {
+                let pool = &self.pool;
+                html::page(&status, html::Look { pool, refresh })
+            }
+            View::Auto => String::new(),
+            View::Json => serde_json::to_string(&status).ok()? + "\n",
+            View::Metrics => String::new(),
+        };
+        Some(text.into_bytes())
     }
 
     fn readiness(&self) -> Readiness {
