@@ -1,7 +1,13 @@
 //! The command line, as clap reads it. What a command does stands in
 //! `command/`; here is only what it is called and what it takes.
+//!
+//! The help, the manual and the completions are made of these definitions: the
+//! first paragraph of a command is all that the list of commands has, the others
+//! stand in `preforkd help COMMAND` and in preforkd(8).
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+pub mod reference;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
 
 /// Where the configuration is looked for.
@@ -9,59 +15,73 @@ pub const DEFAULT_CONFIG: &str = "/etc/preforkd/preforkd.toml";
 
 /// A prefork multiprocess TCP and HTTP server for Linux.
 #[derive(Debug, Parser)]
-#[command(name = "preforkd", version, about, max_term_width = 100, after_help = EXIT_STATUS)]
+#[command(name = "preforkd", version, about, max_term_width = 100, after_help = reference::after_help())]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-const EXIT_STATUS: &str = "Exit status:
-  0   fine
-  64  wrong usage
-  69  not available: nothing is running, or the address or pid file is taken
-  70  our fault
-  71  the system refused
-  75  workers keep dying
-  77  no permission
-  78  wrong configuration
-
-Signals to the master:
-  TERM, QUIT, INT  stop: finish what is open, at most graceful_timeout; again: at once
-  HUP              reload the configuration and replace the workers
-  USR1             open the log files anew
-  USR2             start the program's file anew, on the same sockets, and leave to it
-  WINCH            drain all workers and keep the master; HUP brings new ones
-  TTIN, TTOU       one worker more, one less, in pools of a fixed size";
-
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the pools of a configuration file
+    ///
+    /// It stays in the foreground. With `--daemon` it goes to the background
+    /// once the workers are ready; if they are not, it returns with the message
+    /// and the exit status of what failed.
     Run(Run),
     /// Read a configuration file and say what is wrong, and where
+    ///
+    /// All mistakes are shown at once, each with its line. Nothing is started,
+    /// and nothing that runs is touched.
     Check(Check),
     /// Serve without a configuration file
+    ///
+    /// It prints a line for each address it listens on, such as `listening on
+    /// http 127.0.0.1:8080`; port 0 there is the port that the kernel chose.
+    /// Without `--listen` it listens on 127.0.0.1: http on port 8080, message on
+    /// 7000, the others on their own port plus 7000.
     Serve(Serve),
     /// Show what the running master and its workers do
     Status(Ask),
     /// Have the running master read its configuration and replace its workers
+    ///
+    /// As the signal HUP. With `--wait` it returns with what came of it: where
+    /// all stayed as it was, with the exit status that says why, 78, 75, 71 or
+    /// 69.
     Reload(Order),
     /// Have the running master finish what is open, and end
+    ///
+    /// As the signal TERM. With `--wait` it returns when the master is gone.
     Stop(Order),
     /// Have the running master start the program's file anew, and leave to it
+    ///
+    /// As the signal USR2. With `--wait` it returns when the new master serves,
+    /// or with the reason for which the old one stays.
     Upgrade(Order),
     /// Have the running master and its workers open the log files anew
+    ///
+    /// As the signal USR1. With `--wait` it returns when nobody writes to the
+    /// old files any more, so that they may be compressed at once; and with
+    /// exit status 71 where a new one could not be opened.
     Reopen(Order),
     /// Give a pool of a fixed size another number of workers, until the next reload
+    ///
+    /// With `--wait` it returns when every new worker is ready and every
+    /// superfluous one is gone: with exit status 75 where the new ones die
+    /// young, and with 69 where a reload or a stop came in between. A pool that
+    /// finds its size itself is refused.
     Scale(Scale),
+    /// Print the manual, completions for a shell, or a configuration file
+    Generate(Generate),
 }
 
 /// `preforkd run`.
 #[derive(Debug, Args)]
 pub struct Run {
     /// The configuration file
-    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, default_value = DEFAULT_CONFIG)]
     pub config: PathBuf,
     /// Go to the background, and return once the workers are ready
     #[arg(long)]
@@ -72,7 +92,7 @@ pub struct Run {
 #[derive(Debug, Args)]
 pub struct Check {
     /// The configuration file
-    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, default_value = DEFAULT_CONFIG)]
     pub config: PathBuf,
     /// Print the whole configuration as it will be used
     #[arg(long)]
@@ -85,8 +105,8 @@ pub struct Serve {
     /// What a connection gets
     #[arg(value_enum)]
     pub service: ServiceName,
-    /// http: the directory; message: the text
-    #[arg(value_name = "ARG")]
+    /// The directory, for http; the text, for message
+    #[arg(value_name = "ARG", value_hint = ValueHint::AnyPath)]
     pub argument: Option<std::ffi::OsString>,
     /// Where to listen: HOST:PORT (an IPv6 host in brackets), :PORT or unix:PATH;
     /// port 0 lets the kernel choose; may be given several times
@@ -178,12 +198,37 @@ pub struct Scale {
 #[derive(Debug, Args)]
 pub struct Ask {
     /// The configuration file that names the control socket
-    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, default_value = DEFAULT_CONFIG)]
     pub config: PathBuf,
     /// The control socket itself
-    #[arg(long, value_name = "PATH", conflicts_with = "config")]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, conflicts_with = "config")]
     pub control: Option<PathBuf>,
     /// Print the answer as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `preforkd generate`.
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// What to print
+    #[arg(value_enum)]
+    pub what: Generated,
+}
+
+/// What `preforkd generate` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Generated {
+    /// The manual page preforkd(8)
+    Man,
+    /// The manual page preforkd.toml(5)
+    ManConfig,
+    /// Completions for bash
+    Bash,
+    /// Completions for zsh
+    Zsh,
+    /// Completions for fish
+    Fish,
+    /// A configuration file with every key, its default and what it does
+    Config,
 }

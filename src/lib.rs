@@ -60,6 +60,7 @@
 //!   [`driver::program`] a program that runs beside one.
 //! - [`scoreboard`]: what everybody knows of everybody, in shared memory.
 //! - [`status`]: what is shown of it, and by which words.
+//! - [`manual`]: what the program prints of itself: pages, completions, every key.
 //! - [`sys`]: the only `unsafe` code.
 
 pub mod calendar;
@@ -72,6 +73,7 @@ pub mod driver;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod log;
+pub mod manual;
 pub mod master;
 pub mod net;
 pub mod protocol;

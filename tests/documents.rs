@@ -2,6 +2,7 @@
 //! one of these tests fails, one of two texts is wrong; it says which to read.
 #![allow(clippy::unwrap_used)]
 
+use preforkd::cli::reference;
 use preforkd::config;
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -148,6 +149,17 @@ fn every_signal_stands_in_the_table() {
             "SIG{name} of --help is not in {rows:?}"
         );
     }
+    // What it does is said in the words of the manual, and perhaps in more.
+    let section = section("Signals");
+    for signal in reference::SIGNALS {
+        let names: Vec<String> = signal
+            .names
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect();
+        let row = format!("\n| {} | {}", names.join(", "), signal.meaning);
+        assert!(section.contains(&row), "README.md, Signals, lacks:{row} |");
+    }
     // The one table of the code: `(SIGHUP, Meaning::Request(Request::Reload)),`
     let code = read("src/master/signals.rs");
     let known: BTreeSet<String> = code
@@ -175,6 +187,14 @@ fn every_exit_status_stands_in_the_table() {
     let mut rows = first_cells(&section("Exit status"));
     rows.remove("status");
     assert_eq!(rows, told, "README.md (left) and --help (right)");
+    let section = section("Exit status");
+    for (status, meaning) in reference::EXIT_STATUSES {
+        let row = format!("\n| `{status}` | {meaning} |\n");
+        assert!(
+            section.contains(&row),
+            "README.md, Exit status, lacks:{row}"
+        );
+    }
 }
 
 #[test]

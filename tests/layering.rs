@@ -27,6 +27,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "config",
             "daemon",
             "log",
+            "manual",
             "master",
             "master::control",
             "master::generation",
@@ -146,6 +147,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("net", &["config", "sys"]),
     ("net::proxy", &[]),
     ("log", &["calendar", "config", "sys"]),
+    ("manual", &["cli", "config"]),
     ("scoreboard", &["status", "sys"]),
     ("status::reading", &["scoreboard", "status"]),
     ("status", &["calendar"]),
@@ -157,6 +159,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 /// Modules that decide and do nothing: bytes, events and time are arguments.
 const PURE: &[&str] = &[
     "config",
+    "manual",
     "protocol",
     "protocol::simple",
     "protocol::http",

@@ -2,6 +2,7 @@
 
 mod ask;
 mod check;
+mod generate;
 mod run;
 mod serve;
 
@@ -46,6 +47,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
                     wait,
                 },
             ),
+            Command::Generate(arguments) => generate::run(&arguments),
         },
         Err(error) => {
             // If nobody can read it, the status has to do.

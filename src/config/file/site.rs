@@ -163,7 +163,7 @@ const TIMEOUT: Time = Time {
     max: DAY,
 };
 const INHERITED: &str = "what holds around it";
-pub(super) const AUTH: &str = "\"off\", a password file, or a table { file = …, realm = … }";
+pub(super) const AUTH: &str = "a password file, or a table { file = …, realm = … }";
 const RESPOND: &str = "a text, or a table { body = …, status = …, content_type = … }";
 const BODY: Size<u64> = Size {
     min: 0,
