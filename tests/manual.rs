@@ -292,3 +292,116 @@ fn every_example_of_the_page_is_right() {
     }
     assert!(seen >= 3, "{seen}");
 }
+
+/// What a program says of a file, all of it; it must be a success.
+fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program)
+        .args(arguments)
+        .env("MANWIDTH", "80")
+        .env("LC_ALL", "C.UTF-8")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8(said).unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {said}");
+    said
+}
+
+/// Writes what is generated to a file of this name.
+fn written(place: &Path, what: &str, name: &str) -> String {
+    let path = place.join(name);
+    std::fs::write(&path, generate(what)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+#[ignore = "peers: needs mandoc, man-db, groff-base"]
+fn the_pages_are_in_form() {
+    let place = tempfile::tempdir().unwrap();
+    for (what, name) in [("man", "preforkd.8"), ("man-config", "preforkd.toml.5")] {
+        let path = written(place.path(), what, name);
+        assert_eq!(run("mandoc", &["-T", "lint", &path]), "", "{name}");
+        // groff writes its warnings to standard error.
+        let complaints = run(
+            "groff",
+            &["-man", "-K", "utf8", "-T", "utf8", "-ww", "-z", &path],
+        );
+        assert_eq!(complaints, "", "{name}");
+        for reader in ["man", "mandoc"] {
+            let shown = match reader {
+                "man" => run("man", &["--warnings=w", "-l", &path]),
+                _ => run("mandoc", &["-T", "utf8", &path]),
+            };
+            let widest = shown.lines().map(|line| line.chars().count());
+            assert!(shown.len() > 5_000, "{reader} {name}: {shown}");
+            if reader == "man" {
+                assert!(widest.max() <= Some(80), "{name}: {shown}");
+            }
+        }
+    }
+}
+
+/// What bash offers for the last of these words.
+fn bash_offers(script: &str, words: &[&str]) -> String {
+    const COMPLETE: &str = r#"
+        source "$1"; shift
+        COMP_WORDS=(preforkd "$@"); COMP_CWORD=$#
+        compopt() { :; }
+        _preforkd preforkd "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+        printf '%s\n' "${COMPREPLY[@]}"
+    "#;
+    let arguments = ["--norc", "-c", COMPLETE, "bash", script];
+    run("bash", &[&arguments[..], words].concat())
+}
+
+/// What fish offers for the last of these words, without what it says of it.
+fn fish_offers(script: &str, words: &[&str]) -> String {
+    let typed = words.join(" ");
+    let command = format!("source {script}; complete -C 'preforkd {typed}'");
+    let said = run("fish", &["--no-config", "-c", &command]);
+    let lines = said.lines().map(|line| line.split('\t').next().unwrap());
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+#[ignore = "peers: needs bash, zsh, fish"]
+fn the_shells_complete() {
+    let place = tempfile::tempdir().unwrap();
+    let bash = written(place.path(), "bash", "preforkd.bash");
+    let fish = written(place.path(), "fish", "preforkd.fish");
+    let zsh = written(place.path(), "zsh", "_preforkd");
+    run("bash", &["-n", &bash]);
+    run("zsh", &["-n", &zsh]);
+    run("fish", &["-n", &fish]);
+    let file = format!("{}/pre", place.path().display());
+    let files = [format!("{file}forkd.bash"), format!("{file}forkd.fish")];
+    for (words, offered) in [
+        (vec!["re"], vec!["reload", "reopen"]),
+        (vec!["generate", "man"], vec!["man", "man-config"]),
+        (vec!["serve", "ec"], vec!["echo"]),
+        (vec!["serve", "echo", "--mod"], vec!["--model"]),
+        (vec!["serve", "echo", "--model", "e"], vec!["event"]),
+        (vec!["scale", "web", "3", "--w"], vec!["--wait"]),
+        (
+            vec!["check", "--config", &file],
+            vec![files[0].as_str(), files[1].as_str()],
+        ),
+    ] {
+        for (shell, found) in [
+            ("bash", bash_offers(&bash, &words)),
+            ("fish", fish_offers(&fish, &words)),
+        ] {
+            let mut found: Vec<&str> = found.lines().collect();
+            found.sort_unstable();
+            assert_eq!(found, offered, "{shell}: preforkd {words:?}");
+        }
+    }
+    // zsh completes in an editor alone: that it takes the script for this command.
+    let take = "fpath=($1 $fpath); autoload -U compinit; compinit -u -D; \
+                autoload +X -U _preforkd; print -r -- $_comps[preforkd] $functions[_preforkd]";
+    let directory = place.path().to_str().unwrap();
+    let taken = run("zsh", &["-f", "-c", take, "zsh", directory]);
+    assert!(taken.starts_with("_preforkd "), "{taken}");
+    assert!(taken.contains("--wait"), "{taken}");
+}

@@ -77,7 +77,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "Rotate a log by hand:",
-        "mv access.log access.log.1 && preforkd reopen --wait && gzip access.log.1",
+        "mv access.log access.log.1\npreforkd reopen --wait && gzip access.log.1",
     ),
     (
         "Replace the program by a new version, on the same sockets:",
