@@ -247,6 +247,48 @@ fn the_readme_has_no_key_that_does_not_exist() {
     );
 }
 
+/// Whoever comes from another server is told of nothing that is not there.
+#[test]
+fn what_is_called_otherwise_elsewhere_exists_here() {
+    let section = section("From Apache and nginx");
+    let keys = config::keys();
+    let commands = commands();
+    let is_right = |word: &str| {
+        if let Some(rest) = word.strip_prefix("preforkd ") {
+            let mut words = rest.split(' ');
+            let command = words.next().unwrap().to_owned();
+            let help = preforkd(&["help", &command]);
+            return commands.contains(&command) && words.all(|flag| mentions(&help, flag));
+        }
+        if let Some((name, value)) = word.split_once(" = ") {
+            let mut homes = keys.iter().filter(|key| key.name == name);
+            return homes.any(|key| match value.parse::<u64>() {
+                Ok(_) => key.expected.contains("number") || key.expected.contains(value),
+                Err(_) => key.expected.contains(value),
+            });
+        }
+        let signals = reference::SIGNALS.iter().flat_map(|signal| signal.names);
+        keys.iter().any(|key| key.name == word || key.table == word)
+            || signals.clone().any(|name| *name == word)
+            // A path, a name or a value of one's own.
+            || word.starts_with(['/', '*', '"'])
+    };
+    let mut seen = 0;
+    let mut wrong = Vec::new();
+    for row in section.lines().filter(|line| line.starts_with("| ")) {
+        let (there, here) = row[2..].split_once(" | ").unwrap();
+        let words: Vec<&str> = here.split('`').skip(1).step_by(2).collect();
+        seen += words.len();
+        wrong.extend(words.into_iter().filter(|word| !is_right(word)));
+        let is_head = matches!(there, "---" | "Apache" | "nginx" | "there");
+        let says_none = ["no counterpart", "nothing to set", "not here"];
+        let is_answered = here.contains('`') || says_none.iter().any(|none| here.contains(none));
+        assert!(is_head || is_answered, "nothing is said of {there}");
+    }
+    assert!(seen > 100, "{seen}");
+    assert!(wrong.is_empty(), "there is no {wrong:?}");
+}
+
 /// What an operator may search a log for is as the program writes it.
 #[test]
 fn log_lines_are_quoted_as_they_are_written() {
