@@ -5,7 +5,7 @@
 
 use super::roff::{Page, Piece, plain, value, word};
 use super::sentence;
-use clap::{Arg, Command};
+use clap::{Arg, ArgAction, Command};
 
 /// Commands that take the same.
 pub(super) type Family<'c> = Vec<&'c Command>;
@@ -124,7 +124,6 @@ fn value_of(argument: &Arg) -> Option<String> {
 
 /// Whether it may be given several times.
 fn repeats(argument: &Arg) -> bool {
-    use clap::ArgAction;
     matches!(argument.get_action(), ArgAction::Append | ArgAction::Count)
 }
 

@@ -173,10 +173,13 @@ forwarded = \"x-forwarded-for\"",
 ];
 
 fn table(page: &mut Page, table: &Table) {
-    match (table.is_inline(), table.is_listed()) {
-        (true, true) => page.part(&format!("[[{}]]", table.path())),
-        (true, false) | (false, _) => page.part(&format!("[{}]", table.path())),
-    }
+    let path = table.path();
+    let title = if table.is_listed() {
+        format!("[[{path}]]")
+    } else {
+        format!("[{path}]")
+    };
+    page.part(&title);
     let mut said = Vec::new();
     if let Some(parent) = &table.parent {
         said.push(parent.help.to_owned());

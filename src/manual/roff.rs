@@ -141,13 +141,13 @@ impl Page {
 
     /// A line of pieces that is not broken.
     fn line(&mut self, pieces: &[Piece]) {
-        let words: String = pieces.iter().map(|piece| dressed(piece)).collect();
+        let words: String = pieces.iter().map(dressed).collect();
         self.put(&words);
     }
 
     /// Text in lines that end with a sentence, or where they are full.
     fn fill(&mut self, pieces: &[Piece]) {
-        let text: String = pieces.iter().map(|piece| dressed(piece)).collect();
+        let text: String = pieces.iter().map(dressed).collect();
         let mut line = String::new();
         let mut ended = false;
         for word in text.split_ascii_whitespace() {

@@ -80,36 +80,36 @@ fn write(text: &mut String, table: &Table) {
     for (name, value) in NAMES {
         path = path.replace(name, value);
     }
-    match table.is_listed() {
-        true => text.push_str(&format!("{mark}[[{path}]]\n")),
-        false => text.push_str(&format!("{mark}[{path}]\n")),
+    let header = if table.is_listed() {
+        format!("{mark}[[{path}]]\n")
+    } else {
+        format!("{mark}[{path}]\n")
+    };
+    text.push_str(&header);
+    for key in table.keys.iter().filter(|key| !is_a_table(key)) {
+        line(text, mark, key);
     }
-    for key in &table.keys {
-        if is_a_table(key) {
-            continue;
-        }
-        text.push('\n');
-        comment(text, key.help);
-        let shown = match &key.default {
-            Some(value) => Some(value.clone()),
-            None => value(key),
-        };
-        let holds = key.default.is_some() || key.otherwise == "required";
-        let mut words = Vec::new();
-        // "true or false" is what everybody expects there.
-        if key.expected != "true or false" {
-            words.push(sentence(&key.expected));
-        }
-        if !holds {
-            words.push(without(key, "If it is left out"));
-        }
-        if !words.is_empty() {
-            comment(text, &words.join(" "));
-        }
-        let mark = if holds { mark } else { "#" };
-        if let Some(value) = shown {
-            text.push_str(&format!("{mark}{} = {value}\n", key.name));
-        }
+}
+
+/// A key with what it does; `mark` is in front of a line that does not hold.
+fn line(text: &mut String, mark: &str, key: &Key) {
+    text.push('\n');
+    comment(text, key.help);
+    let holds = key.default.is_some() || key.otherwise == "required";
+    let mut words = Vec::new();
+    // "true or false" is what everybody expects there.
+    if key.expected != "true or false" {
+        words.push(sentence(&key.expected));
+    }
+    if !holds {
+        words.push(without(key, "If it is left out"));
+    }
+    if !words.is_empty() {
+        comment(text, &words.join(" "));
+    }
+    let mark = if holds { mark } else { "#" };
+    if let Some(value) = key.default.clone().or_else(|| value(key)) {
+        text.push_str(&format!("{mark}{} = {value}\n", key.name));
     }
 }
 
