@@ -61,6 +61,7 @@
 //! - [`scoreboard`]: what everybody knows of everybody, in shared memory.
 //! - [`status`]: what is shown of it, and by which words.
 //! - [`manual`]: what the program prints of itself: pages, completions, every key.
+//! - [`escape`]: what a character must not be able to do in a line.
 //! - [`sys`]: the only `unsafe` code.
 
 pub mod calendar;
@@ -69,6 +70,7 @@ pub mod command;
 pub mod config;
 pub mod daemon;
 pub mod driver;
+pub mod escape;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -18,6 +18,7 @@
 //! it is waited for, while its number is still its own. Must never wait.
 
 use super::effects::Roots;
+use crate::escape;
 use crate::protocol::{Content, Input, OpenError, Program, ProgramEnd, RunError};
 use crate::sys::program::{self as launcher, Launch, NOT_RUN, explain};
 use nix::errno::Errno;
@@ -28,7 +29,6 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, pipe2, read};
 use std::ffi::CString;
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -470,14 +470,7 @@ impl Complaints {
 /// Text that cannot end a line, or do something to a terminal.
 fn printable(bytes: &[u8]) -> String {
     let mut shown = String::with_capacity(bytes.len());
-    for letter in String::from_utf8_lossy(bytes).chars() {
-        if letter.is_control() {
-            // Writing to a String cannot fail.
-            let _ = write!(shown, "{}", letter.escape_default());
-        } else {
-            shown.push(letter);
-        }
-    }
+    escape::plain(&String::from_utf8_lossy(bytes), &mut shown);
     shown
 }
 

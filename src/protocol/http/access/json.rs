@@ -3,11 +3,13 @@
 //! Every line has every key; what is not known is null. What the client sent
 //! may be any octets: those that are UTF-8 stand there as such, any other
 //! octet as `\xHH` within the text, and a backslash as `\x5C`, so that the
-//! octets can be had back. Control characters have JSON's own escapes.
+//! octets can be had back. What could end a line, drive a terminal or turn the
+//! direction of text has JSON's own escapes.
 
 use std::io::Write;
 
 use super::{Line, digits};
+use crate::escape;
 use crate::protocol::CloseReason;
 use crate::protocol::http::notes::Notes;
 use crate::protocol::http::put::Put;
@@ -135,8 +137,7 @@ fn quote(text: Option<&[u8]>, out: &mut Vec<u8>) {
             match letter {
                 '"' => out.extend_from_slice(b"\\\""),
                 '\\' => out.extend_from_slice(b"\\\\x5C"),
-                // C0, DEL and C1 (U+0080 to U+009F).
-                letter if letter.is_control() => {
+                letter if escape::is_unruly(letter) => {
                     let _ = write!(out, "\\u{:04x}", u32::from(letter));
                 }
                 letter => {
@@ -261,7 +262,7 @@ mod tests {
             });
             notes.admit();
             let raw = text(&plain(), Json, &notes);
-            prop_assert!(!raw[..raw.len() - 1].chars().any(char::is_control), "{raw}");
+            prop_assert!(!raw[..raw.len() - 1].chars().any(escape::is_unruly), "{raw}");
             let found: Value = serde_json::from_str(&raw).unwrap();
             let of = |key: &str| octets(found[key].as_str().unwrap_or_default());
             prop_assert_eq!(of("host"), host);
