@@ -3,62 +3,145 @@
 //! The lines pass through the `log` façade, so every module just says
 //! `log::info!`. This module owes them a place, whole lines, and no wait: a
 //! stalled reader of stderr or a dead syslog daemon costs lines, which are
-//! counted and reported, never time. It must never be able to fail a caller.
+//! counted and reported, never time. It must never be able to fail a caller,
+//! nor let one fill the disk with the same line (`repeats`).
+//!
+//! A process that was forked begins anew: what its parent has counted is its
+//! parent's to tell.
 
 mod batch;
+mod line;
+mod repeats;
+mod sink;
 
 pub use batch::Torn;
+pub use sink::{Sink, stderr_is_watched};
 
-use crate::calendar::Civil;
-use crate::config::{Facility, Log, LogTarget};
+use crate::config::{self, LogFormat};
 use crate::sys::clock;
+use line::{Line, Speaker};
+use log::kv::Source;
 use log::{Level, LevelFilter, Metadata, Record};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use repeats::{Notice, Repeats};
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-
-/// Where syslogd(8) listens.
-const SYSLOG_SOCKET: &str = "/dev/log";
-/// The longest syslog datagram: what RFC 3164 §4.1 grants every receiver is
-/// 1,024 octets; today's take 8 KiB.
-const SYSLOG_LINE: usize = 8 * 1024;
+use std::time::Instant;
 
 static LOGGER: OnceLock<Logger> = OnceLock::new();
+
+/// Whether there is something that was not told yet.
+static OWES: AtomicBool = AtomicBool::new(false);
+
+/// The target (in the sense of the crate `log`) of lines that have a number of
+/// others in them: they are never taken for the same as the one before, for
+/// whoever reads them sums them up.
+pub const TALLY: &str = "tally";
+
+/// An open log: where lines go, in which form, and which.
+#[derive(Debug)]
+pub struct Output {
+    sink: Sink,
+    format: LogFormat,
+    level: LevelFilter,
+}
+
+impl Output {
+    /// Opens what the configuration names.
+    ///
+    /// # Errors
+    /// As [`Sink::open`].
+    pub fn open(log: &config::Log) -> io::Result<Self> {
+        Ok(Self {
+            sink: Sink::open(&log.to)?,
+            format: log.format,
+            level: log.level,
+        })
+    }
+
+    /// The same once more, for a process that is about to part from this one.
+    ///
+    /// # Errors
+    /// As dup(2).
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            sink: self.sink.try_clone()?,
+            format: self.format,
+            level: self.level,
+        })
+    }
+
+    /// Opens a file anew, after it was moved away.
+    ///
+    /// # Errors
+    /// As [`Sink::reopen`]; the old file stays in use.
+    pub fn reopen(&mut self) -> io::Result<()> {
+        self.sink.reopen()
+    }
+
+    /// The descriptor that a forked worker must keep.
+    pub fn descriptor(&self) -> Option<RawFd> {
+        self.sink.descriptor()
+    }
+
+    /// The descriptor of a file, which may be rotated.
+    pub fn file_descriptor(&self) -> Option<RawFd> {
+        self.sink.file_descriptor()
+    }
+}
 
 /// Starts logging to `target`; later calls redirect it.
 ///
 /// # Errors
 /// Where the target cannot be opened; then what was in force stays in force.
-pub fn start(target: &Log) -> io::Result<()> {
-    let sink = Sink::open(&target.to)?;
-    install(sink, target.level);
+pub fn start(target: &config::Log) -> io::Result<()> {
+    install(Output::open(target)?);
     Ok(())
 }
 
-/// As [`start`], with a target that is open already.
-pub fn install(sink: Sink, level: LevelFilter) {
+/// As [`start`], with a log that is open already.
+pub fn install(output: Output) {
+    let Output {
+        sink,
+        format,
+        level,
+    } = output;
     let logger = LOGGER.get_or_init(|| Logger {
-        state: Mutex::new(State {
-            sink: Sink::Off,
-            role: String::from("master"),
-            lost: 0,
-        }),
+        state: Mutex::new(State::new()),
     });
-    logger.lock().sink = sink;
+    let mut state = logger.lock();
+    // What was counted for the one is told there.
+    state.finish();
+    (state.sink, state.format) = (sink, format);
+    state.torn = Torn::default();
+    drop(state);
     // Only the first call can succeed; the logger stays the same one.
     let _ = log::set_logger(logger);
     log::set_max_level(level);
 }
 
-/// Says in each line from now on who speaks: `master`, `web[0]`.
-pub fn set_role(role: &str) {
+/// Says in each line from now on that a worker speaks: `web[0]`.
+pub fn set_worker(pool: &str, slot: usize) {
     if let Some(logger) = LOGGER.get() {
-        role.clone_into(&mut logger.lock().role);
+        logger.lock().speaker = Speaker::Worker(pool.to_owned(), slot);
+    }
+}
+
+/// Tells of lines that were counted, as far as it is time. To be called now and
+/// then by whoever has something to do anyway; costs next to nothing.
+pub fn tick(now: Instant) {
+    if OWES.load(Ordering::Relaxed)
+        && let Some(logger) = LOGGER.get()
+    {
+        logger.lock().settle(now);
+    }
+}
+
+/// Tells of all lines that were counted: the process leaves.
+pub fn finish() {
+    if let Some(logger) = LOGGER.get() {
+        logger.lock().finish();
     }
 }
 
@@ -93,14 +176,22 @@ struct Logger {
 #[derive(Debug)]
 struct State {
     sink: Sink,
-    role: String,
+    format: LogFormat,
+    speaker: Speaker,
+    /// Whose all this is.
+    pid: u32,
+    torn: Torn,
+    repeats: Repeats,
+    /// Lines that did not go out and were not told of yet.
     lost: u64,
 }
 
 impl Logger {
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic while a line was written leaves nothing half-done that matters.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.be_ours();
+        state
     }
 }
 
@@ -113,328 +204,115 @@ impl log::Log for Logger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let mut state = self.lock();
-        let State { sink, role, lost } = &mut *state;
-        if *lost > 0 {
-            let apology =
-                format!("{role}: {lost} log lines were lost: the reader was too slow or gone");
-            if sink.message(Level::Warn, role, &apology) {
-                *lost = 0;
-            }
-        }
-        if !sink.message(record.level(), role, &record.args().to_string()) {
-            *lost += 1;
-        }
+        // Before the lock: what is written may itself have something to say.
+        let text = record.args().to_string();
+        let fields = record.key_values();
+        self.lock().hear(
+            Instant::now(),
+            record.level(),
+            &text,
+            &fields,
+            record.target() == TALLY,
+        );
     }
 
     fn flush(&self) {}
 }
 
-/// An open destination for lines.
-#[derive(Debug)]
-pub enum Sink {
-    /// Nowhere.
-    Off,
-    /// Standard error.
-    Stderr,
-    /// A file, opened for appending: the kernel keeps whole lines whole.
-    File {
-        /// To find it again after a rotation.
-        path: PathBuf,
-        /// The open file.
-        file: File,
-    },
-    /// The syslog daemon.
-    Syslog {
-        /// Connected, or `None` until the daemon can be reached (again).
-        socket: Option<UnixDatagram>,
-        /// The facility of every line.
-        facility: Facility,
-        /// The program name in every line.
-        tag: String,
-        /// Where the daemon listens.
-        path: PathBuf,
-    },
-}
-
-impl Sink {
-    /// Opens `target`. A syslog daemon that is not there yet is no error: it
-    /// may come.
-    ///
-    /// # Errors
-    /// What open(2) says of a file.
-    pub fn open(target: &LogTarget) -> io::Result<Self> {
-        Ok(match target {
-            LogTarget::Off => Self::Off,
-            LogTarget::Stderr => Self::Stderr,
-            LogTarget::File(path) => Self::File {
-                path: path.clone(),
-                file: open_log(path)?,
-            },
-            LogTarget::Syslog { facility, tag } => Self::Syslog {
-                socket: connect_syslog(Path::new(SYSLOG_SOCKET)),
-                facility: *facility,
-                tag: tag.clone(),
-                path: PathBuf::from(SYSLOG_SOCKET),
-            },
-        })
-    }
-
-    /// The same destination once more, for a process that is about to part
-    /// from this one.
-    ///
-    /// # Errors
-    /// As dup(2).
-    pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(match self {
-            Self::Off => Self::Off,
-            Self::Stderr => Self::Stderr,
-            Self::File { path, file } => Self::File {
-                path: path.clone(),
-                file: file.try_clone()?,
-            },
-            Self::Syslog {
-                socket,
-                facility,
-                tag,
-                path,
-            } => Self::Syslog {
-                socket: socket.as_ref().map(UnixDatagram::try_clone).transpose()?,
-                facility: *facility,
-                tag: tag.clone(),
-                path: path.clone(),
-            },
-        })
-    }
-
-    /// Whether lines go anywhere at all.
-    pub const fn is_on(&self) -> bool {
-        !matches!(self, Self::Off)
-    }
-
-    /// Opens a file anew under its name; nothing to do for the others.
-    ///
-    /// # Errors
-    /// What open(2) says; the old file stays in use.
-    pub fn reopen(&mut self) -> io::Result<()> {
-        if let Self::File { path, file } = self {
-            *file = open_log(path)?;
-        }
-        Ok(())
-    }
-
-    /// The descriptor behind it, where it has one of its own.
-    pub fn descriptor(&self) -> Option<RawFd> {
-        match self {
-            Self::Off | Self::Stderr | Self::Syslog { socket: None, .. } => None,
-            Self::File { file, .. } => Some(file.as_raw_fd()),
-            Self::Syslog {
-                socket: Some(socket),
-                ..
-            } => Some(socket.as_raw_fd()),
+impl State {
+    fn new() -> Self {
+        Self {
+            sink: Sink::Off,
+            format: LogFormat::Text,
+            speaker: Speaker::Master,
+            pid: std::process::id(),
+            torn: Torn::default(),
+            repeats: Repeats::default(),
+            lost: 0,
         }
     }
 
-    /// The descriptor behind it, where it is a file.
-    pub fn file_descriptor(&self) -> Option<RawFd> {
-        match self {
-            Self::File { file, .. } => Some(file.as_raw_fd()),
-            Self::Off | Self::Stderr | Self::Syslog { .. } => None,
+    /// In a process that was forked since, forgets what is its parent's.
+    fn be_ours(&mut self) {
+        let pid = std::process::id();
+        if self.pid != pid {
+            self.pid = pid;
+            self.torn = Torn::default();
+            self.repeats = Repeats::default();
+            self.lost = 0;
         }
     }
 
-    /// Writes one event.
-    fn message(&mut self, level: Level, role: &str, text: &str) -> bool {
-        if let Self::Syslog { .. } = self {
-            return self.datagram(level, &format!("{role}: {}", escaped(text)));
-        }
-        let wall = clock::wall();
-        let Civil {
-            year,
-            month,
-            day,
-            hour,
-            minute,
-            second,
-            ..
-        } = wall.local;
-        let line = format!(
-            "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{:03} {} [{}] {role} {}: {}\n",
-            wall.nanoseconds / 1_000_000,
-            wall.local.offset(),
-            std::process::id(),
-            level.as_str().to_ascii_lowercase(),
-            escaped(text),
-        );
-        match self {
-            Self::Off | Self::Syslog { .. } => true,
-            Self::Stderr => write_stderr(line.as_bytes()),
-            Self::File { file, .. } => file.write_all(line.as_bytes()).is_ok(),
-        }
-    }
-
-    /// Sends one RFC 3164 line. The `syslog` crate gives the codes; its own
-    /// formatter panics where the local time cannot be told, as in a process
-    /// with threads, and its backend waits for a stalled reader.
-    fn datagram(&mut self, level: Level, text: &str) -> bool {
-        let Self::Syslog {
-            socket,
-            facility,
-            tag,
-            path,
-        } = self
-        else {
-            return false;
+    fn hear(&mut self, now: Instant, level: Level, text: &str, fields: &dyn Source, tally: bool) {
+        self.settle(now);
+        // Nobody asks for debug lines who does not want them all.
+        let written = if level > Level::Info {
+            true
+        } else {
+            let always = self.speaker.is_master() && level <= Level::Warn;
+            if tally {
+                self.repeats.hear_news(now, level, always)
+            } else {
+                let (written, notice) = self.repeats.hear(now, level, text, always);
+                self.tell(notice);
+                written
+            }
         };
-        let Civil {
-            day,
-            hour,
-            minute,
-            second,
-            ..
-        } = clock::wall().local;
-        let month = clock::wall().local.month_name();
-        let priority = u32::from(facility.0) << 3 | severity(level) as u32;
-        let mut line = format!(
-            "<{priority}>{month} {day:2} {hour:02}:{minute:02}:{second:02} {tag}[{}]: {text}",
-            std::process::id(),
-        );
-        if line.len() > SYSLOG_LINE {
-            line.truncate(line.floor_char_boundary(SYSLOG_LINE));
+        if written {
+            self.write(level, text, fields);
         }
-        for attempt in 0..2 {
-            match socket.as_ref().map(|open| open.send(line.as_bytes())) {
-                Some(Ok(_)) => return true,
-                Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                // The daemon was restarted, or is not there yet: connect once.
-                Some(Err(_)) | None if attempt == 0 => *socket = connect_syslog(path),
-                Some(Err(_)) | None => {}
+        OWES.store(self.repeats.owes(), Ordering::Relaxed);
+    }
+
+    /// Tells what is to be told by now.
+    fn settle(&mut self, now: Instant) {
+        let notices = self.repeats.due(now);
+        self.tell(notices);
+        OWES.store(self.repeats.owes(), Ordering::Relaxed);
+    }
+
+    /// As [`State::settle`], whenever it was.
+    fn finish(&mut self) {
+        let notices = self.repeats.finish();
+        self.tell(notices);
+        OWES.store(false, Ordering::Relaxed);
+    }
+
+    fn tell(&mut self, notices: impl IntoIterator<Item = Notice>) {
+        for notice in notices {
+            self.write(notice.level(), &notice.to_string(), &NO_FIELDS);
+        }
+    }
+
+    fn write(&mut self, level: Level, text: &str, fields: &dyn Source) {
+        if self.lost > 0 {
+            let apology = format!(
+                "{} log lines were lost: the reader was too slow or gone",
+                self.lost
+            );
+            if self.put(Level::Warn, &apology, &NO_FIELDS) {
+                self.lost = 0;
             }
         }
-        false
-    }
-}
-
-const fn severity(level: Level) -> syslog::Severity {
-    match level {
-        Level::Error => syslog::Severity::LOG_ERR,
-        Level::Warn => syslog::Severity::LOG_WARNING,
-        Level::Info => syslog::Severity::LOG_INFO,
-        Level::Debug | Level::Trace => syslog::Severity::LOG_DEBUG,
-    }
-}
-
-fn open_log(path: &Path) -> io::Result<File> {
-    // O_NONBLOCK keeps a FIFO without a reader from holding us up; it means
-    // nothing for a file.
-    File::options()
-        .append(true)
-        .create(true)
-        .mode(0o640)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)
-}
-
-fn connect_syslog(path: &Path) -> Option<UnixDatagram> {
-    let socket = UnixDatagram::unbound().ok()?;
-    socket.set_nonblocking(true).ok()?;
-    socket.connect(path).ok()?;
-    Some(socket)
-}
-
-/// Writes to stderr unless that would wait: a pipe whose reader has stopped
-/// must not stop a master. O_NONBLOCK would be the terminal's or the parent's
-/// too, so it is poll(2) that tells; room in a pipe means a page of it.
-fn write_stderr(lines: &[u8]) -> bool {
-    let stderr = io::stderr();
-    let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
-    let writable = poll(&mut ready, PollTimeout::ZERO).is_ok_and(|count| count > 0)
-        && ready[0]
-            .revents()
-            .is_some_and(|found| found.contains(PollFlags::POLLOUT));
-    writable && stderr.lock().write_all(lines).is_ok()
-}
-
-/// Whether standard error is a terminal or a pipe, which someone may be
-/// reading now, rather than a file or /dev/null.
-pub fn stderr_is_watched() -> bool {
-    let metadata = std::fs::metadata("/proc/self/fd/2");
-    metadata.is_ok_and(|found| {
-        let kind = found.file_type();
-        kind.is_fifo() || kind.is_socket() || kind.is_char_device()
-    })
-}
-
-/// Control characters would let a client forge lines or drive a terminal.
-fn escaped(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    for char in text.chars() {
-        if char.is_control() {
-            clean.extend(char.escape_default());
-        } else {
-            clean.push(char);
+        if !self.put(level, text, fields) {
+            self.lost += 1;
         }
     }
-    clean
-}
 
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn control_characters_are_escaped() {
-        assert_eq!(escaped("a\nb\x1b[31m é"), "a\\nb\\u{1b}[31m é");
-    }
-
-    #[test]
-    fn a_file_is_found_again_after_a_rotation() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("log");
-        let mut sink = Sink::open(&LogTarget::File(path.clone())).unwrap();
-        assert_eq!(sink.batch(b"one\n", &mut Torn::default()), 0);
-        std::fs::rename(&path, directory.path().join("log.1")).unwrap();
-        sink.reopen().unwrap();
-        assert!(sink.message(Level::Info, "web[0]", "two"));
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(
-            text.ends_with(&format!("[{}] web[0] info: two\n", std::process::id())),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn syslog_is_found_again_and_never_waited_for() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("log");
-        let mut sink = Sink::Syslog {
-            socket: None,
-            facility: Facility(3),
-            tag: String::from("t"),
-            path: path.clone(),
+    fn put(&mut self, level: Level, text: &str, fields: &dyn Source) -> bool {
+        if !self.sink.is_on() {
+            return true;
+        }
+        let line = Line {
+            wall: &clock::wall(),
+            pid: self.pid,
+            speaker: &self.speaker,
+            level,
+            text,
+            fields,
         };
-        assert!(!sink.message(Level::Info, "web[0]", "nobody hears this"));
-        let daemon = UnixDatagram::bind(&path).unwrap();
-        assert!(sink.message(Level::Warn, "web[0]", "one\ntwo"));
-        let mut room = [0; 512];
-        let count = daemon.recv(&mut room).unwrap();
-        let line = String::from_utf8_lossy(&room[..count]).into_owned();
-        assert!(line.starts_with("<28>"), "{line}");
-        assert!(
-            line.ends_with(&format!(" t[{}]: web[0]: one\\ntwo", std::process::id())),
-            "{line}"
-        );
-        // The daemon restarts: its socket is another one.
-        drop(daemon);
-        std::fs::remove_file(&path).unwrap();
-        let daemon = UnixDatagram::bind(&path).unwrap();
-        assert!(sink.message(Level::Info, "web[0]", "three"));
-        assert!(daemon.recv(&mut room).is_ok());
-        // It stalls: lines are lost, and nobody is held up.
-        let sent = (0..10_000)
-            .filter(|_| sink.message(Level::Info, "web[0]", "flood"))
-            .count();
-        assert!(sent < 10_000);
+        self.sink.write(&line, self.format, &mut self.torn)
     }
 }
+
+const NO_FIELDS: [(&str, u8); 0] = [];

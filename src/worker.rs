@@ -14,14 +14,13 @@ use crate::driver::effects::Roots;
 use crate::driver::files::Files;
 use crate::driver::journal::AccessLog;
 use crate::driver::{self, Duty, Leave, Limits, ORPHAN_SECONDS, threads};
-use crate::log::Sink;
+use crate::log::Output;
 use crate::net::Listener;
 use crate::protocol::{self, Floor, Patience, Service};
 use crate::scoreboard::{Board, Row, View};
 use crate::sys::signal::{Reopening, Retirement, reopen_on, retire_on, ring_on};
 use crate::sys::title::Title;
 use crate::sys::{process, signal};
-use log::LevelFilter;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Gid, Pid, Uid, getpid, getppid, setgroups, setresgid, setresuid};
@@ -77,8 +76,9 @@ pub struct Assignment {
     pub channel: OwnedFd,
     /// The signal mask to run with.
     pub mask: SigSet,
-    /// The generation's own log, while another one is still in force.
-    pub log: Option<(Sink, LevelFilter)>,
+    /// Where its messages go, where that is not the log in force: the pool's
+    /// own, or that of a generation that has not proved itself.
+    pub log: Option<Output>,
     /// Whether to take leave of the terminal that the master was started from.
     pub detached: bool,
 }
@@ -103,7 +103,7 @@ const SICK: i32 = 1;
 
 /// Runs the worker; the last thing it does is _exit(2).
 pub fn enter(assignment: Assignment) -> Infallible {
-    crate::log::set_role(&format!("{}[{}]", assignment.pool.name, assignment.slot));
+    crate::log::set_worker(&assignment.pool.name, assignment.slot);
     let row = assignment.rows.first().copied();
     let duty = match prepare(assignment) {
         Ok(duty) => duty,
@@ -120,13 +120,15 @@ pub fn enter(assignment: Assignment) -> Infallible {
     let (duty, ..) = &duty;
     duty.complaints.finish();
     duty.access_log.settle();
-    match leave {
-        Leave::Retired | Leave::Worn => process::exit(0),
+    let status = match leave {
+        Leave::Retired | Leave::Worn => 0,
         Leave::Sick(error) => {
             log::error!("leaving: {error}");
-            process::exit(SICK)
+            SICK
         }
-    }
+    };
+    crate::log::finish();
+    process::exit(status)
 }
 
 /// The list: every step in its order, up to READY.
@@ -145,7 +147,7 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
     // 1. Whatever the master holds is none of our business.
     let mut keep = kept(&assignment.roots, &assignment.access_log, &assignment.board);
     let log = assignment.log.as_ref();
-    keep.extend(log.and_then(|(sink, _)| sink.descriptor()));
+    keep.extend(log.and_then(Output::descriptor));
     keep.extend(
         listeners
             .iter()
@@ -288,12 +290,12 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
 
     // 7. So far whoever started the master read along, to hear of a failure.
     // From here on nothing of theirs may be held open, and lines go where the
-    // generation wants them: these are the places for new log files.
+    // pool or the generation wants them: these are the places for new log files.
     if assignment.detached {
         daemon::forget_terminal().map_err(step("/dev/null"))?;
     }
-    if let Some((sink, level)) = assignment.log {
-        crate::log::install(sink, level);
+    if let Some(log) = assignment.log {
+        crate::log::install(log);
     }
     let bell = duty.board.bell();
     let reopening = Reopening {

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use identity::Who;
 
 use super::defaults::{self, Spares};
+use super::file::logs::PoolLogTable;
 use super::file::{
     File, HttpTable, LogTable, MasterTable, PoolSection, PoolTable, ServiceName,
     facility_or_default,
@@ -48,7 +49,7 @@ pub(crate) fn check(
     let who = checker.master_who(&file.master);
     let mut pools = Vec::new();
     for section in &file.pools {
-        pools.extend(checker.pool(section, &who));
+        pools.extend(checker.pool(section, &who, &master.log));
     }
     checker.control_socket_apart(&file.master, &master);
     Config { master, pools }
@@ -73,13 +74,15 @@ impl Checker<'_> {
     }
 
     /// A pool, or nothing if it is not even known what it serves.
-    fn pool(&mut self, section: &PoolSection, who: &Who) -> Option<Pool> {
+    fn pool(&mut self, section: &PoolSection, who: &Who, masters: &Log) -> Option<Pool> {
         let PoolSection { name, span, table } = section;
         let listen = self.listeners(table, span);
         let service = self.service(table, span);
         let size = self.size(table);
         let backlog = self.backlog(&table.backlog);
         let identity = self.identity(table, who);
+        let log = table.log.value.as_ref();
+        let log = log.map(|own| self.pool_log(own, masters));
         let model = table.model.value;
         if model != Model::Threads && table.model.is_sound() {
             let why = "only with model = \"threads\"";
@@ -103,6 +106,7 @@ impl Checker<'_> {
             size,
             backlog,
             identity,
+            log,
             ..defaults::pool(name, service?, table)
         })
     }
@@ -299,7 +303,46 @@ impl Checker<'_> {
     fn log(&mut self, table: &LogTable) -> Log {
         Log {
             to: self.target(&table.to, &table.facility, &table.tag),
+            format: table.format.value,
             level: table.level.value,
+        }
+    }
+
+    /// The log of a pool: what it does not say is the master's.
+    fn pool_log(&mut self, table: &PoolLogTable, master: &Log) -> Log {
+        let (facility, tag) = (&table.facility, &table.tag);
+        let mut to = match &table.to.value {
+            Some(target) => {
+                let to = Entry {
+                    value: target.clone(),
+                    given: table.to.given.clone(),
+                };
+                self.target(&to, facility, tag)
+            }
+            None => {
+                if !matches!(master.to, LogTarget::Syslog { .. }) && table.to.is_sound() {
+                    let why = "only with to = \"syslog\", here or in [master]";
+                    self.misplaced(facility, "facility", why);
+                    self.misplaced(tag, "tag", why);
+                }
+                master.to.clone()
+            }
+        };
+        if let LogTarget::Syslog {
+            facility: of_lines,
+            tag: name,
+        } = &mut to
+        {
+            if let LogTarget::Syslog { facility, tag } = &master.to {
+                (*of_lines, *name) = (*facility, tag.clone());
+            }
+            *of_lines = facility.value.unwrap_or(*of_lines);
+            *name = tag.value.clone().unwrap_or_else(|| name.clone());
+        }
+        Log {
+            to,
+            format: table.format.value.unwrap_or(master.format),
+            level: table.level.value.unwrap_or(master.level),
         }
     }
 

@@ -75,6 +75,7 @@ pub(crate) fn master(table: &MasterTable) -> Master {
         control_socket: None,
         log: Log {
             to: LogTarget::Stderr,
+            format: LogTable::default().format.value,
             level: LogTable::default().level.value,
         },
         graceful_timeout: table.graceful_timeout.value,
@@ -114,6 +115,7 @@ pub(crate) fn pool(name: &str, service: Service, table: &PoolTable) -> Pool {
         write_timeout: table.write_timeout.value,
         send_min_rate: table.send_min_rate.value,
         linger_timeout: table.linger_timeout.value,
+        log: None,
         identity: None,
     }
 }

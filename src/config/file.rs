@@ -4,6 +4,7 @@
 //! Reading goes on past a wrong value, so that one run shows all mistakes. What
 //! depends on several keys, or on the machine, is left to [`check`](super::check).
 
+pub(crate) mod logs;
 pub(crate) mod site;
 
 use std::path::PathBuf;
@@ -25,7 +26,8 @@ use super::site::{ErrorPage, Forwarded, Header};
 use super::table::{Key, Shorthand, SubTable, Table, in_order, table, unknown_key};
 use super::web::{ByName, ErrorPages, Headers, Named, OrOff, UrlPath};
 use super::wording::{abridged, printable, quote};
-use super::{Accept, Facility, LineFormat, Listen, Model, Symlinks};
+use super::{Accept, Facility, LineFormat, Listen, LogFormat, Model, Symlinks};
+use logs::PoolLogTable;
 use site::{
     AUTH, AuthTable, CgiTable, FORWARDED, HostTable, PathTable, RespondTable, SYMLINKS, StatusTable,
 };
@@ -134,6 +136,8 @@ table! {
             "The destination.";
         level: LevelFilter = Word(LEVELS), LevelFilter::Info,
             "The least important level that is written.";
+        format: LogFormat = Word(LOG_FORMATS), LogFormat::Text,
+            "The form of a line.";
         facility: Option<Facility> = Optional(Word(FACILITIES), "\"daemon\"; only for syslog"), None,
             "The syslog facility, see syslog(3).";
         tag: Option<String> = Optional(Tag, "\"preforkd\"; only for syslog"), None,
@@ -197,6 +201,8 @@ table! {
             "How much a second a client must take, on the average over each `write_timeout` in which it makes the server wait; 0 is any.";
         linger_timeout: Duration = TIMEOUT, Duration::from_secs(2),
             "How long a closing connection waits for the client to close its side.";
+        log: Option<PoolLogTable> = Optional(Shorthand(logs::POOL_LOG), "that of [master]"), None,
+            "Where its workers' messages go, and which; the master's own stay in its log.";
         user: Option<String> = Optional(USER, "that of [master]"), None,
             "Whom the pool's workers run as; needs root.";
         group: Option<String> = Optional(GROUP, "that of [master], or the user's primary group"), None,
@@ -313,6 +319,8 @@ table! {
     }
 }
 
+const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+
 const FORMATS: &[(&str, LineFormat)] = &[
     ("combined", LineFormat::Combined),
     ("json", LineFormat::Json),
@@ -385,6 +393,7 @@ pub fn keys() -> Vec<Key> {
     let mut keys = MasterTable::keys();
     keys.extend(LogTable::keys());
     keys.extend(PoolTable::keys());
+    keys.extend(PoolLogTable::keys());
     keys.extend(ListenTable::keys());
     keys.extend(HttpTable::keys());
     keys.extend(AccessLogTable::keys());

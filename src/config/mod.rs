@@ -91,8 +91,19 @@ pub struct Master {
 pub struct Log {
     /// The destination.
     pub to: LogTarget,
+    /// The form of a line.
+    pub format: LogFormat,
     /// The least important level that is written.
     pub level: log::LevelFilter,
+}
+
+/// The form of a line of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people: time, pid, role, level, text.
+    Text,
+    /// A JSON object (RFC 8259).
+    Json,
 }
 
 /// A destination for log lines.
@@ -168,6 +179,8 @@ pub struct Pool {
     pub send_min_rate: u64,
     /// How long a closing connection is drained of what the peer still sends.
     pub linger_timeout: Duration,
+    /// Where its workers' messages go, and which; `None` is the master's log.
+    pub log: Option<Log>,
     /// Whom the workers run as; `None` leaves them as the master is.
     pub identity: Option<Identity>,
 }

@@ -8,6 +8,7 @@ mod site;
 use std::fmt;
 use std::path::PathBuf;
 
+use super::file::logs::PoolLogTable;
 use super::file::{
     AccessLogTable, HttpTable, ListenTable, LogTable, MasterTable, PoolTable, ServiceName, Workers,
 };
@@ -15,7 +16,7 @@ use super::kind::{At, Shown};
 use super::place::Target;
 use super::table::{Entry, Table};
 use super::{
-    Config, Facility, Http, Identity, Listen, LogTarget, Master, Model, Pool, Service, Size,
+    Config, Facility, Http, Identity, Listen, Log, LogTarget, Master, Model, Pool, Service, Size,
 };
 
 /// The configuration as a file that says every key, with comments for those
@@ -58,6 +59,7 @@ fn master(master: &Master) -> MasterTable {
         log: Entry::of(LogTable {
             to: Entry::of(to),
             level: Entry::of(master.log.level),
+            format: Entry::of(master.log.format),
             facility: Entry::of(facility),
             tag: Entry::of(tag),
         }),
@@ -103,9 +105,21 @@ fn pool(pool: &Pool) -> PoolTable {
         write_timeout: Entry::of(pool.write_timeout),
         send_min_rate: Entry::of(pool.send_min_rate),
         linger_timeout: Entry::of(pool.linger_timeout),
+        log: Entry::of(pool.log.as_ref().map(log)),
         user: Entry::of(identity.map(|identity| identity.user.clone())),
         group: Entry::of(identity.map(group)),
         http: Entry::of(http),
+    }
+}
+
+fn log(log: &Log) -> PoolLogTable {
+    let (to, facility, tag) = target(&log.to);
+    PoolLogTable {
+        to: Entry::of(Some(to)),
+        level: Entry::of(Some(log.level)),
+        format: Entry::of(Some(log.format)),
+        facility: Entry::of(facility),
+        tag: Entry::of(tag),
     }
 }
 
@@ -285,12 +299,14 @@ mod tests {
         service = "message"
         message = "one\ntwo \\ \u0001"
         model = "threads"
+        log = { to = "./text.log", level = "debug", format = "json" }
         idle_timeout = "1h30m5s250ms"
         [pool.many]
         listen = ":81"
         service = "chargen"
         model = "event"
         accept = "reuseport"
+        log = { tag = "many" }
         max_connections = 9
     "#;
 
@@ -309,6 +325,7 @@ mod tests {
             let inline = [
                 "[master] log",
                 "[pool.NAME] listen",
+                "[pool.NAME] log",
                 "[pool.NAME.http] access_log",
                 "[pool.NAME.http] auth",
                 "[pool.NAME.http.path.\"PATH\"] respond",
@@ -329,7 +346,9 @@ mod tests {
     fn values_look_as_an_administrator_writes_them() {
         let shown = load(ALL_SORTS).to_string();
         for line in [
-            r#"log = { to = "syslog", level = "info", facility = "local7", tag = "x" }"#,
+            r#"log = { to = "syslog", level = "info", format = "text", facility = "local7", tag = "x" }"#,
+            r#"log = { to = "/srv/text.log", level = "debug", format = "json" }"#,
+            r#"log = { to = "syslog", level = "info", format = "text", facility = "local7", tag = "many" }"#,
             r#"listen = ["127.0.0.1:80", { address = "[::1]:80", v6only = false }]"#,
             r#"idle_timeout = "1h30m5s250ms""#,
             r#"max_header = "32KiB""#,

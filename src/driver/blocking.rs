@@ -136,6 +136,7 @@ pub(super) fn serve_begun(mut connection: Connection, lane: &mut Lane<'_>) -> u6
     // Nobody can tell how long the wait for the next one will be.
     lane.write_log();
     lane.duty.complaints.settle(lane.now);
+    crate::log::tick(lane.now);
     lane.row.tick(lane.now);
     let requests = lane.activity.requests - before;
     lane.idle();

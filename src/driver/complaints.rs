@@ -3,6 +3,7 @@
 
 use crate::protocol::{CloseReason, OpenError, Peer, Subject};
 use log::Level;
+use log::kv::Value;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -79,6 +80,7 @@ impl State {
             };
             // A test waits for this line.
             log::log!(
+                target: crate::log::TALLY,
                 level,
                 "{count} more complaints about requests were not written"
             );
@@ -89,6 +91,23 @@ impl State {
 /// Whom a line is about: a request, or a connection that made none.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Who<'p>(pub(super) &'p Peer, pub(super) Option<Subject>);
+
+impl Who<'_> {
+    /// The client's address, for the fields of a line.
+    fn client(&self) -> Value<'_> {
+        let address = match &self.1 {
+            Some(subject) => subject.client.as_ref().map(Value::from_display),
+            None => self.0.remote.as_ref().map(Value::from_display),
+        };
+        address.unwrap_or_else(|| Value::from("unix:"))
+    }
+
+    /// The name of its request, for the fields of a line.
+    fn request_id(&self) -> Value<'_> {
+        let subject = self.1.as_ref();
+        subject.map_or_else(Value::null, |one| Value::from_display(&one.request))
+    }
+}
 
 impl fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -103,24 +122,10 @@ impl fmt::Display for Who<'_> {
 /// trouble of ours; what is trouble is a warning; the rest is for those who
 /// ask for debug lines.
 pub(super) fn report(complaints: &Complaints, who: Who<'_>, reason: CloseReason, now: Instant) {
-    match reason {
-        // A test waits for this line.
-        CloseReason::Refused(rule) if complaints.may_speak(Level::Info, now) => {
-            log::info!("{who}: closed: refused: {rule}");
-        }
-        // A test waits for this line.
-        CloseReason::Program(rule) if complaints.may_speak(Level::Warn, now) => {
-            log::warn!("{who}: closed: program: {rule}");
-        }
-        CloseReason::Internal | CloseReason::Truncated
-            if complaints.may_speak(Level::Warn, now) =>
-        {
-            log::warn!("{who}: closed: {}", reason.name());
-        }
-        CloseReason::Refused(_)
-        | CloseReason::Program(_)
-        | CloseReason::Internal
-        | CloseReason::Truncated => {}
+    let (level, rule) = match reason {
+        CloseReason::Refused(rule) => (Level::Info, Some(rule)),
+        CloseReason::Program(rule) => (Level::Warn, Some(rule)),
+        CloseReason::Internal | CloseReason::Truncated => (Level::Warn, None),
         CloseReason::Complete
         | CloseReason::PeerClosed
         | CloseReason::CutShort
@@ -133,7 +138,24 @@ pub(super) fn report(complaints: &Complaints, who: Who<'_>, reason: CloseReason,
         | CloseReason::Reset
         | CloseReason::RequestLimit
         | CloseReason::Draining
-        | CloseReason::Overflow => log::debug!("{who}: closed: {}", reason.name()),
+        | CloseReason::Overflow => (Level::Debug, None),
+    };
+    if level < Level::Debug && !complaints.may_speak(level, now) {
+        return;
+    }
+    let name = reason.name();
+    match rule {
+        // Tests wait for this line.
+        Some(rule) => log::log!(
+            level,
+            client = who.client(), request_id = who.request_id(), reason = name, rule = rule;
+            "{who}: closed: {name}: {rule}"
+        ),
+        None => log::log!(
+            level,
+            client = who.client(), request_id = who.request_id(), reason = name;
+            "{who}: closed: {name}"
+        ),
     }
 }
 
@@ -155,7 +177,12 @@ pub(super) fn report_open(
     };
     if complaints.may_speak(level, now) {
         // A test waits for this line.
-        log::log!(level, "{who}: open {}: {why}", path.escape_ascii());
+        log::log!(
+            level,
+            client = who.client(), request_id = who.request_id();
+            "{who}: open {}: {why}",
+            path.escape_ascii()
+        );
     }
 }
 

@@ -460,5 +460,6 @@ fn serve_as_child(
     lane.write_log();
     duty.complaints.finish();
     duty.access_log.settle();
+    crate::log::finish();
     process::exit(0)
 }

@@ -6,7 +6,7 @@
 //! to ask [`Lines::due`] before it waits. Where standard error is the log,
 //! somebody looks on, and nothing is held back.
 
-use crate::log::{Sink, Torn};
+use crate::log::{Sink, TALLY, Torn};
 use crate::sys::clock;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -151,8 +151,12 @@ impl State {
             let noun = if lost == 1 { "line" } else { "lines" };
             match self.torn.error() {
                 // A test waits for this line.
-                Some(error) => log::warn!("access log: {lost} {noun} lost: {error}"),
-                None => log::warn!("access log: {lost} {noun} lost: nobody takes them"),
+                Some(error) => {
+                    log::warn!(target: TALLY, "access log: {lost} {noun} lost: {error}");
+                }
+                None => {
+                    log::warn!(target: TALLY, "access log: {lost} {noun} lost: nobody takes them");
+                }
             }
         }
     }

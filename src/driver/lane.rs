@@ -320,6 +320,7 @@ impl<'d> Lane<'d> {
             self.write_log();
         }
         self.duty.complaints.settle(self.now);
+        crate::log::tick(self.now);
     }
 
     /// Until when a wait may take that should end at `deadline`, for the sake

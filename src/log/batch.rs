@@ -4,7 +4,7 @@
 //! in two files, and every line that did not go out whole is counted. Never
 //! waits for a reader.
 
-use super::{Sink, write_stderr};
+use super::sink::{Cut, Sink, write_stderr};
 use log::Level;
 use std::fs::File;
 use std::io::{self, Write};
@@ -54,7 +54,7 @@ fn identity(file: &File) -> Option<Identity> {
 }
 
 /// What is written to a pipe in one piece or not at all: PIPE_BUF of pipe(7).
-const ATOM: usize = 4096;
+pub(super) const ATOM: usize = 4096;
 
 impl Sink {
     /// Writes whole lines, each ended by `\n`, as they are; answers how many
@@ -70,7 +70,7 @@ impl Sink {
             Self::Stderr => {
                 let atoms = Atoms(lines);
                 atoms
-                    .filter(|atom| !write_stderr(atom))
+                    .filter(|atom| !write_stderr(&Cut::Quotations.to(atom, ATOM)))
                     .map(count)
                     .sum::<u64>()
             }
@@ -80,7 +80,7 @@ impl Sink {
                     .split(|&byte| byte == b'\n')
                     .filter(|line| !line.is_empty())
                 {
-                    lost += u64::from(!self.datagram(Level::Info, &String::from_utf8_lossy(line)));
+                    lost += u64::from(!self.datagram(Level::Info, line, Cut::Quotations));
                 }
                 lost
             }

@@ -13,7 +13,7 @@ use super::message::{CohortId, Cut, WorkerId};
 use super::oom::OomWatch;
 use super::wear;
 use crate::config::{Model, Pool};
-use crate::log::Sink;
+use crate::log::Output;
 use crate::net::{Listener, ListenerSet};
 use crate::scoreboard::{
     Board, MAX_BOARDS, MAX_SLOTS, Place, Row, RowAllocator, Scoreboard, Table, View,
@@ -21,7 +21,6 @@ use crate::scoreboard::{
 use crate::sys::process;
 use crate::sys::title::Title;
 use crate::worker::{self, Assignment};
-use log::LevelFilter;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::wait::WaitStatus;
@@ -85,7 +84,7 @@ struct Cohort {
     graceful_timeout: Duration,
     once: bool,
     /// Its log, until that is the one in force.
-    log: Option<(Sink, LevelFilter)>,
+    log: Option<Output>,
 }
 
 /// A worker process.
@@ -192,11 +191,7 @@ impl Crew {
         next: &mut u64,
     ) -> io::Result<Vec<(CohortId, Opened)>> {
         let mut admitted = Vec::new();
-        let level = generation.config.master.log.level;
-        let log = |_| match &generation.log {
-            Some(sink) => Ok(Some((sink.try_clone()?, level))),
-            None => Ok(None),
-        };
+        let log = |_| generation.log.as_ref().map(Output::try_clone).transpose();
         let logs: io::Result<Vec<_>> = generation.pools.iter().map(log).collect();
         let now = Instant::now();
         for (opened, log) in generation.pools.iter().zip(logs?) {
@@ -329,9 +324,9 @@ impl Crew {
             .cohorts
             .get_mut(&cohort_id)
             .ok_or_else(|| io::Error::other("no such cohort"))?;
-        let log = match &cohort.log {
-            Some((sink, level)) => Some((sink.try_clone()?, *level)),
-            None => None,
+        let log = match cohort.opened.own_log()? {
+            Some(own) => Some(own),
+            None => cohort.log.as_ref().map(Output::try_clone).transpose()?,
         };
         let (ours, theirs) = socketpair(
             AddressFamily::Unix,

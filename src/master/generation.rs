@@ -4,16 +4,17 @@
 //! service is touched; what is dropped again without having served leaves no
 //! trace.
 
-use crate::config::{Config, Http, LogTarget, Model, Pool, Service, Symlinks};
+use crate::config::{Config, Http, Log, LogTarget, Model, Pool, Service, Symlinks};
 use crate::driver::effects::{Links, Roots};
 use crate::driver::journal::AccessLog;
-use crate::log::Sink;
+use crate::log::{Output, Sink};
 use crate::net::{BindError, Listener, ListenerSet};
 use crate::protocol;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::os::fd::RawFd;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Services that the embedding program brings, by the name of their pool.
 pub type Services = BTreeMap<String, Arc<dyn protocol::Service>>;
@@ -29,7 +30,7 @@ pub struct Generation {
     /// What each pool's workers are given, in the order of the pools.
     pub pools: Vec<Opened>,
     /// The log that will be in force once it serves.
-    pub log: Option<Sink>,
+    pub log: Option<Output>,
 }
 
 /// What was opened for one pool.
@@ -41,6 +42,8 @@ pub struct Opened {
     pub roots: Roots,
     /// Its access log.
     pub access_log: Arc<AccessLog>,
+    /// Where its workers' messages go, where that is not the master's log.
+    log: Option<Arc<Mutex<Output>>>,
     /// Its service, where the embedding program brought one.
     pub custom: Option<Arc<dyn protocol::Service>>,
 }
@@ -105,7 +108,7 @@ impl Generation {
         old: &ListenerSet,
         services: &Services,
     ) -> Result<Self, OpenFailure> {
-        let log = open_sink("log file", &config.master.log.to)?;
+        let log = open_log(&config.master.log)?;
         let pools: Result<Vec<Opened>, OpenFailure> = config
             .pools
             .iter()
@@ -158,6 +161,7 @@ impl Opened {
             | Service::Message(_)
             | Service::Custom => (Roots::default(), Sink::Off),
         };
+        let log = pool.log.as_ref().map(open_log).transpose()?;
         let custom = services.get(&pool.name).cloned();
         if pool.service == Service::Custom && custom.is_none() {
             return Err(OpenFailure::NoService(pool.name.clone()));
@@ -166,8 +170,43 @@ impl Opened {
             pool: Arc::new(pool.clone()),
             roots,
             access_log: Arc::new(AccessLog::new(sink)),
+            log: log.map(Mutex::new).map(Arc::new),
             custom,
         })
+    }
+
+    /// Its own log once more, for a worker.
+    ///
+    /// # Errors
+    /// As dup(2).
+    pub fn own_log(&self) -> io::Result<Option<Output>> {
+        self.with_log(|log| log.try_clone()).transpose()
+    }
+
+    /// Whether its workers' messages go elsewhere than the master's.
+    pub fn has_own_log(&self) -> bool {
+        self.log.is_some()
+    }
+
+    /// Opens its own log anew, after the file was moved away.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub fn reopen_log(&self) -> io::Result<()> {
+        self.with_log(Output::reopen).unwrap_or(Ok(()))
+    }
+
+    /// The descriptor of its own log, where that is a file.
+    pub fn log_descriptor(&self) -> Option<RawFd> {
+        self.with_log(|log| log.file_descriptor()).flatten()
+    }
+
+    fn with_log<T>(&self, what: impl FnOnce(&mut Output) -> T) -> Option<T> {
+        let log = self.log.as_ref()?;
+        // A panic while it was opened left the old one there.
+        Some(what(
+            &mut log.lock().unwrap_or_else(PoisonError::into_inner),
+        ))
     }
 
     /// Whether its workers need listeners that never block: those that wait
@@ -210,14 +249,18 @@ fn open_roots(http: &Http) -> Result<Roots, OpenFailure> {
     })
 }
 
+fn open_log(log: &Log) -> Result<Output, OpenFailure> {
+    Output::open(log).map_err(|error| not_opened("log file", &log.to, error))
+}
+
 fn open_sink(what: &'static str, target: &LogTarget) -> Result<Sink, OpenFailure> {
-    Sink::open(target).map_err(|error| {
-        let path = match target {
-            LogTarget::File(path) => path.clone(),
-            LogTarget::Off | LogTarget::Stderr | LogTarget::Syslog { .. } => {
-                std::path::PathBuf::new()
-            }
-        };
-        OpenFailure::File { what, path, error }
-    })
+    Sink::open(target).map_err(|error| not_opened(what, target, error))
+}
+
+fn not_opened(what: &'static str, target: &LogTarget, error: io::Error) -> OpenFailure {
+    let path = match target {
+        LogTarget::File(path) => path.clone(),
+        LogTarget::Off | LogTarget::Stderr | LogTarget::Syslog { .. } => std::path::PathBuf::new(),
+    };
+    OpenFailure::File { what, path, error }
 }

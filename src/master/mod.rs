@@ -147,7 +147,10 @@ impl Master {
         let mut panics = 0;
         loop {
             match catch_unwind(AssertUnwindSafe(|| self.turn())) {
-                Ok(Some(status)) => return status,
+                Ok(Some(status)) => {
+                    crate::log::finish();
+                    return status;
+                }
                 Ok(None) => {}
                 Err(_) if panics < PANICS => panics += 1,
                 Err(_) => {
@@ -315,6 +318,7 @@ impl Master {
         self.looked = now;
         self.crew.tick(now);
         self.take_samples(now);
+        crate::log::tick(now);
         if since > 3 * HEARTBEAT {
             return;
         }

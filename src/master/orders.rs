@@ -5,6 +5,7 @@ use super::message::{CohortId, Command, Event, PoolSpec, Settings, Verdict, Work
 use super::scale::lead;
 use super::{Master, Source, notice, notify};
 use crate::config::{self, Config, ThisMachine};
+use crate::log::Output;
 use crate::net::ListenerSet;
 use crate::status::Readiness;
 use std::io;
@@ -153,8 +154,8 @@ impl Master {
         let Some(generation) = self.generations.get_mut(&number) else {
             return;
         };
-        if let Some(sink) = generation.log.take() {
-            crate::log::install(sink, generation.config.master.log.level);
+        if let Some(log) = generation.log.take() {
+            crate::log::install(log);
         }
         if before > 0 {
             self.publishing.reloaded();
@@ -236,19 +237,29 @@ impl Master {
             Ok(()) => log::info!("log reopened"),
             Err(error) => failed.push(format!("reopening the log: {error}")),
         }
-        for generation in self.generations.values() {
+        for generation in self.generations.values_mut() {
+            let number = generation.number;
+            // It is not in force yet, and the file may be another one by then.
+            if let Some(Err(error)) = generation.log.as_mut().map(Output::reopen) {
+                failed.push(format!("reopening the log of generation {number}: {error}"));
+            }
             for opened in &generation.pools {
+                let name = &opened.pool.name;
+                if let Err(error) = opened.reopen_log() {
+                    failed.push(format!("reopening the log of {name}: {error}"));
+                }
                 if let Err(error) = opened.access_log.reopen() {
-                    let name = &opened.pool.name;
                     failed.push(format!("reopening the access log of {name}: {error}"));
                 }
             }
         }
+        failed.extend(self.crew.reopen());
+        // Twice for a generation that is not in force yet, and its workers.
+        failed.dedup();
         for line in &failed {
             log::error!("{line}");
         }
         self.waiting.stuck(failed);
-        self.crew.reopen();
     }
 
     fn exit(&mut self, verdict: Verdict) {

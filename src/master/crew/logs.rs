@@ -1,6 +1,7 @@
 //! Log files that are opened anew, in every worker.
 
 use super::{Crew, Worker};
+use crate::log::Output;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use std::io::IoSlice;
@@ -9,15 +10,26 @@ use std::sync::atomic::Ordering;
 
 impl Crew {
     /// Sends every worker the log files that were just opened anew, to put in
-    /// the place of those it has.
-    pub fn reopen(&mut self) {
+    /// the place of those it has; answers why one could not be opened.
+    pub fn reopen(&mut self) -> Vec<String> {
         self.reopening += 1;
+        let mut failed = Vec::new();
+        // A generation that is not in force yet has opened its own.
+        for cohort in self.cohorts.values_mut() {
+            if let Some(Err(error)) = cohort.log.as_mut().map(Output::reopen) {
+                let number = cohort.generation;
+                failed.push(format!("reopening the log of generation {number}: {error}"));
+            }
+        }
         for (id, worker) in &self.workers {
             let Some(cohort) = self.cohorts.get(&worker.cohort) else {
                 continue;
             };
-            // A generation that is not in force yet has opened its own.
-            let log = crate::log::file_descriptor().filter(|_| cohort.log.is_none());
+            let log = match (&cohort.log, cohort.opened.has_own_log()) {
+                (_, true) => cohort.opened.log_descriptor(),
+                (Some(log), false) => log.file_descriptor(),
+                (None, false) => crate::log::file_descriptor(),
+            };
             let access_log = cohort.opened.access_log.file_descriptor();
             let sent = send_files(&worker.channel, self.reopening, [log, access_log]);
             match sent {
@@ -25,6 +37,7 @@ impl Crew {
                 Err(errno) => log::error!("log files for worker {}: {errno}", self.name(*id)),
             }
         }
+        failed
     }
 
     /// Workers that may still write to log files from before the last

@@ -8,6 +8,7 @@ use crate::master::message::{CohortId, WorkerId};
 use crate::scoreboard::{Counter, Row};
 use crate::status::reading;
 use crate::worker::START_FAILED;
+use log::Level;
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use std::time::{Duration, Instant};
@@ -141,16 +142,17 @@ impl Crew {
         } else if cause == Cause::OutOfMemory {
             how.push_str(", probably for want of memory");
         }
+        let (pid, slot) = (worker.pid.as_raw(), worker.slot);
+        let pool = self.cohort_name(worker.cohort).to_owned();
+        let age = worker.spawned.elapsed().as_secs_f64();
+        let generation = self
+            .cohorts
+            .get(&worker.cohort)
+            .map_or(0, |cohort| cohort.generation);
         // A line that tests rely on.
         let line = format!(
-            "worker {} pid {} gen {} [{}] {how} after {:.1}s; it was {}",
-            self.name(id),
-            worker.pid,
-            self.cohorts
-                .get(&worker.cohort)
-                .map_or(0, |cohort| cohort.generation),
+            "worker {pool}[{slot}] pid {pid} gen {generation} [{}] {how} after {age:.1}s; it was {}",
             cause.name(),
-            worker.spawned.elapsed().as_secs_f64(),
             self.doing(id),
         );
         let clean = facts.end == End::Exited(0);
@@ -173,13 +175,18 @@ impl Crew {
             | Cause::Overdue
             | Cause::AtOnce => false,
         };
-        match (clean, leaving, killed) {
-            _ if known => log::debug!("{line}"),
-            (true, true, _) => log::debug!("{line}"),
-            (true, false, _) => log::info!("{line}"),
-            (false, _, true) => log::info!("{line}"),
-            (false, _, false) => log::error!("{line}"),
-        }
+        let level = match (clean, leaving, killed) {
+            _ if known => Level::Debug,
+            (true, true, _) => Level::Debug,
+            (true, false, _) | (false, _, true) => Level::Info,
+            (false, _, false) => Level::Error,
+        };
+        log::log!(
+            level,
+            event = "death", cause = cause.name(), pid = pid, pool = pool.as_str(), slot = slot,
+            generation = generation, age = age;
+            "{line}"
+        );
     }
 
     pub(super) fn pid(&self, id: WorkerId) -> i32 {
