@@ -6,6 +6,7 @@
 //! below; an input that once broke something belongs there.
 
 pub use crate::config::fuzzing::{configuration, htpasswd, media_types};
+pub use crate::log::fuzzing::log_line;
 pub use crate::net::fuzzing::proxy_header;
 pub use crate::protocol::http::fuzzing::{
     accept_encoding, authorization, cgi_output, chunked, conditional, escape, forwarded, listing,
@@ -27,6 +28,7 @@ pub const TARGETS: &[Target] = &[
     ("forwarded", forwarded),
     ("htpasswd", htpasswd),
     ("listing", listing),
+    ("log_line", log_line),
     ("media_types", media_types),
     ("proxy_header", proxy_header),
     ("range", range),

@@ -10,6 +10,8 @@
 //! parent's to tell.
 
 mod batch;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod line;
 mod repeats;
 mod sink;

@@ -23,6 +23,9 @@ const MOST: u32 = 200;
 const SECOND: Duration = Duration::from_secs(1);
 /// Lines that are kept apart.
 const KNOWN: usize = 8;
+/// A longer one, in octets, is taken for another each time: what makes it long
+/// is a client's, and is not kept.
+const LONGEST: usize = 1024;
 
 /// What this process has written of late, and what it has not.
 #[derive(Debug, Default)]
@@ -107,6 +110,9 @@ impl Repeats {
         text: &str,
         always: bool,
     ) -> (bool, Option<Notice>) {
+        if text.len() > LONGEST {
+            return (self.hear_news(now, level, always), None);
+        }
         let same = |one: &&mut Known| one.level == level && one.text == text;
         if let Some(known) = self.known.iter_mut().find(same) {
             if known.times >= IN_FULL {
@@ -282,6 +288,16 @@ mod tests {
             say(&mut repeats, now + SECOND, Level::Info, "y", false),
             (1, 0)
         );
+    }
+
+    #[test]
+    fn long_lines_are_not_kept() {
+        let (mut repeats, now) = (Repeats::default(), Instant::now());
+        let long = "x".repeat(LONGEST + 1);
+        for _ in 0..5 {
+            assert_eq!(say(&mut repeats, now, Level::Info, &long, false), (1, 0));
+        }
+        assert!(repeats.known.is_empty());
     }
 
     proptest! {

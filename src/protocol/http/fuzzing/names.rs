@@ -128,6 +128,12 @@ pub fn escape(octets: &[u8]) {
     let parsed: serde_json::Value = serde_json::from_slice(&json).expect("an object");
     assert!(parsed["referer"].is_string() && parsed["user_agent"].is_null());
     assert!(json.iter().all(|byte| !byte.is_ascii_control()));
+    // What is too long for its receiver is an object all the same.
+    let short = crate::escape::shortened(&json, 80);
+    assert!(short.len() <= 80 && serde_json::from_slice::<serde_json::Value>(&short).is_ok());
+    out.push(b'"');
+    let short = crate::escape::shortened(&out, 60);
+    assert!(short.len() <= 60 && short.iter().filter(|byte| **byte == b'"').count() == 2);
 }
 
 /// A query, the path of a directory, and the names in it, each ended by NUL:
