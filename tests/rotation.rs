@@ -76,6 +76,17 @@ impl Site {
         self.server.directory.path().join("logs")
     }
 
+    /// Waits until each log has a line.
+    fn wait_for_lines(&self) {
+        eventually("each log has a line", SOON, || {
+            let has = |log: &&str| {
+                let log = self.directory().join(format!("{log}.log"));
+                fs::metadata(log).is_ok_and(|found| found.len() > 0)
+            };
+            LOGS.iter().all(|log| has(log)).then_some(())
+        });
+    }
+
     /// Moves all logs away, with this behind their names, and has them reopened.
     fn rotate(&self, number: usize) -> Vec<(PathBuf, Vec<u8>)> {
         let moved = LOGS.map(|log| {
@@ -191,6 +202,10 @@ fn rotations(model: &str, count: usize) {
     let mut moved = Vec::new();
     for number in 0..count {
         site.loads.iter().for_each(|load| load.wait_for(20));
+        if number % 3 == 0 {
+            // Lines of the access log wait for company, half a second at most.
+            site.wait_for_lines();
+        }
         if number == count / 2 {
             // A generation that has opened its logs, and does not serve yet.
             site.server.signal(Signal::SIGHUP);
@@ -266,13 +281,7 @@ fn logrotate_loses_nothing(model: &str) {
     fs::write(&file, configuration).unwrap();
     for number in 1..=4 {
         site.loads.iter().for_each(|load| load.wait_for(20));
-        eventually("each log has a line", SOON, || {
-            let has = |log: &&str| {
-                let log = site.directory().join(format!("{log}.log"));
-                fs::metadata(log).is_ok_and(|found| found.len() > 0)
-            };
-            LOGS.iter().all(|log| has(log)).then_some(())
-        });
+        site.wait_for_lines();
         let mut command = Command::new("logrotate");
         command
             .arg("-f")

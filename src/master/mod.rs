@@ -155,6 +155,7 @@ impl Master {
                 Err(_) if panics < PANICS => panics += 1,
                 Err(_) => {
                     log::error!("too many panics: leaving; the workers finish what is open");
+                    crate::log::finish();
                     return 70;
                 }
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::system::Pretend;
-use crate::config::{Accept, Identity, Loaded, parse};
+use crate::config::{Accept, Identity, Loaded, LogFormat, parse};
 
 fn load_as(text: &str, system: &Pretend) -> Result<Loaded, Vec<String>> {
     parse(text, "f", Path::new("/etc"), system).map_err(|found| found.lines().collect())
@@ -98,6 +98,48 @@ fn values_arrive_where_they_belong() {
     };
     assert_eq!(http.access_log, LogTarget::File("/etc/x.log".into()));
     assert_eq!((http.max_target, http.max_header), (1024, 1024));
+}
+
+#[test]
+fn the_log_of_a_pool_takes_the_rest_from_the_master() {
+    const SYSLOG: &str = "to='syslog',facility='local0',tag='x',level='warn',format='json'";
+    let log_of = |master: &str, own: &str| {
+        let text = format!("[master]\nlog={{{master}}}\n[pool.p]\nlog={own}\n{ECHO}");
+        let mut pools = load(&text).unwrap().config.pools;
+        pools.remove(0).log.unwrap()
+    };
+    let syslog = |facility, tag: &str| LogTarget::Syslog {
+        facility: Facility(facility),
+        tag: tag.to_owned(),
+    };
+    for (own, facility, tag) in [
+        ("{level='warn'}", 16, "x"),
+        ("{tag='y'}", 16, "y"),
+        ("{facility='mail'}", 2, "x"),
+        ("'syslog'", 16, "x"),
+    ] {
+        let log = log_of(SYSLOG, own);
+        assert_eq!(log.to, syslog(facility, tag), "{own}");
+        let rest = (log.level, log.format);
+        assert_eq!(rest, (log::LevelFilter::Warn, LogFormat::Json));
+    }
+    assert_eq!(log_of("to='off'", "'syslog'").to, syslog(3, "preforkd"));
+    let log = log_of(SYSLOG, "{to='./l',level='debug',format='text'}");
+    assert_eq!(log.to, LogTarget::File("/etc/l".into()));
+    let rest = (log.level, log.format);
+    assert_eq!(rest, (log::LevelFilter::Debug, LogFormat::Text));
+    for (keys, expected) in [
+        ("log={tag='x'}", "2:6: error: `tag` has no effect here"),
+        (
+            "log={to='off',tag='x'}",
+            "2:15: error: `tag` has no effect here",
+        ),
+        ("log='log/a'", "2:5: error: the directory /etc/log: "),
+        ("log='/srv'", "2:5: error: /srv is a directory"),
+        ("log={format='combined'}", "2:13: error: `format` cannot be"),
+    ] {
+        same(keys, &wrong(&format!("{keys}\n{ECHO}")), &[expected]);
+    }
 }
 
 fn address(text: &str) -> Listen {

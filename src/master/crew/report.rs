@@ -184,7 +184,7 @@ impl Crew {
         log::log!(
             level,
             event = "death", cause = cause.name(), pid = pid, pool = pool.as_str(), slot = slot,
-            generation = generation, age = age;
+            generation = generation, age = (age * 1000.0).round() / 1000.0;
             "{line}"
         );
     }
