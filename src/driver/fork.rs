@@ -415,6 +415,12 @@ impl Parent<'_> {
         let requests = row.count(Counter::Requests);
         self.requests += requests.saturating_sub(child.requests);
         row.add(Counter::Killed, row.unfinished());
+        let last = row.last_text();
+        if !last.is_empty() {
+            // For whoever asks what the worker served last, if it dies.
+            self.lane.row.set_text(last.as_bytes());
+            self.lane.row.set_text_aside();
+        }
         // What it has counted stays, and the next one counts on: a reader can
         // never find it in two places, or in none.
         row.vacate();

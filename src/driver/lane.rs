@@ -193,7 +193,7 @@ impl<'d> Lane<'d> {
         {
             self.row.set_peer(peer.remote);
             self.row.set_active(1);
-            self.row.set_text(b"");
+            self.row.set_text_aside();
             if title.is_some() {
                 shown.clear();
                 // Writing to a String cannot fail.

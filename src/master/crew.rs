@@ -1,6 +1,7 @@
 //! The workers as processes: their ids, rows and seats, how they are forked,
 //! told to leave, and what their deaths are put down to.
 
+mod blackbox;
 mod leave;
 mod ledger;
 mod logs;
@@ -33,6 +34,7 @@ use std::time::{Duration, Instant};
 
 pub use leave::Death;
 
+use blackbox::BlackBox;
 use ledger::Ledger;
 use record::Record;
 
@@ -68,6 +70,7 @@ pub struct Crew {
     estates: BTreeMap<WorkerId, Vec<Arc<Listener>>>,
     /// Whose memory was looked at last.
     weighed: WorkerId,
+    black_box: BlackBox,
 }
 
 /// A pool in one generation, as the master has it.
@@ -109,6 +112,8 @@ struct Worker {
     /// It came to empty a queue: whoever comes after it would fail as well.
     heir: bool,
     killed: Option<Cut>,
+    /// How the kernel found it just before; empty for whoever was not killed.
+    process: String,
 }
 
 /// What the bell was rung for.
@@ -150,6 +155,7 @@ impl Crew {
             kept_rows: Vec::new(),
             estates: BTreeMap::new(),
             weighed: WorkerId(0),
+            black_box: BlackBox::default(),
         })
     }
 
@@ -423,6 +429,7 @@ impl Crew {
             retired: false,
             heir: false,
             killed: None,
+            process: String::new(),
         };
         self.workers.insert(id, worker);
         self.unready.push(id);

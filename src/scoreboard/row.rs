@@ -345,9 +345,25 @@ impl Row {
         text::write(&self.words[field::TEXT], text);
     }
 
-    /// What was last worked on; empty where a text is just being written, or
-    /// was left half-written by a death.
+    /// Nothing is being worked on any more; what was stays there for
+    /// [`Row::last_text`].
+    pub fn set_text_aside(&self) {
+        text::set_aside(&self.words[field::TEXT]);
+    }
+
+    /// What is being worked on; empty where a text is just being written, or was
+    /// left half-written by a death.
     pub fn text(&self) -> String {
+        let words = &self.words[field::TEXT];
+        if text::is_aside(words) {
+            return String::new();
+        }
+        self.last_text()
+    }
+
+    /// What was last worked on, if that is over as well; empty where
+    /// [`Row::text`] is for another reason.
+    pub fn last_text(&self) -> String {
         let text = text::read(&self.words[field::TEXT]).unwrap_or_default();
         String::from_utf8_lossy(&text).into_owned()
     }
@@ -391,6 +407,12 @@ mod tests {
         }
         row.set_text(b"GET /a.iso");
         assert_eq!(row.text(), "GET /a.iso");
+        row.set_text_aside();
+        row.set_text_aside();
+        assert_eq!(
+            (row.text().as_str(), row.last_text().as_str()),
+            ("", "GET /a.iso")
+        );
         row.set_text(&[b'x'; 200]);
         assert_eq!(row.text().len(), 96);
         for state in RowState::ALL {

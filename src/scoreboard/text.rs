@@ -10,6 +10,8 @@ pub(super) const HEAD: usize = 2;
 /// Where they stand.
 const VERSION: usize = 0;
 const LENGTH: usize = 1;
+/// The bit in the length that says that the text is over.
+const ASIDE: u64 = 1 << 63;
 /// How often a reader looks again while the text is being written.
 const TRIES: usize = 64;
 
@@ -32,12 +34,23 @@ pub(super) fn write(words: &[AtomicU64], text: &[u8]) {
     words[VERSION].store(version.wrapping_add(2), Ordering::Release);
 }
 
-/// Reads a text; `None` where it is just being written, or was left half-written
+/// Notes that the text is over, and stays for whoever asks for it. For its writer.
+#[inline]
+pub(super) fn set_aside(words: &[AtomicU64]) {
+    words[LENGTH].store(words[LENGTH].load(Ordering::Relaxed) | ASIDE, Ordering::Relaxed);
+}
+
+/// Whether the text is over.
+pub(super) fn is_aside(words: &[AtomicU64]) -> bool {
+    words[LENGTH].load(Ordering::Relaxed) & ASIDE != 0
+}
+
+/// Reads a text, over or not; `None` where it is just being written, or was left half-written
 /// by a death.
 pub(super) fn read(words: &[AtomicU64]) -> Option<Vec<u8>> {
     let before = words[VERSION].load(Ordering::Acquire);
     let room = (words.len() - HEAD) * 8;
-    let length = (words[LENGTH].load(Ordering::Relaxed) as usize).min(room);
+    let length = ((words[LENGTH].load(Ordering::Relaxed) & !ASIDE) as usize).min(room);
     let octets = words[HEAD..HEAD + length.div_ceil(8)].iter();
     let octets = octets.flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes());
     let octets = octets.take(length).collect();

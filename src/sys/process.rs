@@ -1,13 +1,16 @@
-//! fork(2), _exit(2), close_range(2), unsetenv(3), and descriptors that came by
-//! execve(2).
+//! fork(2), _exit(2), wait4(2), close_range(2), unsetenv(3), and descriptors that
+//! came by execve(2).
 
 use super::check;
+use nix::errno::Errno;
+use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 /// Makes a copy of this process, which runs `child` and nothing else: it never
 /// comes back into the frames of its parent, not even by a panic.
@@ -63,6 +66,58 @@ fn threads_without_proc() -> io::Result<u64> {
 pub fn exit(code: i32) -> ! {
     // SAFETY: _exit takes no pointer and does not return.
     unsafe { libc::_exit(code) }
+}
+
+/// What a process had used when it ended, its own children that it had waited
+/// for included (getrusage(2)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Processor time of its own.
+    pub user: Duration,
+    /// Processor time of the kernel for it.
+    pub system: Duration,
+    /// The most memory that it had at a time, in KiB.
+    pub max_rss: u64,
+    /// Page faults without input or output.
+    pub minor_faults: u64,
+    /// Page faults with it.
+    pub major_faults: u64,
+    /// Times it gave the processor up.
+    pub voluntary_switches: u64,
+    /// Times the processor was taken from it.
+    pub involuntary_switches: u64,
+}
+
+/// Takes leave of any child that has ended (wait4(2)): how, and what it had used.
+/// Does not wait for one: then the status is `StillAlive`.
+///
+/// # Errors
+/// As wait4(2): ECHILD where there is no child.
+pub fn reap() -> nix::Result<(WaitStatus, Usage)> {
+    let mut status: libc::c_int = 0;
+    // SAFETY: all-zero bytes are a valid value of these plain numbers.
+    let mut used: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes one int and one rusage to the two live ones.
+    let pid = unsafe { libc::wait4(-1, &raw mut status, libc::WNOHANG, &raw mut used) };
+    let status = match pid {
+        -1 => return Err(Errno::last()),
+        0 => WaitStatus::StillAlive,
+        pid => WaitStatus::from_raw(Pid::from_raw(pid), status)?,
+    };
+    let count = |number: libc::c_long| u64::try_from(number).unwrap_or(0);
+    let time = |time: libc::timeval| {
+        Duration::new(count(time.tv_sec), 0) + Duration::from_micros(count(time.tv_usec))
+    };
+    let usage = Usage {
+        user: time(used.ru_utime),
+        system: time(used.ru_stime),
+        max_rss: count(used.ru_maxrss),
+        minor_faults: count(used.ru_minflt),
+        major_faults: count(used.ru_majflt),
+        voluntary_switches: count(used.ru_nvcsw),
+        involuntary_switches: count(used.ru_nivcsw),
+    };
+    Ok((status, usage))
 }
 
 /// Closes every descriptor from 3 upward but those in `keep` (close_range(2)).

@@ -6,10 +6,11 @@ use crate::master::message::{CohortId, Cut, WorkerId};
 use crate::net::{Listener, ListenerSet};
 use crate::scoreboard::{Cause, Counter, Sums};
 use crate::status::Phase;
+use crate::sys::process::{self, Usage};
 use log::Level;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use std::sync::Arc;
 
@@ -42,8 +43,10 @@ impl Crew {
 
     /// Ends a worker at once, for this.
     pub fn kill(&mut self, id: WorkerId, cut: Cut) {
+        let process = self.process(id);
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.killed = Some(cut);
+            worker.process.clone_from(&process);
             let level = match cut {
                 // That one was told of, as far as it is news.
                 Cut::NotReady => Level::Debug,
@@ -51,10 +54,10 @@ impl Crew {
             };
             log::log!(
                 level,
-                "worker {} pid {}: SIGKILL; it was {}",
+                "worker {} pid {}: SIGKILL; it was {}; process {process}",
                 self.name(id),
                 self.pid(id),
-                self.whereabouts(id)
+                self.doing(id)
             );
             self.signal(id, Signal::SIGKILL);
         }
@@ -68,12 +71,12 @@ impl Crew {
         // Nobody came into what is left here: it was all to end at once.
         self.estates.clear();
         loop {
-            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return deaths,
-                Ok(status) => deaths.extend(self.settle(status, &broken)),
+            match process::reap() {
+                Ok((WaitStatus::StillAlive, _)) | Err(Errno::ECHILD) => return deaths,
+                Ok((status, usage)) => deaths.extend(self.settle(status, usage, &broken)),
                 Err(Errno::EINTR) => {}
                 Err(errno) => {
-                    log::error!("waitpid: {errno}");
+                    log::error!("wait4: {errno}");
                     return deaths;
                 }
             }
@@ -85,7 +88,12 @@ impl Crew {
         std::mem::take(&mut self.strangers)
     }
 
-    fn settle(&mut self, status: WaitStatus, broken: impl Fn(CohortId) -> bool) -> Option<Death> {
+    fn settle(
+        &mut self,
+        status: WaitStatus,
+        usage: Usage,
+        broken: impl Fn(CohortId) -> bool,
+    ) -> Option<Death> {
         let pid = status.pid()?;
         let Some(id) = self
             .workers
@@ -105,7 +113,7 @@ impl Crew {
         let facts = self.facts(id, status)?;
         let worker = self.workers.get(&id)?;
         let may_repeat = broken(worker.cohort);
-        self.tell_death(id, status, facts, may_repeat);
+        self.tell_death(id, status, facts, usage, may_repeat);
         let estate = match exit {
             Some(0) => Vec::new(),
             Some(_) | None => self.estate(id),

@@ -1,12 +1,13 @@
 //! What the master can say of its workers: names, what their rows tell, and
 //! how they ended.
 
-use super::Crew;
+use super::{Crew, blackbox};
 use crate::config::Model;
 use crate::master::death::{Cause, End, Facts};
 use crate::master::message::{CohortId, WorkerId};
 use crate::scoreboard::{Counter, Row};
 use crate::status::reading;
+use crate::sys::process::Usage;
 use crate::worker::START_FAILED;
 use log::Level;
 use nix::sys::signal::Signal;
@@ -59,14 +60,18 @@ impl Crew {
 
     /// What a worker does, by its rows and by the kernel's word (proc(5)).
     pub fn whereabouts(&self, id: WorkerId) -> String {
+        format!("{}; process {}", self.doing(id), self.process(id))
+    }
+
+    /// What the kernel says of a worker (proc(5)).
+    pub(super) fn process(&self, id: WorkerId) -> String {
         let pid = self.pid(id);
         let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}"));
         let status = read("status").unwrap_or_default();
         let state = status.lines().find_map(|line| line.strip_prefix("State:"));
         let channel = read("wchan").unwrap_or_default();
         format!(
-            "{}; process state {}, in {}",
-            self.doing(id),
+            "state {}, in {}",
             state.unwrap_or("?").trim(),
             if channel.is_empty() { "?" } else { &channel },
         )
@@ -112,6 +117,7 @@ impl Crew {
         id: WorkerId,
         status: WaitStatus,
         facts: Facts,
+        usage: Usage,
         broken: bool,
     ) {
         let Some(worker) = self.workers.get(&id) else {
@@ -149,16 +155,24 @@ impl Crew {
             .cohorts
             .get(&worker.cohort)
             .map_or(0, |cohort| cohort.generation);
+        let last_moments = self.last_moments(id, cause, &how, facts, usage);
         // A line that tests rely on.
         let line = format!(
-            "worker {pool}[{slot}] pid {pid} gen {generation} [{}] {how} after {age:.1}s; it was {}",
+            "worker {pool}[{slot}] pid {pid} gen {generation} [{}] {how} after {age:.1}s; it was {}{}",
             cause.name(),
             self.doing(id),
+            last_moments
+                .as_ref()
+                .map(blackbox::details)
+                .unwrap_or_default(),
         );
         let clean = facts.end == End::Exited(0);
         let (leaving, killed) = (facts.leaving, facts.cut.is_some());
         let cohort = worker.cohort;
         self.record_death(cohort, &how);
+        if let Some(death) = last_moments {
+            self.record_last_moments(death, facts);
+        }
         let known = match cause {
             Cause::Start | Cause::Early if broken || !reason.is_empty() => {
                 !self.complain(cohort, &how)
