@@ -56,7 +56,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "sys",
         ],
     ),
-    ("master::control", &["status"]),
+    ("master::control", &["status", "sys"]),
     (
         "master::crew",
         &[

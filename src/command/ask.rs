@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &Ask, query: &Query) -> u8 {
     let status = u8::try_from(status).unwrap_or(SOFTWARE);
     if arguments.json {
         print(&format!("{line}\n"));
-    } else if *query == Query::Status {
+    } else if *query == Query::Status && status == 0 {
         print(&table(&answer));
     }
     let lines = answer["lines"].as_array().into_iter().flatten();
@@ -78,7 +78,11 @@ fn ask(path: &Path, query: &Query) -> io::Result<String> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut question = serde_json::to_vec(query)?;
     question.push(b'\n');
-    stream.write_all(&question)?;
+    match stream.write_all(&question) {
+        // Whoever is not let in is told why.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written?,
+    }
     let mut line = String::new();
     BufReader::new(stream)
         .read_line(&mut line)

@@ -68,6 +68,7 @@ impl Checker<'_> {
         Master {
             pid_file: self.optional_file(&table.pid_file),
             control_socket: self.optional_file(&table.control_socket),
+            control_group: self.control_group(table),
             log: self.log(&table.log.value),
             ..defaults::master(table)
         }

@@ -73,6 +73,7 @@ pub(crate) fn master(table: &MasterTable) -> Master {
     Master {
         pid_file: None,
         control_socket: None,
+        control_group: None,
         log: Log {
             to: LogTarget::Stderr,
             format: LogTable::default().format.value,

@@ -108,6 +108,8 @@ table! {
             "A file that holds the master's process id, locked while it lives.";
         control_socket: Option<PathBuf> = Optional(FilePath, "no control socket"), None,
             "A unix socket on which `preforkd status` and its like talk to the master.";
+        control_group: Option<String> = Optional(GROUP, "nobody but root and the master's own user"), None,
+            "The group whose members may do so as well, orders included.";
         user: Option<String> = Optional(USER, "the user that started the master"), None,
             "Whom workers run as, unless their pool says otherwise; needs root.";
         group: Option<String> = Optional(GROUP, "the user's primary group"), None,

@@ -67,6 +67,9 @@ pub struct Master {
     pub pid_file: Option<PathBuf>,
     /// Where `preforkd status` and friends connect; `None` for no control socket.
     pub control_socket: Option<PathBuf>,
+    /// The id of the group whose members may connect there, besides root and the
+    /// master's own user; `None` for nobody else.
+    pub control_group: Option<u32>,
     /// Where messages go, and which.
     pub log: Log,
     /// How long a graceful stop, and the drain of an old generation, may take.

@@ -54,6 +54,7 @@ fn master(master: &Master) -> MasterTable {
     MasterTable {
         pid_file: Entry::of(master.pid_file.clone()),
         control_socket: Entry::of(master.control_socket.clone()),
+        control_group: Entry::of(master.control_group.map(|group| group.to_string())),
         user: Entry::of(None),
         group: Entry::of(None),
         log: Entry::of(LogTable {

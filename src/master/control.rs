@@ -2,18 +2,27 @@
 //!
 //! Nobody can make the master wait: every client is non-blocking, has a
 //! deadline, a bound on what it may send and on what it lets lie unread, and
-//! there are only so many of them. Who may connect is the file's mode and
-//! SO_PEERCRED: root and the master's own user.
+//! there are only so many of them. Nobody keeps others out: where all places are
+//! taken, whoever was not heard of for the longest time makes room. And nobody
+//! has the master all to itself: so many are let in and answered a turn, each with
+//! one answer, and what is costly to say is said to all who ask within a moment.
 
-use crate::status::Status;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{getsockopt, sockopt};
+mod client;
+mod gate;
+
+pub use gate::Asker;
+
+use crate::status::{Death, Status};
+use crate::sys;
+use client::Client;
+use nix::poll::{PollFd, PollFlags};
 use serde::{Deserialize, Serialize};
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What a client may ask.
@@ -22,6 +31,8 @@ use std::time::{Duration, Instant};
 pub enum Query {
     /// Who runs and does what.
     Status,
+    /// The last deaths of workers.
+    Deaths,
     /// A graceful stop; who waits hears the connection end with the master.
     Stop {
         /// Answer when it is done.
@@ -62,7 +73,7 @@ impl Query {
     /// Whether the answer comes when all is done, however long that takes.
     pub const fn waits(&self) -> bool {
         match self {
-            Self::Status => false,
+            Self::Status | Self::Deaths => false,
             Self::Stop { wait }
             | Self::Reload { wait }
             | Self::Upgrade { wait }
@@ -80,6 +91,11 @@ pub enum Answer {
     Done,
     /// The state of things.
     Status(Status),
+    /// How the last workers died.
+    Deaths {
+        /// The oldest first.
+        deaths: Vec<Death>,
+    },
     /// What came of the request.
     Outcome {
         /// The exit status that says it.
@@ -94,14 +110,22 @@ pub enum Answer {
     },
 }
 
-/// Clients at once; more wait in the socket's queue.
-const CLIENTS: usize = 16;
-/// A query's longest line.
-const LINE: usize = 4096;
-/// How long a client may take for anything.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a client may wait for an outcome.
-const LONG_PATIENCE: Duration = Duration::from_secs(3600);
+/// Clients at once.
+const CLIENTS: usize = 256;
+/// So many of them may wait for an outcome; the other places are for those who
+/// only ask.
+const WAITING: usize = 192;
+/// Clients that are let in a turn.
+const ADMISSIONS: usize = 64;
+/// Queries that are answered a turn.
+const QUERIES: usize = 64;
+/// Whoever was let in may stay for so long, whoever else may want the place: it
+/// has to say its query.
+const WELCOME: Duration = Duration::from_millis(5);
+/// The master spends a part in so many of its time on pictures of itself …
+const SHARE: u32 = 10;
+/// … but none is older than this.
+const OLDEST: Duration = Duration::from_millis(20);
 
 /// The listening socket and its clients.
 #[derive(Debug)]
@@ -111,26 +135,47 @@ pub struct Control {
     /// Another master still listens, until [`Control::open`].
     closed: bool,
     path: PathBuf,
+    /// Whose members may ask, besides root and the master's own user.
+    group: Option<u32>,
     /// Which file that was; another one is another master's.
     file: Option<(u64, u64)>,
+    /// Whose turn it is comes first.
     clients: Vec<Client>,
     next: u64,
     /// Out of descriptors: who waits is looked after at the next turn, whatever
     /// brings it.
     short: bool,
+    /// All places are taken by such as have just come.
+    crowded: bool,
+    /// By [`Sight`].
+    pictures: [Option<Picture>; 2],
 }
 
+/// A query, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// To be answered by this number.
+    pub client: u64,
+    /// Who that is.
+    pub by: Asker,
+    /// What it wants.
+    pub query: Query,
+}
+
+/// What there is to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// The state of things.
+    Status,
+    /// The last deaths.
+    Deaths,
+}
+
+/// The last answer on something that is to be seen.
 #[derive(Debug)]
-struct Client {
-    id: u64,
-    stream: UnixStream,
-    heard: Vec<u8>,
-    unsent: Vec<u8>,
-    deadline: Instant,
-    /// It says no more.
-    finished: bool,
-    /// A query of it is being answered.
-    asking: bool,
+struct Picture {
+    line: Arc<[u8]>,
+    until: Instant,
 }
 
 /// The exit status for a control socket that cannot be had.
@@ -143,11 +188,13 @@ pub fn exit_status(error: &io::Error) -> u8 {
 }
 
 impl Control {
-    /// Listens at `path`, in the place of a socket whose master is gone.
+    /// Listens at `path`, in the place of a socket whose master is gone; for
+    /// root, the master's own user and the members of `group`.
     ///
     /// # Errors
-    /// As bind(2) and chmod(2); EADDRINUSE where somebody answers there.
-    pub fn listen(path: &Path) -> io::Result<Self> {
+    /// As bind(2), chmod(2) and chown(2); EADDRINUSE where somebody answers
+    /// there.
+    pub fn listen(path: &Path, group: Option<u32>) -> io::Result<Self> {
         let listener = match UnixListener::bind(path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 // What is no socket refuses a connection as well.
@@ -164,32 +211,55 @@ impl Control {
             }
             bound => bound?,
         };
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-        listener.set_nonblocking(true)?;
-        Ok(Self::new(path, listener, false))
+        // Dropped by an error, it removes its file.
+        let control = Self::new(path, listener, group, false);
+        gate::settle(path, group)?;
+        control
+            .listener
+            .iter()
+            .try_for_each(|one| one.set_nonblocking(true))?;
+        Ok(control)
     }
 
     /// The socket of the master that this one is to replace, which listens on
     /// it until [`Control::open`].
-    pub fn inherit(path: &Path, listener: UnixListener) -> Self {
-        Self::new(path, listener, true)
+    pub fn inherit(path: &Path, listener: UnixListener, group: Option<u32>) -> Self {
+        Self::new(path, listener, group, true)
     }
 
-    fn new(path: &Path, listener: UnixListener, closed: bool) -> Self {
+    fn new(path: &Path, listener: UnixListener, group: Option<u32>, closed: bool) -> Self {
         Self {
             listener: Some(listener),
             closed,
             path: path.to_owned(),
+            group,
             file: identity(path),
             clients: Vec::new(),
             next: 1,
             short: false,
+            crowded: false,
+            pictures: [None, None],
         }
     }
 
     /// It is ours from now on.
     pub fn open(&mut self) {
         self.closed = false;
+        self.admit(self.group);
+    }
+
+    /// Lets the members of `group` in from now on, and no other group's; whoever
+    /// is here and may not ask any more has to go.
+    pub fn admit(&mut self, group: Option<u32>) {
+        self.group = group;
+        if self.listener.is_none() || self.closed || identity(&self.path) != self.file {
+            return;
+        }
+        if let Err(error) = gate::settle(&self.path, group) {
+            log::error!("control socket {}: {error}", self.path.display());
+        }
+        self.clients
+            .retain(|client| gate::admit(&client.socket(), group).is_ok());
     }
 
     /// Another master listens from now on; those who were let in are answered.
@@ -205,77 +275,129 @@ impl Control {
     /// Adds what to wait for.
     pub fn watch<'c>(&'c self, ready: &mut Vec<PollFd<'c>>) {
         if let Some(listener) = &self.listener
-            && self.clients.len() < CLIENTS
+            && !self.crowded
             && !self.short
             && !self.closed
         {
             ready.push(PollFd::new(listener.as_fd(), PollFlags::POLLIN));
         }
-        for client in &self.clients {
-            let events = if client.is_done() {
-                // Who says no more and is waiting for an outcome would wake us
-                // for ever; that it is gone is told all the same (poll(2)).
-                PollFlags::empty()
-            } else if !client.unsent.is_empty() || client.has_line() {
-                // Whoever does not take its answers is not heard meanwhile.
-                PollFlags::POLLOUT
-            } else {
-                PollFlags::POLLIN
-            };
-            ready.push(PollFd::new(client.stream.as_fd(), events));
-        }
+        ready.extend(self.clients.iter().map(Client::watch));
+    }
+
+    /// When somebody may have to make room; `None` where nobody has to.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let idle = self.clients.iter().filter(|client| !client.asking);
+        let stays = idle.map(|client| client.since + WELCOME).min();
+        stays.filter(|_| self.crowded)
     }
 
     /// Takes in clients and what they say; answers the whole queries, one of
-    /// each client at most.
-    pub fn queries(&mut self, now: Instant) -> Vec<(u64, Query)> {
+    /// each client at most, and of no more than can be answered in a moment.
+    pub fn queries(&mut self, now: Instant) -> Vec<Asked> {
         self.let_in(now);
-        let mut queries = Vec::new();
+        let mut waiting = self.clients.iter().filter(|client| client.asking).count();
+        let mut asked = Vec::new();
+        let mut looked_at = 0;
         for client in &mut self.clients {
-            client.write();
-            let Some(line) = client.line() else { continue };
-            match serde_json::from_slice(&line) {
-                Ok(query) => {
-                    client.asking = true;
-                    queries.push((client.id, query));
+            if asked.len() == QUERIES {
+                break;
+            }
+            looked_at += 1;
+            client.write(now);
+            let Some(line) = client.line(now) else {
+                continue;
+            };
+            match serde_json::from_slice::<Query>(&line) {
+                Ok(query) if query.waits() && waiting >= WAITING => {
+                    client.say(
+                        encoded(&outcome(75, "too many wait: ask without waiting")),
+                        now,
+                    );
                 }
-                Err(error) => client.say(&Answer::Error {
-                    message: error.to_string(),
-                }),
+                Ok(query) => {
+                    waiting += usize::from(query.waits());
+                    client.asking = true;
+                    let (client, by) = (client.id, client.by);
+                    asked.push(Asked { client, by, query });
+                }
+                Err(error) => {
+                    let message = error.to_string();
+                    client.say(encoded(&Answer::Error { message }), now);
+                }
             }
         }
+        self.clients.rotate_left(looked_at);
         self.clients.retain(|client| {
-            let wanted = !client.is_done() || (client.asking && !client.is_gone());
-            wanted && now < client.deadline
+            let wanted = if client.asking {
+                !client.is_gone()
+            } else {
+                !client.is_done()
+            };
+            wanted && now < client.deadline()
         });
-        queries
-    }
-
-    /// The client will hear of it later.
-    pub fn hold(&mut self, client: u64, now: Instant) {
-        if let Some(client) = self.clients.iter_mut().find(|one| one.id == client) {
-            client.deadline = now + LONG_PATIENCE;
-        }
+        asked
     }
 
     /// Answers one query.
     pub fn answer(&mut self, client: u64, answer: &Answer) {
-        if let Some(client) = self.clients.iter_mut().find(|one| one.id == client) {
-            client.asking = false;
-            client.say(answer);
+        // Whoever is told that something was done may see it at once.
+        self.look_again();
+        self.say(client, encoded(answer));
+    }
+
+    /// Something is not as it was shown.
+    pub fn look_again(&mut self) {
+        self.pictures = [None, None];
+    }
+
+    /// Answers a query for something that is to be seen, which `look` tells: anew,
+    /// unless that was told so short a time ago that to look without pause would
+    /// cost the master more than its share of time.
+    pub fn show(&mut self, client: u64, sight: Sight, look: impl FnOnce() -> Answer) {
+        let begun = Instant::now();
+        let current = self.pictures[sight as usize].take();
+        let current = current.filter(|picture| begun < picture.until);
+        let picture = current.unwrap_or_else(|| {
+            let line = encoded(&look());
+            let pause = (begun.elapsed() * SHARE).min(OLDEST);
+            let until = begun + pause;
+            Picture { line, until }
+        });
+        self.say(client, Arc::clone(&picture.line));
+        self.pictures[sight as usize] = Some(picture);
+    }
+
+    fn say(&mut self, client: u64, line: Arc<[u8]>) {
+        let Some(at) = self.clients.iter().position(|one| one.id == client) else {
+            return;
+        };
+        let client = &mut self.clients[at];
+        client.asking = false;
+        client.say(line, Instant::now());
+        if client.is_done() {
+            self.clients.remove(at);
         }
-        self.clients.retain(|one| one.asking || !one.is_done());
     }
 
     fn let_in(&mut self, now: Instant) {
         self.short = false;
-        while self.clients.len() < CLIENTS && !self.closed {
-            match self.listener.as_ref().map(UnixListener::accept) {
-                None => return,
-                Some(Ok((stream, _))) => self.welcome(stream, now),
-                Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => return,
+        self.crowded = false;
+        for _ in 0..ADMISSIONS {
+            if self.closed {
+                return;
+            }
+            if self.clients.len() >= CLIENTS && self.least_missed(now).is_none() {
+                self.crowded = true;
+                return;
+            }
+            let Some(listener) = &self.listener else {
+                return;
+            };
+            match sys::socket::accept(listener.as_fd(), true) {
+                Ok((stream, _)) => self.welcome(UnixStream::from(stream), now),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // Out of descriptors, most likely: later.
-                Some(Err(_)) => {
+                Err(_) => {
                     self.short = true;
                     return;
                 }
@@ -284,24 +406,36 @@ impl Control {
     }
 
     fn welcome(&mut self, stream: UnixStream, now: Instant) {
-        let peer = getsockopt(&stream, sockopt::PeerCredentials);
-        let me = nix::unistd::geteuid().as_raw();
-        let known = peer.is_ok_and(|peer| peer.uid() == 0 || peer.uid() == me);
-        if !known || stream.set_nonblocking(true).is_err() {
-            return;
+        let by = match gate::admit(&stream, self.group) {
+            Ok(by) => by,
+            Err(reason) => return dismiss(stream, 77, &reason),
+        };
+        if self.clients.len() >= CLIENTS
+            && let Some(at) = self.least_missed(now)
+        {
+            let mut client = self.clients.swap_remove(at);
+            if !client.is_owed() {
+                client.say(
+                    encoded(&outcome(75, "too many ask: another needs the place")),
+                    now,
+                );
+            }
         }
         let id = self.next;
         self.next += 1;
-        let deadline = now + PATIENCE;
-        self.clients.push(Client {
-            id,
-            stream,
-            heard: Vec::new(),
-            unsent: Vec::new(),
-            deadline,
-            finished: false,
-            asking: false,
-        });
+        self.clients.push(Client::new(id, stream, by, now));
+    }
+
+    /// Who has to make room for another: of those who have had the time to say
+    /// their query and wait for nothing that was promised, the one that was not
+    /// heard of for the longest time.
+    fn least_missed(&self, now: Instant) -> Option<usize> {
+        let may_go =
+            |client: &Client| !client.asking && now.duration_since(client.since) >= WELCOME;
+        let clients = self.clients.iter().enumerate();
+        let candidates = clients.filter(|(_, client)| may_go(client));
+        let found = candidates.min_by_key(|(_, client)| client.heard_of);
+        found.map(|(at, _)| at)
     }
 }
 
@@ -320,116 +454,23 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     Some((found.dev(), found.ino()))
 }
 
-impl Client {
-    /// The next whole line, once what was said before is taken.
-    fn line(&mut self) -> Option<Vec<u8>> {
-        if !self.unsent.is_empty() {
-            return None;
-        }
-        self.read();
-        let end = memchr::memchr(b'\n', &self.heard)?;
-        let rest = self.heard.split_off(end + 1);
-        Some(std::mem::replace(&mut self.heard, rest))
-    }
+fn outcome(status: u8, line: &str) -> Answer {
+    let lines = vec![line.to_owned()];
+    Answer::Outcome { status, lines }
+}
 
-    /// Reads until there is a whole line, or no more.
-    fn read(&mut self) {
-        let mut room = [0; LINE];
-        while !self.finished && !self.has_line() {
-            let free = LINE - self.heard.len();
-            match self.stream.read(&mut room[..free]) {
-                // Also where nothing is free: a line without end.
-                Ok(0) => self.finished = true,
-                Ok(count) => self.heard.extend_from_slice(&room[..count]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // A broken client.
-                Err(_) => self.finished = true,
-            }
-        }
-    }
+fn encoded(answer: &Answer) -> Arc<[u8]> {
+    let mut line = serde_json::to_vec(answer).unwrap_or_default();
+    line.push(b'\n');
+    line.into()
+}
 
-    fn has_line(&self) -> bool {
-        memchr::memchr(b'\n', &self.heard).is_some()
-    }
-
-    /// Whether there is nothing more to hear or to say.
-    fn is_done(&self) -> bool {
-        self.finished && self.unsent.is_empty() && !self.has_line()
-    }
-
-    /// Whether it can hear nothing more. To have said all and to listen on is
-    /// something else: then only its side is shut (shutdown(2)).
-    fn is_gone(&self) -> bool {
-        let mut ready = [PollFd::new(self.stream.as_fd(), PollFlags::empty())];
-        let _ = poll(&mut ready, PollTimeout::ZERO);
-        ready[0].any().unwrap_or(true)
-    }
-
-    fn say(&mut self, answer: &Answer) {
-        let line = serde_json::to_vec(answer).unwrap_or_default();
-        self.unsent.extend_from_slice(&line);
-        self.unsent.push(b'\n');
-        self.write();
-    }
-
-    fn write(&mut self) {
-        while !self.unsent.is_empty() {
-            match self.stream.write(&self.unsent) {
-                Ok(count) => drop(self.unsent.drain(..count)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => {
-                    self.finished = true;
-                    self.unsent.clear();
-                    self.heard.clear();
-                }
-            }
-        }
-    }
+/// Tells a client that is not let in why. Its buffer is empty, so this takes one
+/// call, and never waits.
+fn dismiss(mut stream: UnixStream, status: u8, reason: &str) {
+    use std::io::Write;
+    let _ = stream.write(&encoded(&outcome(status, reason)));
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    /// Everybody waits for an outcome that never comes: some for it, some have
-    /// said all they had to say, and the others are gone.
-    #[test]
-    fn whoever_waits_and_is_gone_takes_no_place() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("control");
-        let mut control = Control::listen(&path).unwrap();
-        let now = Instant::now();
-        let mut ask = |line: &[u8]| {
-            let mut client = UnixStream::connect(&path).unwrap();
-            client.write_all(line).unwrap();
-            let asked = control.queries(now);
-            for (id, _) in &asked {
-                control.hold(*id, now);
-            }
-            (client, asked)
-        };
-        let reload = b"{\"query\":\"reload\",\"wait\":true}\n";
-        let (mut patient, asked) = ask(reload);
-        let (mut brief, told) = ask(reload);
-        brief.shutdown(std::net::Shutdown::Write).unwrap();
-        for _ in 0..2 * CLIENTS {
-            drop(ask(reload));
-        }
-        let (_last, heard) = ask(b"{\"query\":\"status\"}\n");
-        assert!(matches!(heard.as_slice(), [(_, Query::Status)]));
-        for (client, asked) in [(&mut patient, asked), (&mut brief, told)] {
-            control.answer(asked[0].0, &Answer::Done);
-            let mut room = [0; 64];
-            let count = client.read(&mut room).unwrap();
-            assert_eq!(&room[..count], b"{\"answer\":\"done\"}\n");
-        }
-        // Nobody waits for longer than that either.
-        let mut late = UnixStream::connect(&path).unwrap();
-        late.write_all(reload).unwrap();
-        assert_eq!(control.queries(now).len(), 1);
-        assert!(control.queries(now + LONG_PATIENCE).is_empty());
-        assert!(control.clients.is_empty());
-    }
-}
+mod tests;

@@ -42,7 +42,7 @@ pub mod wear;
 
 pub use start::StartFailure;
 
-use control::{Control, Query};
+use control::{Asked, Control, Query, Sight};
 use crew::{Crew, Word};
 use generation::{Generation, Services};
 use message::{Event, Request};
@@ -202,7 +202,12 @@ impl Master {
             .notifier
             .next_deadline()
             .map(|at| at.saturating_duration_since(now));
-        let patience = [due, count, watchdog]
+        let crowd = self
+            .control
+            .as_ref()
+            .and_then(Control::next_deadline)
+            .map(|at| at.saturating_duration_since(now));
+        let patience = [due, count, watchdog, crowd]
             .into_iter()
             .flatten()
             .fold(HEARTBEAT, Duration::min);
@@ -264,6 +269,7 @@ impl Master {
         for death in self.crew.reap(broken) {
             self.lead_due = true;
             self.publishing.touch();
+            self.control.iter_mut().for_each(Control::look_again);
             self.last_death = death.status;
             let event = Event::Exited {
                 worker: death.worker,
@@ -348,19 +354,29 @@ impl Master {
         let Some(mut control) = self.control.take() else {
             return;
         };
-        const ORIGIN: &str = "control socket";
         let held = |wait: bool| (!wait).then_some(control::Answer::Done);
-        let now = Instant::now();
-        for (client, query) in control.queries(now) {
+        for Asked { client, by, query } in control.queries(Instant::now()) {
+            let origin = by.to_string();
             let answer = match query {
-                Query::Status => Some(match self.status() {
-                    Some(status) => control::Answer::Status(status),
-                    None => control::Answer::Error {
-                        message: String::from("workers die too fast to be counted: ask again"),
-                    },
-                }),
+                Query::Status => {
+                    let look = || match self.status() {
+                        Some(status) => control::Answer::Status(status),
+                        None => control::Answer::Error {
+                            message: String::from("workers die too fast to be counted: ask again"),
+                        },
+                    };
+                    control.show(client, Sight::Status, look);
+                    continue;
+                }
+                Query::Deaths => {
+                    let look = || control::Answer::Deaths {
+                        deaths: self.crew.deaths(),
+                    };
+                    control.show(client, Sight::Deaths, look);
+                    continue;
+                }
                 Query::Stop { wait } => {
-                    self.request(Request::Stop, ORIGIN);
+                    self.request(Request::Stop, &origin);
                     held(wait)
                 }
                 Query::Reload { wait } => {
@@ -368,7 +384,7 @@ impl Master {
                         let next = self.supervisor.is_proving();
                         self.waiting.for_reload(client, next);
                     }
-                    self.request(Request::Reload, ORIGIN);
+                    self.request(Request::Reload, &origin);
                     held(wait && !self.stopping)
                 }
                 Query::Upgrade { wait } => {
@@ -377,7 +393,7 @@ impl Master {
                     if possible && wait {
                         self.waiting.for_upgrade(client);
                     }
-                    self.request(Request::Upgrade, ORIGIN);
+                    self.request(Request::Upgrade, &origin);
                     if possible {
                         held(wait)
                     } else {
@@ -389,14 +405,14 @@ impl Master {
                     if wait {
                         self.waiting.for_reopening(client);
                     }
-                    self.request(Request::Reopen, ORIGIN);
+                    self.request(Request::Reopen, &origin);
                     held(wait)
                 }
-                query @ Query::Scale { .. } => self.scale(client, query),
+                query @ Query::Scale { .. } => self.scale(client, &origin, query),
             };
-            match answer {
-                Some(answer) => control.answer(client, &answer),
-                None => control.hold(client, now),
+            // Without an answer it will hear of it later.
+            if let Some(answer) = answer {
+                control.answer(client, &answer);
             }
         }
         self.control = Some(control);

@@ -167,6 +167,9 @@ impl Master {
             }
             lead(&generation.listeners);
         }
+        if let Some(control) = self.control.as_mut().filter(|_| before > 0) {
+            control.admit(generation.config.master.control_group);
+        }
         self.crew.promote(number);
         let news = format!("generation {number} serves: {}", generation.addresses());
         log::info!("{news}");

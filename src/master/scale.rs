@@ -43,7 +43,7 @@ const UNAVAILABLE: u8 = 69;
 impl Master {
     /// Begins to give `pool` so many workers. `None` where the client will hear
     /// of it when it is done.
-    pub(super) fn scale(&mut self, client: u64, query: Query) -> Option<Answer> {
+    pub(super) fn scale(&mut self, client: u64, origin: &str, query: Query) -> Option<Answer> {
         let Query::Scale {
             pool,
             workers,
@@ -55,12 +55,12 @@ impl Master {
         let cohort = match self.scalable(&pool, workers) {
             Ok(cohort) => cohort,
             Err((status, line)) => {
-                log::warn!("scale refused: {line}");
+                log::warn!("scale asked for by {origin} refused: {line}");
                 let lines = vec![line];
                 return Some(Answer::Outcome { status, lines });
             }
         };
-        log::info!("{workers} workers for pool {pool} asked for by control socket");
+        log::info!("{workers} workers for pool {pool} asked for by {origin}");
         if !self.supervisor.is_steady() {
             self.scaling.next.insert(pool.clone(), workers);
         }

@@ -89,8 +89,10 @@ impl Master {
             .map_err(|failure| StartFailure::new(failure.exit_status(), failure.to_string()))?;
         let control = match &first.config.master.control_socket {
             Some(path) => {
-                let inherited = predecessor.as_mut().and_then(|one| one.control(path));
-                Some(inherited.map_or_else(|| listen_for_control(path), Ok)?)
+                let group = first.config.master.control_group;
+                let inherited = predecessor.as_mut();
+                let inherited = inherited.and_then(|one| one.control(path, group));
+                Some(inherited.map_or_else(|| listen_for_control(path, group), Ok)?)
             }
             None => None,
         };
@@ -169,8 +171,8 @@ fn lock_pid_file(path: &Path) -> Result<PidFile, StartFailure> {
     })
 }
 
-fn listen_for_control(path: &Path) -> Result<Control, StartFailure> {
-    Control::listen(path).map_err(|error| {
+fn listen_for_control(path: &Path, group: Option<u32>) -> Result<Control, StartFailure> {
+    Control::listen(path, group).map_err(|error| {
         StartFailure::new(
             control::exit_status(&error),
             format!("control socket {}: {error}", path.display()),

@@ -283,6 +283,44 @@ pub fn queue(listener: BorrowedFd<'_>) -> io::Result<(u32, u32)> {
     Ok((info.tcpi_unacked, info.tcpi_sacked))
 }
 
+/// The supplementary groups that the peer of a unix stream socket had when it
+/// connected (SO_PEERGROUPS, since Linux 4.13; unix(7) tells only of the primary
+/// one).
+///
+/// # Errors
+/// As getsockopt(2); ENODATA for a peer of whom nothing was noted.
+pub fn peer_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
+    // Nobody has more (NGROUPS_MAX), and hardly anybody more than a few.
+    const MOST: usize = 1 << 16;
+    let mut groups: Vec<libc::gid_t> = vec![0; 64];
+    loop {
+        let mut size = (groups.len() * size_of::<libc::gid_t>()) as libc::socklen_t;
+        // SAFETY: `groups` is live and `size` octets long; the kernel writes no
+        // more, and says in `size` how many it has.
+        let result = unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_PEERGROUPS,
+                groups.as_mut_ptr().cast(),
+                &raw mut size,
+            )
+        };
+        let count = size as usize / size_of::<libc::gid_t>();
+        match check(result) {
+            Ok(_) => {
+                groups.truncate(count);
+                return Ok(groups);
+            }
+            // Too little room: now it is known how much there must be.
+            Err(error) if error.raw_os_error() == Some(libc::ERANGE) && count <= MOST => {
+                groups.resize(count.max(2 * groups.len()), 0);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// Takes back what [`steer`] did: all members get their share
 /// (SO_DETACH_REUSEPORT_BPF). Where nothing was steered, nothing happens.
 ///

@@ -20,6 +20,15 @@ pub(super) struct Who {
 }
 
 impl Checker<'_> {
+    /// Who may use the control socket.
+    pub(super) fn control_group(&mut self, table: &MasterTable) -> Option<u32> {
+        if table.control_socket.given.is_none() {
+            let why = "only with `control_socket`";
+            self.misplaced(&table.control_group, "control_group", why);
+        }
+        self.group(&table.control_group).map(|(group, _)| group)
+    }
+
     pub(super) fn master_who(&mut self, table: &MasterTable) -> Who {
         let who = self.look_up(&table.user, &table.group);
         if !who.named {

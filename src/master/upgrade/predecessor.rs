@@ -113,10 +113,10 @@ impl Predecessor {
 
     /// Its control socket, if that is the one at `path`; nobody is heard on it
     /// before [`Control::open`].
-    pub fn control(&mut self, path: &Path) -> Option<Control> {
+    pub fn control(&mut self, path: &Path, group: Option<u32>) -> Option<Control> {
         let (_, socket) = self.control.take_if(|(held, _)| held == path)?;
         self.taken.control = true;
-        Some(Control::inherit(path, UnixListener::from(socket)))
+        Some(Control::inherit(path, UnixListener::from(socket), group))
     }
 
     /// Tells it that `generation` serves here, on `listeners`. What was passed
