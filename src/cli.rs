@@ -108,8 +108,9 @@ pub struct Serve {
     /// The directory, for http; the text, for message
     #[arg(value_name = "ARG", value_hint = ValueHint::AnyPath)]
     pub argument: Option<std::ffi::OsString>,
-    /// Where to listen: HOST:PORT (an IPv6 host in brackets), :PORT or unix:PATH;
-    /// port 0 lets the kernel choose; may be given several times
+    /// Where to listen: HOST:PORT (an IPv6 host in brackets), :PORT, unix:PATH, or
+    /// fd:NAME for sockets that are passed by this name; port 0 lets the kernel
+    /// choose; may be given several times
     #[arg(short, long, value_name = "ADDR")]
     pub listen: Vec<String>,
     /// How a worker spends itself

@@ -8,6 +8,7 @@ use crate::config::{
 };
 use crate::master::generation::Services;
 use crate::master::{Master, Source};
+use crate::net::Activation;
 use log::LevelFilter;
 use std::ffi::OsStr;
 use std::io::Write;
@@ -18,6 +19,7 @@ use std::path::Path;
 struct Refusal(u8, String);
 
 pub(super) fn run(arguments: &Serve) -> u8 {
+    let activation = Activation::take();
     let config = match configuration(arguments) {
         Ok(config) => config,
         Err(Refusal(status, message)) => {
@@ -28,7 +30,7 @@ pub(super) fn run(arguments: &Serve) -> u8 {
     if let Err(error) = crate::log::start(&config.master.log) {
         complain(format_args!("standard error: {error}"));
     }
-    let mut master = match Master::start(config, Source::Fixed, Services::new()) {
+    let mut master = match Master::start_with(config, Source::Fixed, Services::new(), activation) {
         Ok(master) => master,
         Err(failure) => {
             complain(&failure.message);
@@ -70,10 +72,15 @@ fn configuration(arguments: &Serve) -> Result<Config, Refusal> {
     for place in places {
         let listen = parse_listen(place)
             .map_err(|message| Refusal(USAGE, format!("--listen {place}: {message}")))?;
-        if accept == Accept::Reuseport && matches!(listen, Listen::Unix { .. }) {
+        let why = match (accept, &listen) {
+            (Accept::Shared, _) | (Accept::Reuseport, Listen::Tcp { .. }) => None,
+            (Accept::Reuseport, Listen::Unix { .. }) => Some("a unix socket"),
+            (Accept::Reuseport, Listen::Fd { .. }) => Some("what is passed"),
+        };
+        if let Some(what) = why {
             return Err(Refusal(
                 USAGE,
-                format!("--listen {place}: a unix socket cannot be of the kind reuseport"),
+                format!("--listen {place}: {what} cannot be of the kind reuseport"),
             ));
         }
         pool.listen.push(listen);

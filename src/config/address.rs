@@ -13,12 +13,13 @@ use super::Listen;
 pub(crate) const UNIX_MODE: u32 = 0o666;
 
 /// What [`parse_listen`] takes, for messages.
-pub(crate) const EXPECTED: &str =
-    "expected \"127.0.0.1:8080\", \"[::1]:8080\", \":8080\", \"localhost:8080\" or \"unix:PATH\"";
+pub(crate) const EXPECTED: &str = "expected \"127.0.0.1:8080\", \"[::1]:8080\", \":8080\", \"localhost:8080\", \"unix:PATH\" or \"fd:NAME\"";
 
 /// Reads an address to listen on: `127.0.0.1:8080`, `[::1]:8080`,
 /// `localhost:8080` (which is 127.0.0.1), `unix:PATH`; `8080` and `:8080` are
-/// 0.0.0.0, every IPv4 address of the machine.
+/// 0.0.0.0, every IPv4 address of the machine. `fd:NAME` is the sockets that the
+/// service manager passes by this name (sd_listen_fds(3)), `fd:3` the one of this
+/// number.
 ///
 /// IPv6 sockets are v6only and unix sockets have mode 0666; a unix path is
 /// returned as it was written.
@@ -30,12 +31,11 @@ pub fn parse_listen(text: &str) -> Result<Listen, String> {
     if let Some(path) = text.strip_prefix("unix:") {
         return unix(path);
     }
-    for (prefix, what) in [("udp:", "UDP"), ("fd:", "an inherited descriptor")] {
-        if text.starts_with(prefix) {
-            return Err(format!(
-                "{what} is not supported in this version: use TCP or \"unix:PATH\""
-            ));
-        }
+    if let Some(name) = text.strip_prefix("fd:") {
+        return passed(name);
+    }
+    if text.starts_with("udp:") {
+        return Err("UDP is not supported in this version: use TCP or \"unix:PATH\"".to_owned());
     }
     let address = match text.rsplit_once(':') {
         None if is_number(text) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port(text)?)),
@@ -63,9 +63,11 @@ pub fn parse_listen(text: &str) -> Result<Listen, String> {
 pub(crate) fn clash(one: &Listen, other: &Listen) -> bool {
     match (one, other) {
         (Listen::Unix { path: a, .. }, Listen::Unix { path: b, .. }) => a == b,
-        (Listen::Tcp { .. }, Listen::Unix { .. }) | (Listen::Unix { .. }, Listen::Tcp { .. }) => {
-            false
-        }
+        (Listen::Fd { name: a }, Listen::Fd { name: b }) => a == b,
+        (Listen::Tcp { .. }, Listen::Unix { .. })
+        | (Listen::Unix { .. }, Listen::Tcp { .. })
+        | (Listen::Fd { .. }, Listen::Tcp { .. } | Listen::Unix { .. })
+        | (Listen::Tcp { .. } | Listen::Unix { .. }, Listen::Fd { .. }) => false,
         (
             Listen::Tcp {
                 address: a,
@@ -106,6 +108,24 @@ fn unix(path: &str) -> Result<Listen, String> {
     Ok(Listen::Unix {
         path: PathBuf::from(path),
         mode: UNIX_MODE,
+    })
+}
+
+/// A name as FileDescriptorName= of systemd.socket(5) has it: up to 255 octets of
+/// ASCII, without control characters and colons.
+fn passed(name: &str) -> Result<Listen, String> {
+    if name.is_empty() || name.len() > 255 {
+        return Err("write \"fd:NAME\", with a name of 1 to 255 characters".to_owned());
+    }
+    if !name.bytes().all(|b| matches!(b, b' '..=b'~') && b != b':') {
+        return Err("a name of a descriptor is ASCII without control characters or `:`".to_owned());
+    }
+    let number = || name.parse::<i32>().is_ok_and(|number| number >= 3);
+    if name.bytes().all(|b| b.is_ascii_digit()) && !number() {
+        return Err("descriptors are passed from \"fd:3\" on".to_owned());
+    }
+    Ok(Listen::Fd {
+        name: name.to_owned(),
     })
 }
 
@@ -159,6 +179,8 @@ mod tests {
             ("localhost:8080", "127.0.0.1:8080"),
             ("unix:/run/x.sock", "unix:/run/x.sock"),
             ("unix:run/x:1", "unix:run/x:1"),
+            ("fd:web", "fd:web"),
+            ("fd:3", "fd:3"),
         ] {
             assert_eq!(parse_listen(text).unwrap().to_string(), shown);
         }
@@ -178,7 +200,11 @@ mod tests {
             ("example.org:80", "names are not looked up"),
             ("[::ffff:127.0.0.1]:80", "\"127.0.0.1:80\""),
             ("udp:0.0.0.0:7", "UDP is not supported"),
-            ("fd:web", "not supported in this version"),
+            ("fd:", "1 to 255"),
+            ("fd:a:b", "without control characters"),
+            ("fd:\u{e9}", "ASCII"),
+            ("fd:2", "from \"fd:3\" on"),
+            ("fd:99999999999", "from \"fd:3\" on"),
             ("unix:", "path is missing"),
             ("unix:a\0b", "no NUL"),
         ] {
@@ -194,7 +220,7 @@ mod tests {
                 address,
                 v6only: false,
             },
-            Listen::Unix { .. } => panic!("{text} is TCP"),
+            Listen::Unix { .. } | Listen::Fd { .. } => panic!("{text} is TCP"),
         };
         let plain = |text| parse_listen(text).unwrap();
         for (one, other, expected) in [
@@ -212,6 +238,10 @@ mod tests {
             (plain("unix:/a"), plain("unix:/a"), true),
             (plain("unix:/a"), plain("unix:/b"), false),
             (plain("unix:/a"), plain("127.0.0.1:80"), false),
+            (plain("fd:a"), plain("fd:a"), true),
+            (plain("fd:a"), plain("fd:b"), false),
+            (plain("fd:a"), plain("unix:a"), false),
+            (plain("fd:3"), plain("127.0.0.1:3"), false),
         ] {
             assert_eq!(clash(&one, &other), expected, "{one} {other}");
             assert_eq!(clash(&other, &one), expected, "{other} {one}");

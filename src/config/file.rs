@@ -218,7 +218,7 @@ table! {
     /// An item of `[pool.NAME] listen`.
     ListenTable in "[pool.NAME] listen" {
         address: Option<Listen> = Optional(Address, "required"), None,
-            "The address: IPv4 or [IPv6] with a port, a port alone, or unix:PATH.";
+            "The address: IPv4 or [IPv6] with a port, a port alone, unix:PATH, or fd:NAME for sockets from the service manager.";
         v6only: Option<bool> = Optional(Flag, "true; only for IPv6"), None,
             "Whether an IPv6 socket leaves IPv4 connections alone.";
         mode: Option<u32> = Optional(Mode, "\"0666\"; only for a unix socket"), None,

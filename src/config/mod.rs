@@ -218,6 +218,12 @@ pub enum Listen {
         /// Permission bits, 0..=0o777.
         mode: u32,
     },
+    /// Sockets that the service manager listens on and passes to us
+    /// (sd_listen_fds(3)).
+    Fd {
+        /// The name of one or several of them, or the number of one, from 3 on.
+        name: String,
+    },
 }
 
 impl std::fmt::Display for Listen {
@@ -225,6 +231,7 @@ impl std::fmt::Display for Listen {
         match self {
             Self::Tcp { address, .. } => address.fmt(f),
             Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+            Self::Fd { name } => write!(f, "fd:{name}"),
         }
     }
 }

@@ -128,6 +128,7 @@ fn listen(listen: &Listen) -> At<ListenTable> {
     let (v6only, mode) = match listen {
         Listen::Tcp { address, v6only } => (address.is_ipv6().then_some(*v6only), None),
         Listen::Unix { mode, .. } => (None, Some(*mode)),
+        Listen::Fd { .. } => (None, None),
     };
     At {
         value: ListenTable {

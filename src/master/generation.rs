@@ -4,7 +4,7 @@
 //! service is touched; what is dropped again without having served leaves no
 //! trace.
 
-use crate::config::{Config, Http, Log, LogTarget, Model, Pool, Service, Symlinks};
+use crate::config::{Config, Http, Listen, Log, LogTarget, Model, Pool, Service, Symlinks};
 use crate::driver::effects::{Links, Roots};
 use crate::driver::journal::AccessLog;
 use crate::log::{Output, Sink};
@@ -82,9 +82,10 @@ impl std::error::Error for OpenFailure {}
 
 impl OpenFailure {
     /// The exit status that says this (sysexits.h): 69 for an address that is
-    /// taken, 77 where permission lacks, 71 where the system refused otherwise.
+    /// taken or a socket that was not passed, 77 where permission lacks, 71 where the system refused otherwise.
     pub fn exit_status(&self) -> u8 {
         let error = match self {
+            Self::Bind(failure) if failure.is_missing() => return 69,
             Self::Bind(failure) => &failure.error,
             Self::File { error, .. } => error,
             Self::NoService(_) => return 70,
@@ -214,7 +215,11 @@ impl Opened {
     pub fn wants_nonblocking(&self) -> bool {
         match self.pool.model {
             Model::Event | Model::Fork => true,
-            Model::Prefork | Model::Threads => self.pool.listen.len() > 1,
+            Model::Prefork | Model::Threads => {
+                let mut listen = self.pool.listen.iter();
+                // Several sockets may have been passed by one name.
+                self.pool.listen.len() > 1 || listen.any(|one| matches!(one, Listen::Fd { .. }))
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use super::upgrade::Predecessor;
 use super::waiting::Waiting;
 use super::{Master, Source};
 use crate::config::Config;
-use crate::net::ListenerSet;
+use crate::net::{Activation, ListenerSet};
 use crate::status::Readiness;
 use crate::sys::title::Title;
 use std::collections::BTreeMap;
@@ -62,6 +62,20 @@ impl Master {
     /// # Errors
     /// The first thing that fails, with the exit status for it.
     pub fn start(config: Config, source: Source, services: Services) -> Result<Self, StartFailure> {
+        Self::start_with(config, source, services, Activation::take())
+    }
+
+    /// As [`Master::start`], with what the service manager passed to this process
+    /// or, before it went to the background, to the one that it was.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_with(
+        config: Config,
+        source: Source,
+        services: Services,
+        activation: Activation,
+    ) -> Result<Self, StartFailure> {
         let settings = settings(&config);
         let mut predecessor = Predecessor::find().map_err(StartFailure::system("upgrade"))?;
         let pid_file = match &config.master.pid_file {
@@ -80,13 +94,16 @@ impl Master {
         }
         let before = predecessor.as_ref().and_then(Predecessor::table);
         let mut crew = Crew::new(before).map_err(StartFailure::system("scoreboard"))?;
-        let nothing = ListenerSet::default();
+        let nothing = ListenerSet::activated(activation);
         let old = predecessor
             .as_ref()
             .map_or(&nothing, Predecessor::listeners);
         let number = predecessor.as_ref().map_or(0, Predecessor::generation) + 1;
-        let first = Generation::open(number, config, old, &services)
+        let mut first = Generation::open(number, config, old, &services)
             .map_err(|failure| StartFailure::new(failure.exit_status(), failure.to_string()))?;
+        for line in first.listeners.close_unused() {
+            log::warn!("{line}");
+        }
         let control = match &first.config.master.control_socket {
             Some(path) => {
                 let group = first.config.master.control_group;

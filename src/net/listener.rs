@@ -28,6 +28,8 @@ pub struct Listener {
     /// Another master has it as well, and decides about it: see
     /// [`Listener::entrust`].
     entrusted: AtomicBool,
+    /// The service manager has it as well, and it is the manager's.
+    foreign: bool,
     /// A worker has been READY on it: clients may be led to it.
     open: AtomicBool,
     /// Its place in a SO_REUSEPORT group, once it is in one.
@@ -75,6 +77,11 @@ impl BindError {
             error,
         }
     }
+
+    /// Whether it is about a socket that somebody else should have passed.
+    pub fn is_missing(&self) -> bool {
+        matches!(self.listen, Listen::Fd { .. })
+    }
 }
 
 impl Listener {
@@ -102,6 +109,10 @@ impl Listener {
                 let file = bind_unix(&socket, path, *mode).map_err(step("bind"))?;
                 (socket, Some(file))
             }
+            Listen::Fd { .. } => {
+                let why = io::Error::other("somebody else binds it");
+                return Err(BindError::new("bind", listen, why));
+            }
         };
         if let Listen::Tcp { .. } = listen {
             queue.begin(&socket).map_err(step("TCP_DEFER_ACCEPT"))?;
@@ -114,10 +125,32 @@ impl Listener {
             file,
             refusing: AtomicBool::new(false),
             entrusted: AtomicBool::new(false),
+            foreign: false,
             open: AtomicBool::new(false),
             membership: OnceLock::new(),
             lost: Arc::default(),
         })
+    }
+
+    /// A socket that the service manager listens on at `local`.
+    pub(super) fn foreign(socket: Socket, local: Listen) -> Self {
+        Self {
+            socket,
+            local,
+            file: None,
+            refusing: AtomicBool::new(false),
+            entrusted: AtomicBool::new(false),
+            foreign: true,
+            open: AtomicBool::new(false),
+            membership: OnceLock::new(),
+            lost: Arc::default(),
+        }
+    }
+
+    /// Whether the service manager has it as well. Whoever waits in its queue
+    /// when we leave is served by whom the manager starts next.
+    pub fn is_foreign(&self) -> bool {
+        self.foreign
     }
 
     /// A socket that another master bound for `listen` and passed on; it decides
@@ -127,12 +160,15 @@ impl Listener {
     /// EINVAL for a descriptor that is no listening socket; or as stat(2) says
     /// of a unix socket's file.
     pub fn inherit(socket: OwnedFd, listen: &Listen) -> io::Result<Self> {
+        if let Listen::Fd { .. } = listen {
+            return Self::passed(socket).map_err(io::Error::other);
+        }
         let socket = Socket::from(socket);
         if !socket.is_listener()? {
             return Err(io::Error::from_raw_os_error(nix::libc::EINVAL));
         }
         let file = match listen {
-            Listen::Tcp { .. } => None,
+            Listen::Tcp { .. } | Listen::Fd { .. } => None,
             Listen::Unix { path, .. } => Some(SocketFile::at(path)?),
         };
         let local = local(&socket, listen)?;
@@ -142,6 +178,7 @@ impl Listener {
             file,
             refusing: AtomicBool::new(false),
             entrusted: AtomicBool::new(true),
+            foreign: false,
             open: AtomicBool::new(false),
             membership: OnceLock::new(),
             lost: Arc::default(),
@@ -205,7 +242,7 @@ impl Listener {
     pub fn queue(&self) -> Option<(u32, u32)> {
         match self.local {
             Listen::Tcp { .. } => sys::socket::queue(self.socket.as_fd()).ok(),
-            Listen::Unix { .. } => None,
+            Listen::Unix { .. } | Listen::Fd { .. } => None,
         }
     }
 
@@ -214,7 +251,7 @@ impl Listener {
     fn abandoned(&self) -> u64 {
         match self.local {
             Listen::Tcp { .. } => self.queue().map_or(0, |(length, _)| u64::from(length)),
-            Listen::Unix { .. } => {
+            Listen::Unix { .. } | Listen::Fd { .. } => {
                 let accept = || sys::socket::accept(self.socket.as_fd(), false).ok();
                 match self.socket.set_nonblocking(true) {
                     Ok(()) => std::iter::from_fn(accept).count() as u64,
@@ -240,7 +277,7 @@ impl Listener {
         };
         match listen {
             Listen::Tcp { address, v6only } => tcp(*address, *v6only, false, &step).map(drop),
-            Listen::Unix { .. } => Ok(()),
+            Listen::Unix { .. } | Listen::Fd { .. } => Ok(()),
         }
     }
 
@@ -268,11 +305,15 @@ impl Listener {
 
     /// Takes over what a new configuration says of a listener that stays: the
     /// length of its queue, and the mode of a unix socket's file. A TCP socket
-    /// that refused handshakes refuses them no more.
+    /// that refused handshakes refuses them no more. Of one that was passed to us
+    /// none of this is ours to say.
     ///
     /// # Errors
     /// Which of listen(2), setsockopt(2) and chmod(2) refused, and why.
     pub fn adopt(&self, listen: &Listen, queue: Queue) -> Result<(), BindError> {
+        if self.foreign {
+            return Ok(());
+        }
         let step = |call| move |error| BindError::new(call, listen, error);
         if let Listen::Tcp { .. } = listen {
             queue
@@ -286,7 +327,7 @@ impl Listener {
             Listen::Tcp { .. } if self.refusing.load(Ordering::Relaxed) => {
                 sys::socket::admit_handshakes(self.socket.as_fd()).map_err(step("SO_DETACH_FILTER"))
             }
-            Listen::Tcp { .. } => Ok(()),
+            Listen::Tcp { .. } | Listen::Fd { .. } => Ok(()),
             Listen::Unix { path, mode } => {
                 let mode = std::fs::Permissions::from_mode(*mode);
                 std::fs::set_permissions(path, mode).map_err(step("chmod"))
@@ -303,11 +344,15 @@ impl Listener {
     }
 
     /// Lets no new client begin, and keeps those in the queue, for its last
-    /// owners to empty without waiting for more.
+    /// owners to empty without waiting for more. One that was passed to us is left
+    /// alone: whoever comes is for those who are started after us.
     ///
     /// # Errors
     /// As setsockopt(2) and fcntl(2).
     pub fn refuse_handshakes(&self) -> io::Result<()> {
+        if self.foreign {
+            return Ok(());
+        }
         self.refusing.store(true, Ordering::Relaxed);
         self.set_nonblocking(true)?;
         match self.local {
@@ -322,7 +367,7 @@ impl Listener {
                 )
             }
             // There is no handshake to drop: taking the name away does it.
-            Listen::Unix { .. } => {
+            Listen::Unix { .. } | Listen::Fd { .. } => {
                 if let Some(file) = &self.file {
                     file.remove();
                 }
@@ -340,6 +385,9 @@ impl AsFd for Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
+        if self.foreign {
+            return;
+        }
         if self.is_entrusted() {
             if let Some((roster, member)) = self.membership.get() {
                 roster.give(*member);
@@ -389,7 +437,7 @@ fn local(socket: &Socket, listen: &Listen) -> io::Result<Listen> {
             address: socket.local_addr()?.as_socket().unwrap_or(*address),
             v6only: *v6only,
         },
-        Listen::Unix { .. } => listen.clone(),
+        Listen::Unix { .. } | Listen::Fd { .. } => listen.clone(),
     })
 }
 

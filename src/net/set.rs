@@ -5,9 +5,10 @@
 //! closed when the last generation that knew it is dropped. Everything new is
 //! bound before anything old is touched.
 
+use super::activation::Activation;
 use super::queue::Queue;
 use super::roster::{Count, Member, Newcomers, Plan, Roster};
-use crate::config::{Accept, Config, Listen, Pool};
+use crate::config::{Accept, Config, Listen, MAX_LISTENERS, Pool};
 use crate::net::{BindError, Listener};
 use crate::sys;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,8 @@ pub struct ListenerSet {
     groups: Vec<Group>,
     /// Clients that were lost in queues that were closed, in all generations.
     lost: Arc<AtomicU64>,
+    /// What the service manager passed, in use or not.
+    activation: Activation,
 }
 
 /// The socket or sockets behind one `listen` entry.
@@ -47,6 +50,9 @@ pub struct Passed {
     accept: Accept,
     sockets: Vec<PassedSocket>,
     roster: Count,
+    /// For each socket that the service manager passed its number and name then.
+    #[serde(default)]
+    activated: Vec<(RawFd, String)>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -67,7 +73,7 @@ struct Key {
 impl Key {
     fn new(pool: &Pool, index: usize) -> Self {
         let listen = match &pool.listen[index] {
-            tcp @ Listen::Tcp { .. } => tcp.clone(),
+            known @ (Listen::Tcp { .. } | Listen::Fd { .. }) => known.clone(),
             // The mode can change while the socket stays.
             Listen::Unix { path, .. } => Listen::Unix {
                 path: path.clone(),
@@ -83,6 +89,25 @@ impl Key {
 }
 
 impl ListenerSet {
+    /// Nothing but what the service manager passed, for [`ListenerSet::open`].
+    pub fn activated(activation: Activation) -> Self {
+        Self {
+            activation,
+            ..Self::default()
+        }
+    }
+
+    /// Closes what the service manager passed and no `listen` entry names; answers
+    /// a line for each. For the first generation: later ones may want it back.
+    pub fn close_unused(&mut self) -> Vec<String> {
+        let groups = &self.groups;
+        let used = |listener: &Arc<Listener>| {
+            let mut all = groups.iter().flat_map(|group| &group.sockets);
+            all.any(|held| Arc::ptr_eq(held, listener))
+        };
+        self.activation.keep(used)
+    }
+
     /// Opens all that `config` asks for, taking over from `old` what fits.
     ///
     /// # Errors
@@ -91,10 +116,24 @@ impl ListenerSet {
         let mut set = Self {
             groups: Vec::new(),
             lost: Arc::clone(&old.lost),
+            activation: old.activation.clone(),
         };
         for pool in &config.pools {
+            let before = set.all().count();
             for index in 0..pool.listen.len() {
-                set.groups.push(Group::open(pool, index, old)?);
+                let group = Group::open(pool, index, old)?;
+                let taken = group.sockets.iter().any(|one| set.holds(one));
+                set.groups.push(group);
+                // A name and a number may mean the same one.
+                let why = match set.all().count() - before {
+                    _ if taken => "another entry has this socket",
+                    count if count > MAX_LISTENERS && pool.accept == Accept::Shared => {
+                        "these are more sockets than a pool can have"
+                    }
+                    _ => continue,
+                };
+                let error = io::Error::other(why);
+                return Err(BindError::new("listen", &pool.listen[index], error));
             }
         }
         Ok(set)
@@ -105,12 +144,8 @@ impl ListenerSet {
     pub fn of_slot(&self, pool: &Pool, slot: usize) -> Vec<Arc<Listener>> {
         let groups = (0..pool.listen.len()).filter_map(|index| self.find(&Key::new(pool, index)));
         groups
-            .filter_map(|group| {
-                group
-                    .sockets
-                    .get(slot % group.sockets.len().max(1))
-                    .cloned()
-            })
+            .flat_map(|group| group.of_slot(slot))
+            .cloned()
             .collect()
     }
 
@@ -204,7 +239,31 @@ impl ListenerSet {
                 accept: group.accept,
                 sockets,
                 roster: group.roster.pass_on(),
+                activated: group
+                    .sockets
+                    .iter()
+                    .filter_map(|socket| self.activation.label(socket))
+                    .collect(),
             });
+        }
+        // Last, so that the others keep their places: see `select`.
+        for socket in self.activation.all().filter(|one| !self.holds(one)) {
+            let copy = nix::unistd::dup(socket.as_ref())?;
+            let label = self.activation.label(socket);
+            let name = label.as_ref().map_or("", |(_, name)| name).to_owned();
+            passed.push(Passed {
+                listen: Listen::Fd { name },
+                owner: None,
+                accept: Accept::Shared,
+                sockets: vec![PassedSocket {
+                    number: copy.as_raw_fd(),
+                    member: None,
+                    open: false,
+                }],
+                roster: Count::default(),
+                activated: label.into_iter().collect(),
+            });
+            open.push(copy);
         }
         Ok(passed)
     }
@@ -216,11 +275,21 @@ impl ListenerSet {
     /// The first descriptor that is no listening socket.
     pub fn inherit(passed: Vec<Passed>) -> io::Result<Self> {
         let lost = Arc::default();
-        let groups = passed
-            .into_iter()
-            .map(|one| Group::inherit(one, &lost))
-            .collect::<io::Result<_>>()?;
-        Ok(Self { groups, lost })
+        let mut activation = Activation::default();
+        let mut groups = Vec::new();
+        for mut one in passed {
+            let labels = std::mem::take(&mut one.activated);
+            let group = Group::inherit(one, &lost)?;
+            for ((number, name), socket) in labels.into_iter().zip(&group.sockets) {
+                activation.add(number, name, socket);
+            }
+            groups.push(group);
+        }
+        Ok(Self {
+            groups,
+            lost,
+            activation,
+        })
     }
 
     /// The count of members of each group, in the order in which they were
@@ -321,6 +390,18 @@ impl Group {
         })
     }
 
+    /// The sockets for a slot: its own, or the one of all slots; or all that were
+    /// passed by one name.
+    fn of_slot(&self, slot: usize) -> &[Arc<Listener>] {
+        match self.key.listen {
+            Listen::Fd { .. } => &self.sockets,
+            Listen::Tcp { .. } | Listen::Unix { .. } => {
+                let count = self.sockets.len().max(1);
+                self.sockets.chunks(1).nth(slot % count).unwrap_or_default()
+            }
+        }
+    }
+
     /// Opens what is missing. What `old` has for the same address is taken
     /// over, also where its kind changes: a shared socket becomes the first
     /// member of a group, or the first member becomes the shared socket.
@@ -334,6 +415,10 @@ impl Group {
             roster: before.map_or_else(Arc::default, |group| Arc::clone(&group.roster)),
             lost: Arc::clone(&old.lost),
         };
+        if let Listen::Fd { name } = &pool.listen[index] {
+            group.sockets = old.activation.find(name)?;
+            return Ok(group);
+        }
         let wanted = match pool.accept {
             Accept::Shared => 1,
             Accept::Reuseport => pool.size.max() as usize,

@@ -35,6 +35,13 @@ impl Checker<'_> {
                     self.error(&item.span, message, expected);
                 }
             }
+            if let Listen::Fd { .. } = &listen
+                && table.accept.value == Accept::Reuseport
+            {
+                let message = "what is passed cannot be accepted on with \"reuseport\"";
+                let expected = "use accept = \"shared\", or a pool of its own";
+                self.error(&item.span, message, expected);
+            }
             self.take(&listen, &item.span);
             listeners.push(listen);
         }
@@ -91,6 +98,12 @@ impl Checker<'_> {
                     path: self.resolve(path),
                     mode: table.mode.value.unwrap_or(*mode),
                 })
+            }
+            Listen::Fd { .. } => {
+                let why = "whoever passes the socket decides that";
+                self.misplaced(&table.mode, "mode", why);
+                self.misplaced(&table.v6only, "v6only", why);
+                Some(listen.clone())
             }
         }
     }

@@ -24,7 +24,7 @@ impl Crew {
         worker.retired = true;
         let mut mask = 0;
         for (index, listener) in worker.listeners.iter().enumerate().take(MAX_LISTENERS) {
-            if !staying.holds(listener) {
+            if !staying.holds(listener) && !listener.is_foreign() {
                 mask |= 1 << index;
                 refuse(listener);
             }
