@@ -101,8 +101,11 @@ impl Master {
         let number = predecessor.as_ref().map_or(0, Predecessor::generation) + 1;
         let mut first = Generation::open(number, config, old, &services)
             .map_err(|failure| StartFailure::new(failure.exit_status(), failure.to_string()))?;
-        for line in first.listeners.close_unused() {
-            log::warn!("{line}");
+        // What comes from another master may have been kept for a later reload.
+        if predecessor.is_none() {
+            for line in first.listeners.close_unused() {
+                log::warn!("{line}");
+            }
         }
         let control = match &first.config.master.control_socket {
             Some(path) => {
