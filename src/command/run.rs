@@ -6,8 +6,7 @@ use crate::config::{Config, LogTarget};
 use crate::daemon::{self, Starter};
 use crate::master::generation::Services;
 use crate::master::upgrade::{self, Origin};
-use crate::master::{Master, Source};
-use crate::net::Activation;
+use crate::master::{Activation, Master, Source};
 use std::path::PathBuf;
 
 pub(super) fn run(arguments: &Run) -> u8 {

@@ -7,8 +7,7 @@ use crate::config::{
     System, ThisMachine, parse_listen,
 };
 use crate::master::generation::Services;
-use crate::master::{Master, Source};
-use crate::net::Activation;
+use crate::master::{Activation, Master, Source};
 use log::LevelFilter;
 use std::ffi::OsStr;
 use std::io::Write;

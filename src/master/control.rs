@@ -121,7 +121,7 @@ const ADMISSIONS: usize = 64;
 const QUERIES: usize = 64;
 /// Whoever was let in may stay for so long, whoever else may want the place: it
 /// has to say its query.
-const WELCOME: Duration = Duration::from_millis(5);
+const WELCOME: Duration = Duration::from_millis(2);
 /// The master spends a part in so many of its time on pictures of itself …
 const SHARE: u32 = 10;
 /// … but none is older than this.
@@ -382,60 +382,67 @@ impl Control {
     fn let_in(&mut self, now: Instant) {
         self.short = false;
         self.crowded = false;
+        let mut leaving = None;
         for _ in 0..ADMISSIONS {
             if self.closed {
                 return;
             }
-            if self.clients.len() >= CLIENTS && self.least_missed(now).is_none() {
+            let full = self.clients.len() >= CLIENTS;
+            // Worked out once a turn, and only where it is needed.
+            if full
+                && leaving
+                    .get_or_insert_with(|| self.least_missed(now))
+                    .is_empty()
+            {
                 self.crowded = true;
                 return;
             }
             let Some(listener) = &self.listener else {
                 return;
             };
-            match sys::socket::accept(listener.as_fd(), true) {
-                Ok((stream, _)) => self.welcome(UnixStream::from(stream), now),
+            let stream = match sys::socket::accept(listener.as_fd(), true) {
+                Ok((stream, _)) => UnixStream::from(stream),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // Out of descriptors, most likely: later.
                 Err(_) => {
                     self.short = true;
                     return;
                 }
+            };
+            match gate::admit(&stream, self.group) {
+                Ok(by) => {
+                    if full && let Some(id) = leaving.as_mut().and_then(Vec::pop) {
+                        self.part_with(id, now);
+                    }
+                    self.clients.push(Client::new(self.next, stream, by, now));
+                    self.next += 1;
+                }
+                Err(reason) => dismiss(stream, 77, &reason),
             }
         }
     }
 
-    fn welcome(&mut self, stream: UnixStream, now: Instant) {
-        let by = match gate::admit(&stream, self.group) {
-            Ok(by) => by,
-            Err(reason) => return dismiss(stream, 77, &reason),
-        };
-        if self.clients.len() >= CLIENTS
-            && let Some(at) = self.least_missed(now)
-        {
-            let mut client = self.clients.swap_remove(at);
-            if !client.is_owed() {
-                client.say(
-                    encoded(&outcome(75, "too many ask: another needs the place")),
-                    now,
-                );
-            }
-        }
-        let id = self.next;
-        self.next += 1;
-        self.clients.push(Client::new(id, stream, by, now));
-    }
-
-    /// Who has to make room for another: of those who have had the time to say
-    /// their query and wait for nothing that was promised, the one that was not
-    /// heard of for the longest time.
-    fn least_missed(&self, now: Instant) -> Option<usize> {
+    /// Who has to make room for others, the first one last: of those who have had
+    /// the time to say their query and wait for nothing that was promised, the
+    /// one that was not heard of for the longest time.
+    fn least_missed(&self, now: Instant) -> Vec<u64> {
         let may_go =
-            |client: &Client| !client.asking && now.duration_since(client.since) >= WELCOME;
-        let clients = self.clients.iter().enumerate();
-        let candidates = clients.filter(|(_, client)| may_go(client));
-        let found = candidates.min_by_key(|(_, client)| client.heard_of);
-        found.map(|(at, _)| at)
+            |client: &&Client| !client.asking && now.duration_since(client.since) >= WELCOME;
+        let mut found: Vec<&Client> = self.clients.iter().filter(may_go).collect();
+        found.sort_unstable_by_key(|client| std::cmp::Reverse((client.heard_of, client.id)));
+        found.into_iter().map(|client| client.id).collect()
+    }
+
+    /// Another one needs the place.
+    fn part_with(&mut self, id: u64, now: Instant) {
+        let Some(at) = self.clients.iter().position(|client| client.id == id) else {
+            return;
+        };
+        let mut client = self.clients.swap_remove(at);
+        if !client.is_owed() {
+            let why = "too many ask: another needs the place";
+            client.say(encoded(&outcome(75, why)), now);
+        }
     }
 }
 

@@ -40,6 +40,7 @@ pub mod upgrade;
 mod waiting;
 pub mod wear;
 
+pub use crate::net::Activation;
 pub use start::StartFailure;
 
 use control::{Asked, Control, Query, Sight};

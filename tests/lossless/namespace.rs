@@ -2,9 +2,10 @@
 //! loses its parent in there becomes its child (pid_namespaces(7)).
 
 use super::cell::site;
-use crate::harness::server::{program, write_configuration};
+use crate::harness::server::{outcome, program, write_configuration};
 use crate::harness::{Client, SOON, Server, eventually, get, process};
 use nix::sys::signal::Signal;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
 /// Whether this test may make namespaces here; says so where it may not.
@@ -40,9 +41,19 @@ fn within(master: u32, script: &str) -> Output {
 /// A master that is process 1, from its start to its end.
 pub(crate) fn process_one(model: &str) {
     let directory = site();
+    // A program that leaves somebody behind, out of its own session.
+    let program_file = directory.path().join("www/leave");
+    let script = r#"#!/bin/sh
+left=$(setsid sh -c 'echo $$; exec sleep 300 </dev/null >/dev/null 2>&1' &)
+printf 'Content-Type: text/plain\nContent-Length: %d\n\n%s' ${#left} "$left"
+"#;
+    std::fs::write(&program_file, script).unwrap();
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&program_file, executable).unwrap();
     let pools = format!(
         "[pool.web]\nlisten = \"127.0.0.1:0\"\nservice = \"http\"\nmodel = \"{model}\"\n\
-         workers = 3\nhttp.root = \"www\"\nlinger_timeout = \"100ms\"\n"
+         workers = 3\nhttp.root = \"www\"\nlinger_timeout = \"100ms\"\n\
+         http.path.\"/leave\".cgi = true\n"
     );
     let path = write_configuration(directory.path(), "graceful_timeout = \"10s\"", &pools);
     let mut command = unshare();
@@ -92,6 +103,33 @@ pub(crate) fn process_one(model: &str) {
         (now.len() == 3 && !now.contains(&workers[0])).then_some(())
     });
 
+    // What a worker's program leaves behind becomes ours, whoever dies.
+    let before = process::children(master);
+    let answer = get(address, "/leave");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let left = String::from_utf8_lossy(&answer.body).trim().to_owned();
+    let orphan = eventually("it is the master's child", SOON, || {
+        let now = process::children(master);
+        now.into_iter()
+            .find(|pid| !before.contains(pid) && process::title(*pid).contains("sleep"))
+    });
+    let mark = server.log.mark();
+    process::signal(orphan, Signal::SIGKILL);
+    let line = format!("reaped {left}, which is not a worker");
+    server.log.wait_for_after(mark, &line, SOON);
+    eventually("no zombie", SOON, zombies);
+
+    // A reload.
+    process::signal(master, Signal::SIGHUP);
+    server.wait_for_generation(2);
+    assert_eq!(get(server.address("web"), "/").status, 200);
+    eventually("the old workers are gone", SOON, || {
+        let now = process::children(master);
+        (now.len() == 3 && now.iter().all(|pid| process::title(*pid).contains("gen 2")))
+            .then_some(())
+    });
+    let address = server.address("web");
+
     // A stop, with a client.
     let mut client = Client::connect(address);
     client.send("GET / HTTP/1.1\r\nHo");
@@ -101,4 +139,11 @@ pub(crate) fn process_one(model: &str) {
     assert_eq!(client.answer().status, 200);
     drop(client);
     server.assert_good_end();
+
+    // Its exit status is that of the container.
+    let directory = site();
+    let path = write_configuration(directory.path(), "nonsense = 1", "");
+    let mut command = unshare();
+    command.arg(program()).arg("run").arg("-c").arg(path);
+    assert_eq!(outcome(command).status.code(), Some(78));
 }
