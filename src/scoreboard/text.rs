@@ -37,7 +37,10 @@ pub(super) fn write(words: &[AtomicU64], text: &[u8]) {
 /// Notes that the text is over, and stays for whoever asks for it. For its writer.
 #[inline]
 pub(super) fn set_aside(words: &[AtomicU64]) {
-    words[LENGTH].store(words[LENGTH].load(Ordering::Relaxed) | ASIDE, Ordering::Relaxed);
+    words[LENGTH].store(
+        words[LENGTH].load(Ordering::Relaxed) | ASIDE,
+        Ordering::Relaxed,
+    );
 }
 
 /// Whether the text is over.

@@ -13,7 +13,7 @@ use crate::scoreboard::{Counter, Row, RowState};
 use crate::status::{Death, Lane, MAX_LANES, Usage, reading};
 use crate::sys::process;
 use std::collections::VecDeque;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// So many deaths are kept.
 const MOST: usize = 32;
@@ -156,6 +156,7 @@ fn last_request(rows: impl Iterator<Item = Row>, now: Instant) -> String {
 mod tests {
     use super::*;
     use crate::scoreboard::Scoreboard;
+    use std::time::Duration;
 
     fn death(pid: i32) -> Death {
         Death {
@@ -222,7 +223,7 @@ mod tests {
         let now = begun + 10 * second;
         assert_eq!(last_request(rows.into_iter(), now), "GET /new");
         rows.iter().for_each(|row| row.set_active(1));
-        let (overdue, waiting) = (lane(&rows[0], now).unwrap(), lane(&rows[1], now).unwrap());
+        let (overdue, waiting) = (busy(rows[0], now).unwrap(), busy(rows[1], now).unwrap());
         assert!(
             overdue
                 .deadline
@@ -231,9 +232,9 @@ mod tests {
         );
         assert_eq!((waiting.request.as_str(), waiting.deadline), ("", None));
         rows[0].set_deadline(Some(begun + 12 * second));
-        let left = lane(&rows[0], now).unwrap().deadline.unwrap();
+        let left = busy(rows[0], now).unwrap().deadline.unwrap();
         assert!((left - 2.0).abs() < 0.01, "{left}");
         rows[0].set_state(RowState::Idle, now);
-        assert_eq!(lane(&rows[0], now), None);
+        assert_eq!(busy(rows[0], now), None);
     }
 }

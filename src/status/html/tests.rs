@@ -90,6 +90,7 @@ fn server(count: usize) -> Status {
             breaker: "closed".to_owned(),
             connections: 123_456,
             requests: 1_234_567,
+            logged: 990,
             probes: 4321,
             received: 123 << 20,
             sent: 45 << 30,
