@@ -4,6 +4,7 @@
 
 use super::Master;
 use super::message::{CohortId, Outlook};
+use crate::config::{Pool, Service};
 use crate::scoreboard;
 use crate::status::{MasterState, Status, reading};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -108,7 +109,9 @@ impl Master {
     /// Takes the samples that only time makes: memory alone, but for the queues,
     /// which the kernel is asked for where somebody can see them.
     pub(super) fn take_samples(&mut self, now: Instant) {
-        if self.control.is_some() {
+        let current = self.generations.get(&self.current);
+        let is_shown = current.is_some_and(|one| one.config.pools.iter().any(has_pages));
+        if self.control.is_some() || is_shown {
             self.crew.look_at_queues();
         }
         self.crew.sample(now);
@@ -121,6 +124,20 @@ impl Master {
         self.crew.look_at_queues();
         self.publish();
         reading::read(&self.crew.view(), Instant::now(), unix())
+    }
+}
+
+/// Whether workers of the pool show the picture to clients.
+fn has_pages(pool: &Pool) -> bool {
+    match &pool.service {
+        Service::Http(http) => http.status.is_some(),
+        Service::Echo
+        | Service::Discard
+        | Service::Daytime
+        | Service::Time
+        | Service::Chargen
+        | Service::Message(_)
+        | Service::Custom => false,
     }
 }
 

@@ -644,8 +644,9 @@ impl Supervisor {
                 cohort.serve();
             }
             self.proved = true;
-            self.out.push(Command::Promote(generation));
+            // Whoever hears that it serves may ask at once.
             self.proclaim(Readiness::Ready);
+            self.out.push(Command::Promote(generation));
             self.drain_before(now, generation);
             // What had to wait until it serves, waits no longer.
             let drained = now + self.settings.graceful_timeout;

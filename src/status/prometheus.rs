@@ -37,6 +37,7 @@ fn of_master(status: &Status, page: &mut Page) {
         MasterState::Running,
         MasterState::Reloading,
         MasterState::Upgrading,
+        MasterState::Withdrawing,
         MasterState::Stopping,
     ] {
         let is_so = u8::from(state == status.state);

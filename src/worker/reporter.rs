@@ -5,7 +5,7 @@
 use crate::driver;
 use crate::protocol::{Readiness, View};
 use crate::scoreboard;
-use crate::status::{Status, html, reading};
+use crate::status::{Status, auto, html, prometheus, reading};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Reads it there. It is asked from helper threads, too.
@@ -42,9 +42,10 @@ impl driver::Reporter for Reporter {
                 let pool = &self.pool;
                 html::page(&status, html::Look { pool, refresh })
             }
-            View::Auto => String::new(),
+            // These names cannot tell pools apart.
+            View::Auto => auto::text(&status, Some(&self.pool)),
             View::Json => serde_json::to_string(&status).ok()? + "\n",
-            View::Metrics => String::new(),
+            View::Metrics => prometheus::text(&status),
         };
         Some(text.into_bytes())
     }
