@@ -311,6 +311,8 @@ fn log_lines_are_quoted_as_they_are_written() {
         " more of the same, and none for now: ",
         " (breaker_exit_after): giving up; the last: ",
         "no worker is ready",
+        "not ready any more: serving on for ",
+        " (drain_delay), then stopping",
         "stopping: no new clients, finishing what is open",
         "all workers are gone: leaving",
     ];

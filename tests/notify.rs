@@ -117,6 +117,34 @@ fn a_start_reloads_and_a_stop_are_told() {
 }
 
 #[test]
+fn a_stop_that_is_put_off_asks_for_time() {
+    let directory = TempDir::new().unwrap();
+    let manager = Manager::listen(directory.path());
+    let master = "drain_delay = \"1s\"\ngraceful_timeout = \"7m\"";
+    let path = write_configuration(directory.path(), master, ECHO);
+    let mut command = preforkd();
+    command.args(["run", "-c"]).arg(path);
+    command.env("NOTIFY_SOCKET", directory.path().join(SOCKET));
+    let mut server = Server::launch(command, directory);
+    manager.hear_until("READY=1");
+    server.signal(Signal::SIGTERM);
+    let first = manager.hear_until("STOPPING=1").pop().unwrap();
+    let (_, time) = first.split_once("\nEXTEND_TIMEOUT_USEC=").unwrap();
+    let time = Duration::from_micros(time.parse().unwrap());
+    let all = Duration::from_secs(1 + 7 * 60);
+    assert!(time > all && time < 2 * all, "{time:?}");
+    let lines = manager.hear_until("STATUS=stopping");
+    let said =
+        |line: &&String| line.contains("serves, 2 of 2 workers ready; not ready, stopping in 1s");
+    assert!(lines.iter().any(|line| said(&line)), "{lines:?}");
+    assert!(
+        !lines.iter().any(|line| line.contains("STOPPING=1")),
+        "{lines:?}"
+    );
+    server.assert_good_end();
+}
+
+#[test]
 fn workers_have_no_way_to_the_manager() {
     let sockets = |server: &Server| {
         let all = process::descriptors(server.workers()[0]);

@@ -172,6 +172,8 @@ impl Master {
         }
         self.crew.promote(number);
         let news = format!("generation {number} serves: {}", generation.addresses());
+        // Who reads the line and then asks a worker is told the same.
+        self.publish();
         log::info!("{news}");
         self.waiting.reloaded(self.control.as_mut(), 0, vec![news]);
         self.tell_predecessor();
