@@ -4,12 +4,19 @@
 //! The lock belongs to the open file, not to the process (flock(2)), so a
 //! master that is replaced hands over the descriptor and with it the lock:
 //! there is no moment in which a stranger could take it.
+//!
+//! Whoever only wants to know holds it shared for the moment of the question; a
+//! master that starts just then sees the difference, and tries again.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// For how long those who only look may be in the way of a start.
+const LOOKERS: Duration = Duration::from_secs(1);
 
 /// A locked pid file. Dropping it removes the file, where that is ours to do.
 #[derive(Debug)]
@@ -18,6 +25,76 @@ pub struct PidFile {
     file: File,
     /// Not that of a master which is about to be replaced, or was.
     ours: bool,
+}
+
+/// What a pid file tells those who only look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// There is no such file.
+    Absent,
+    /// Nobody has it: its master is dead. The process id is that master's, where
+    /// the file tells, and by now perhaps another process's.
+    Stale(Option<u32>),
+    /// A master has it; its process id, where the file tells and the process is
+    /// one that has it open, as far as that may be seen.
+    Alive(Option<u32>),
+}
+
+/// Looks who has the pid file at `path`, which is left as it is.
+///
+/// # Errors
+/// As open(2), and for what is no regular file.
+pub fn look(path: &Path) -> io::Result<Holder> {
+    loop {
+        let mut options = File::options();
+        // What waits for somebody at its other end must not hold us up.
+        options.read(true).custom_flags(libc::O_NONBLOCK);
+        let file = match options.open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Holder::Absent),
+            Err(error) => return Err(error),
+        };
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("this is no regular file"));
+        }
+        let free = is_free(&file)?;
+        // A master that stops removes the file, and another may have made one.
+        if !is_at(&file, path)? {
+            continue;
+        }
+        let pid = pid_in(&file);
+        return Ok(if free {
+            Holder::Stale(pid)
+        } else {
+            Holder::Alive(pid.filter(|&pid| may_have(pid, &file)))
+        });
+    }
+}
+
+/// Whether nobody has locked the file for himself alone.
+fn is_free(file: &File) -> io::Result<bool> {
+    match file.try_lock_shared() {
+        Ok(()) => file.unlock().map(|()| true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Whether the process exists and has the file open, or does not show what it
+/// has. A master that starts holds the file with the last one's id in it.
+fn may_have(pid: u32, file: &File) -> bool {
+    let Ok(held) = file.metadata() else {
+        return true;
+    };
+    let directory = format!("/proc/{pid}/fd");
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) => return error.kind() == io::ErrorKind::PermissionDenied,
+    };
+    entries.filter_map(Result::ok).any(|entry| {
+        let open = std::fs::metadata(entry.path());
+        open.is_ok_and(|open| (open.dev(), open.ino()) == (held.dev(), held.ino()))
+    })
 }
 
 /// Why there is no pid file.
@@ -36,6 +113,7 @@ impl PidFile {
     /// # Errors
     /// Where another process holds the lock, or the file cannot be opened.
     pub fn lock(path: &Path) -> Result<Self, PidFileError> {
+        let deadline = Instant::now() + LOOKERS;
         loop {
             let mut options = File::options();
             options
@@ -47,6 +125,14 @@ impl PidFile {
             let file = options.open(path).map_err(PidFileError::Io)?;
             match file.try_lock() {
                 Ok(()) => {}
+                // Two that start at once see each other as lookers here, and one
+                // of them gets it at the next try.
+                Err(TryLockError::WouldBlock)
+                    if Instant::now() < deadline && is_free(&file).map_err(PidFileError::Io)? =>
+                {
+                    std::thread::yield_now();
+                    continue;
+                }
                 Err(TryLockError::WouldBlock) => return Err(PidFileError::Running(pid_in(&file))),
                 Err(TryLockError::Error(error)) => return Err(PidFileError::Io(error)),
             }
@@ -171,6 +257,48 @@ mod tests {
         assert!(path.exists());
         drop(second);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_look_tells_the_dead_from_the_living() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pid");
+        assert_eq!(look(&path).unwrap(), Holder::Absent);
+        // A number that is somebody's by now tells nothing.
+        let me = std::process::id();
+        std::fs::write(&path, format!("{me}\n")).unwrap();
+        assert_eq!(look(&path).unwrap(), Holder::Stale(Some(me)));
+        std::fs::write(&path, "1\n").unwrap();
+        let mut held = PidFile::lock(&path).unwrap();
+        let alive = look(&path).unwrap();
+        if nix::unistd::geteuid().is_root() {
+            assert_eq!(alive, Holder::Alive(None), "process 1 does not have it");
+        }
+        held.write().unwrap();
+        assert_eq!(look(&path).unwrap(), Holder::Alive(Some(me)));
+        assert!(look(directory.path()).is_err());
+        drop(held);
+        assert_eq!(look(&path).unwrap(), Holder::Absent);
+    }
+
+    #[test]
+    fn those_who_look_keep_no_master_from_starting() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pid");
+        std::fs::write(&path, "7\n").unwrap();
+        let over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                        look(&path).unwrap();
+                    }
+                });
+            }
+            let locked: Vec<_> = (0..2000).map(|_| PidFile::lock(&path).map(drop)).collect();
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(locked.iter().all(Result::is_ok), "{locked:?}");
+        });
     }
 
     #[test]
