@@ -4,7 +4,12 @@
 //!
 //! Owes that a fact has one name and one meaning wherever it is shown, so that
 //! whoever scripts against it learns it once. Decides nothing, and asks nobody:
-//! where the facts come from is said elsewhere.
+//! where the facts come from is said elsewhere. Whoever reads it may be older or
+//! newer than who wrote it: what is missing is 0 or nothing, what is unknown is
+//! passed over.
+
+#[cfg(test)]
+mod reader;
 
 pub mod auto;
 pub mod html;
@@ -15,7 +20,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The whole picture, at one moment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Status {
     /// The version of the program.
     pub version: String,
@@ -27,6 +33,7 @@ pub struct Status {
     pub state: MasterState,
     /// Whether new clients are welcome: false from the moment a stop is asked
     /// for, and before anybody serves.
+    #[serde(default = "yes")]
     pub ready: bool,
     /// When the master was started, seconds since 1970; an upgrade is no start.
     pub started: u64,
@@ -47,11 +54,18 @@ pub struct Status {
     pub workers: Vec<WorkerStatus>,
 }
 
+/// A master that does not say whether clients are welcome is older than the
+/// question, and serves.
+const fn yes() -> bool {
+    true
+}
+
 /// What the master is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", from = "String")]
 pub enum MasterState {
     /// Nothing but to keep its pools.
+    #[default]
     Running,
     /// Another generation has to prove itself, or the old one leaves.
     Reloading,
@@ -115,9 +129,24 @@ impl Readiness {
     }
 }
 
+/// A word that is none of ours is a newer master's, and taken for the usual one.
+impl From<String> for MasterState {
+    fn from(word: String) -> Self {
+        const ALL: [MasterState; 4] = [
+            MasterState::Running,
+            MasterState::Reloading,
+            MasterState::Upgrading,
+            MasterState::Stopping,
+        ];
+        let known = ALL.into_iter().find(|state| state.name() == word);
+        known.unwrap_or_default()
+    }
+}
+
 /// One pool. What is counted is counted over all generations that the pool was
 /// in without a break, and workers that are gone are in it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PoolStatus {
     /// Its name.
     pub name: String,
@@ -178,6 +207,7 @@ pub struct PoolStatus {
 /// Per second, on the average over the last ten seconds, or since the start if
 /// that is less.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Rates {
     /// Connections accepted.
     pub connections: f64,
@@ -191,7 +221,8 @@ pub struct Rates {
 
 /// The accept queues of a pool's TCP listeners (`tcpi_unacked` and `tcpi_sacked`
 /// of a listening socket, tcp(7)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Queue {
     /// Connections that wait to be accepted, in all of them.
     pub length: u64,
@@ -200,7 +231,8 @@ pub struct Queue {
 }
 
 /// One worker.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct WorkerStatus {
     /// Its pool.
     pub pool: String,
@@ -236,12 +268,13 @@ pub struct WorkerStatus {
 pub const MAX_LANES: usize = 256;
 
 /// How far a worker is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", from = "String")]
 pub enum Phase {
     /// It is being born.
     Starting,
     /// It serves.
+    #[default]
     Ready,
     /// It finishes what is open.
     Draining,
@@ -264,9 +297,25 @@ impl Phase {
     }
 }
 
+/// As for [`MasterState`].
+impl From<String> for Phase {
+    fn from(word: String) -> Self {
+        const ALL: [Phase; 5] = [
+            Phase::Starting,
+            Phase::Ready,
+            Phase::Draining,
+            Phase::Killed,
+            Phase::Gone,
+        ];
+        let known = ALL.into_iter().find(|phase| phase.name() == word);
+        known.unwrap_or_default()
+    }
+}
+
 /// What one lane does: a worker with one connection at a time, a thread or a
 /// child; or an event worker with all that it has.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Lane {
     /// `reading`, `writing`, `keep-alive`, `closing` or `serving`.
     pub state: String,
@@ -284,7 +333,8 @@ pub struct Lane {
 }
 
 /// The death of a worker, with what is known of its last moments.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Death {
     /// When, seconds since 1970.
     pub time: f64,
@@ -323,6 +373,7 @@ pub struct Death {
 
 /// What a process had used when it ended (getrusage(2)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Usage {
     /// Seconds of processor time of its own.
     pub user: f64,
