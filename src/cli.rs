@@ -9,6 +9,7 @@ pub mod reference;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Where the configuration is looked for.
 pub const DEFAULT_CONFIG: &str = "/etc/preforkd/preforkd.toml";
@@ -21,6 +22,16 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 }
+
+const STATUS_EXIT: &str = "Exit status, as LSB has it for init scripts:
+  0   the master runs
+  1   it is dead, and its pid file is left
+  3   it does not run
+  4   nobody can tell: the reason is on standard error
+  64  wrong usage
+
+Where the master does not answer, or has no control socket, its pid file tells: it is locked for
+as long as a master lives.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -44,7 +55,8 @@ pub enum Command {
     /// 7000, the others on their own port plus 7000.
     Serve(Serve),
     /// Show what the running master and its workers do
-    Status(Ask),
+    #[command(after_help = STATUS_EXIT)]
+    Status(Status),
     /// Have the running master read its configuration and replace its workers
     ///
     /// As the signal HUP. With `--wait` it returns with what came of it: where
@@ -193,6 +205,38 @@ pub struct Scale {
     /// Whom to ask, and whether to wait.
     #[command(flatten)]
     pub order: Order,
+}
+
+/// `preforkd status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Whom to ask.
+    #[command(flatten)]
+    pub ask: Ask,
+    /// Show this pool alone
+    #[arg(long, value_name = "NAME", conflicts_with = "json")]
+    pub pool: Option<String>,
+    /// Leave out the workers that wait for a connection
+    #[arg(long, conflicts_with_all = ["json", "deaths"])]
+    pub busy: bool,
+    /// Show it again and again, every so many seconds (0.1 to 3600; 1 if none are
+    /// given): on a terminal as a live view, ? there tells the keys; else a table
+    /// each time
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1",
+          value_parser = pause, conflicts_with = "deaths")]
+    pub watch: Option<Duration>,
+    /// Show the last 32 deaths of workers, the newest last, with all that is known
+    /// of each
+    #[arg(long)]
+    pub deaths: bool,
+}
+
+/// The time between two looks.
+fn pause(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok();
+    let seconds = seconds.filter(|seconds| (0.1..=3600.0).contains(seconds));
+    let pause = seconds.map(Duration::from_secs_f64);
+    pause.ok_or_else(|| String::from("a number from 0.1 to 3600 was expected"))
 }
 
 /// The commands that talk to a running master.

@@ -23,6 +23,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "command",
         &[
+            "calendar",
             "cli",
             "config",
             "daemon",
@@ -31,7 +32,10 @@ const ROOMS: &[(&str, &[&str])] = &[
             "master",
             "master::control",
             "master::generation",
+            "master::pidfile",
             "master::upgrade",
+            "status",
+            "sys",
         ],
     ),
     ("daemon", &["sys"]),

@@ -1,17 +1,19 @@
-//! `preforkd status`, `reload`, `upgrade`, `stop`, `reopen`, `scale`: a question to
-//! the running master over its control socket.
+//! `preforkd reload`, `upgrade`, `stop`, `reopen`, `scale`: an order to the running
+//! master over its control socket.
 
 use super::{CONFIG, SOFTWARE, UNAVAILABLE, complain};
 use crate::cli::Ask;
 use crate::master::control::Query;
 use serde_json::Value;
-use std::io::{self, BufRead, BufReader, Write};
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The master answers at once or not at all, unless it is asked to wait.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) fn run(arguments: &Ask, query: &Query) -> u8 {
     let path = match socket_path(arguments) {
@@ -44,8 +46,6 @@ pub(super) fn run(arguments: &Ask, query: &Query) -> u8 {
     let status = u8::try_from(status).unwrap_or(SOFTWARE);
     if arguments.json {
         print(&format!("{line}\n"));
-    } else if *query == Query::Status && status == 0 {
-        print(&table(&answer));
     }
     let lines = answer["lines"].as_array().into_iter().flatten();
     for line in lines.filter_map(Value::as_str).filter(|_| !arguments.json) {
@@ -73,127 +73,84 @@ fn socket_path(arguments: &Ask) -> Result<PathBuf, u8> {
 }
 
 fn ask(path: &Path, query: &Query) -> io::Result<String> {
-    let mut stream = UnixStream::connect(path)?;
-    stream.set_read_timeout((!query.waits()).then_some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
     let mut question = serde_json::to_vec(query)?;
     question.push(b'\n');
-    match stream.write_all(&question) {
+    match exchange(path, &question, (!query.waits()).then_some(PATIENCE)) {
+        // The master is gone: done.
+        Err(error)
+            if error.kind() == io::ErrorKind::UnexpectedEof
+                && *query == (Query::Stop { wait: true }) =>
+        {
+            Ok(String::from("{\"answer\":\"done\"}"))
+        }
+        heard => heard,
+    }
+}
+
+/// Sends a line and answers the next one, without its end. Waits at most as
+/// long as [`PATIENCE`] to be let in and heard, and `patience` for the answer,
+/// all of it; without one for ever.
+///
+/// # Errors
+/// As connect(2), write(2) and read(2); `UnexpectedEof` where the master ends
+/// the connection instead.
+pub(super) fn exchange(
+    path: &Path,
+    question: &[u8],
+    patience: Option<Duration>,
+) -> io::Result<String> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // It bounds connect(2) as well, which waits for a place in the queue.
+    socket.set_write_timeout(Some(PATIENCE))?;
+    socket
+        .connect(&SockAddr::unix(path)?)
+        .map_err(|error| late(error, PATIENCE))?;
+    let mut stream = UnixStream::from(OwnedFd::from(socket));
+    match stream.write_all(question) {
         // Whoever is not let in is told why.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        written => written?,
+        written => written.map_err(|error| late(error, PATIENCE))?,
     }
-    let mut line = String::new();
-    BufReader::new(stream)
-        .read_line(&mut line)
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => {
-                let limit = PATIENCE.as_secs();
-                io::Error::other(format!("no answer within {limit} s"))
+    let deadline = patience.map(|patience| (Instant::now() + patience, patience));
+    let mut line = Vec::new();
+    let mut room = [0; 16 * 1024];
+    loop {
+        if let Some((end, patience)) = deadline {
+            let left = end.saturating_duration_since(Instant::now());
+            // 0 would mean for ever.
+            stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+            if left.is_zero() {
+                return Err(late(io::ErrorKind::WouldBlock.into(), patience));
             }
-            _ => error,
-        })?;
-    if line.is_empty() && *query == (Query::Stop { wait: true }) {
-        // The master is gone: done.
-        return Ok(String::from("{\"answer\":\"done\"}"));
+        }
+        let count = match stream.read(&mut room) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read.map_err(|error| late(error, patience.unwrap_or_default()))?,
+        };
+        line.extend_from_slice(&room[..count]);
+        if let Some(end) = memchr::memchr(b'\n', &line) {
+            line.truncate(end);
+            return String::from_utf8(line).map_err(io::Error::other);
+        }
+        if count == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, CLOSED));
+        }
     }
-    if line.is_empty() {
-        return Err(io::Error::other(
-            "the master closed the connection: only root and its own user may ask",
-        ));
+}
+
+/// Why a master ends a connection without a word.
+pub(super) const CLOSED: &str = "the master closed the connection: not everybody may ask";
+
+fn late(error: io::Error, patience: Duration) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            io::Error::other(format!("no answer within {} s", patience.as_secs()))
+        }
+        _ => error,
     }
-    line.truncate(line.trim_end().len());
-    Ok(line)
 }
 
 fn print(text: &str) {
     // A reader that has gone has read enough.
     let _ = io::stdout().write_all(text.as_bytes());
-}
-
-/// The status as a person reads it.
-fn table(answer: &Value) -> String {
-    let text = |value: &Value, key: &str| match &value[key] {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    let mut lines = format!(
-        "master {} {}, generation {}\nlistening on {}\nqueue_dropped {}\n\n{:<16} {:>4} {:<8} {:>6} {:>6} {:<8} {:>11} {:>11}  DEATHS\n",
-        text(answer, "pid"),
-        text(answer, "state"),
-        text(answer, "generation"),
-        text(answer, "listening"),
-        text(answer, "queue_dropped"),
-        "POOL",
-        "GEN",
-        "MODEL",
-        "WANTED",
-        "READY",
-        "BREAKER",
-        "CONNECTIONS",
-        "REQUESTS",
-    );
-    for pool in answer["pools"].as_array().into_iter().flatten() {
-        lines.push_str(&format!(
-            "{:<16} {:>4} {:<8} {:>6} {:>6} {:<8} {:>11} {:>11}  {}\n",
-            text(pool, "name"),
-            text(pool, "generation"),
-            text(pool, "model"),
-            text(pool, "wanted"),
-            text(pool, "ready"),
-            text(pool, "breaker"),
-            text(pool, "connections"),
-            text(pool, "requests"),
-            counted(&pool["deaths"]),
-        ));
-    }
-    lines.push_str(&format!(
-        "\n{:<16} {:>9} {:>9} {:>9} {:>9} {:>9}  CLOSES\n",
-        "POOL", "1XX", "2XX", "3XX", "4XX", "5XX",
-    ));
-    for pool in answer["pools"].as_array().into_iter().flatten() {
-        let answers = &pool["answers"];
-        lines.push_str(&format!(
-            "{:<16} {:>9} {:>9} {:>9} {:>9} {:>9}  {}\n",
-            text(pool, "name"),
-            text(answers, "1xx"),
-            text(answers, "2xx"),
-            text(answers, "3xx"),
-            text(answers, "4xx"),
-            text(answers, "5xx"),
-            counted(&pool["closes"]),
-        ));
-    }
-    lines.push_str(&format!(
-        "\n{:<16} {:>8} {:>4} {:<9} {:>7} {:>11} {:>11}  DOING\n",
-        "WORKER", "PID", "GEN", "PHASE", "AGE", "CONNECTIONS", "REQUESTS",
-    ));
-    for worker in answer["workers"].as_array().into_iter().flatten() {
-        let name = format!("{}[{}]", text(worker, "pool"), text(worker, "slot"));
-        lines.push_str(&format!(
-            "{name:<16} {:>8} {:>4} {:<9} {:>6}s {:>11} {:>11}  {}\n",
-            text(worker, "pid"),
-            text(worker, "generation"),
-            text(worker, "phase"),
-            text(worker, "age"),
-            text(worker, "connections"),
-            text(worker, "requests"),
-            text(worker, "doing"),
-        ));
-    }
-    lines
-}
-
-/// `early 2, signal 1`: what there was of each kind.
-fn counted(counts: &Value) -> String {
-    let counts = counts.as_object().into_iter().flatten();
-    let counts = counts.filter(|(_, count)| count.as_u64() != Some(0));
-    let words: Vec<String> = counts
-        .map(|(kind, count)| format!("{kind} {count}"))
-        .collect();
-    if words.is_empty() {
-        String::from("none")
-    } else {
-        words.join(", ")
-    }
 }

@@ -5,6 +5,7 @@ mod check;
 mod generate;
 mod run;
 mod serve;
+mod status;
 
 use crate::cli::{Cli, Command, Order, Scale};
 use crate::config::{self, Config, Loaded, ThisMachine};
@@ -30,7 +31,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             Command::Run(arguments) => run::run(&arguments),
             Command::Check(arguments) => check::run(&arguments),
             Command::Serve(arguments) => serve::run(&arguments),
-            Command::Status(arguments) => ask::run(&arguments, &Query::Status),
+            Command::Status(arguments) => status::run(&arguments),
             Command::Reload(Order { ask, wait }) => ask::run(&ask, &Query::Reload { wait }),
             Command::Stop(Order { ask, wait }) => ask::run(&ask, &Query::Stop { wait }),
             Command::Upgrade(Order { ask, wait }) => ask::run(&ask, &Query::Upgrade { wait }),
