@@ -8,7 +8,8 @@
 //!
 //! `server` has the running program, `log` its lines, `process` what /proc
 //! tells, `client` one client, `crowd` many, `ledger` what became of their
-//! requests, `load` a crowd that never pauses.
+//! requests, `load` a crowd that never pauses, `terminal` what a person at one
+//! sees.
 
 #![allow(
     dead_code,
@@ -22,6 +23,7 @@ pub(crate) mod load;
 pub(crate) mod log;
 pub(crate) mod process;
 pub(crate) mod server;
+pub(crate) mod terminal;
 
 #[allow(unused_imports, reason = "as above")]
 pub(crate) use client::{Client, get};
