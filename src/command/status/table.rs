@@ -2,7 +2,7 @@
 //! workers.
 
 use super::columns::{self, Cell, Column, numbers, words};
-use super::line::{Line, Style, duration, octets, rate, seconds};
+use super::line::{self, Line, Style, duration, octets, rate, seconds};
 use super::problems::{is_broken, problems};
 use crate::status::{Lane, Phase, PoolStatus, Queue, Status, WorkerStatus};
 use std::collections::BTreeMap;
@@ -115,7 +115,10 @@ pub(super) fn head(status: &Status) -> Line {
         true => line.push(Style::Plain, "ready"),
         false => line.push(Style::Serious, "not ready"),
     }
-    line.push(Style::Plain, &format!(", {} reloads", status.reloads));
+    line.push(
+        Style::Plain,
+        &format!(", {}", line::counted(status.reloads, "reload")),
+    );
     if status.reloads_refused > 0 {
         let refused = format!(" and {} refused", status.reloads_refused);
         line.push(Style::Notable, &refused);

@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &cli::Status, place: &Place, pause: Duration) -> u8
         Err(error) if matches!(error.raw_os_error(), Some(libc::EIO | libc::EPIPE)) => RUNNING,
         Err(error) => {
             complain(format_args!("terminal: {error}"));
-            71
+            UNKNOWN
         }
     }
 }
