@@ -1,14 +1,15 @@
 //! Chromium: a page with pictures, style and a script, a film that is wound
-//! forward, and a listing.
+//! forward, a listing, and the page on which the server says how it is.
 //!
 //! Wants chromium as Debian packages it; `.ci/run` installs it. The pictures of
-//! the listing, light and dark, are left in the target directory's `tmp`.
+//! the listing and of that page, light and dark, are left in the target directory's
+//! `tmp`.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod harness;
 
-use harness::{Server, eventually, process};
+use harness::{Client, Server, eventually, process};
 use nix::sys::signal::Signal;
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -293,4 +294,60 @@ fn a_listing_is_seen() {
         assert!(size > 5_000, "{name}: {size} octets");
     }
     server.stop();
+}
+
+#[test]
+#[ignore = "peers: needs nginx, apache2, curl, wget, chromium"]
+fn the_status_is_seen() {
+    for (model, workers) in [("prefork", 2), ("prefork", 256)] {
+        let (directory, root) = site();
+        std::fs::write(root.join("index.html"), "index\n").unwrap();
+        let pool = format!(
+            "[pool.web]\nlisten = \"127.0.0.1:0\"\nservice = \"http\"\nmodel = \"{model}\"\n\
+             workers = {workers}\n[pool.web.http]\nroot = \"{}\"\nheader_timeout = \"60s\"\n\
+             [pool.web.http.status]\n",
+            root.display()
+        );
+        let server = Server::run_with(directory, "graceful_timeout = \"1s\"", &pool);
+        let address = server.address("web");
+        // Some that keep a worker busy, with a name that would like to be a tag.
+        let busy: Vec<Client> = (0..workers / 8)
+            .map(|_| {
+                let mut client = Client::connect(address);
+                client.send("GET /<script>alert(1)</script> HTTP/1.1\r\nHost: a\r\n\r\n");
+                client.answer();
+                client.send("GET /half");
+                client
+            })
+            .collect();
+        let url = format!("http://{address}/server-status");
+        // The loaded page is what was sent: nothing in it has run, or was mended.
+        let page = Browser::go(&["--dump-dom"], &url).outcome();
+        assert_eq!(page.matches("<h2 ").count(), 3, "{page}");
+        assert_eq!(page.matches("<tr><th scope=\"row\">web[").count(), workers);
+        assert!(!page.contains("<script"), "{page}");
+        assert_eq!(page.contains("&lt;script&gt;"), !busy.is_empty(), "{page}");
+
+        let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        for (look, arguments) in [
+            ("light", ["--window-size=1280,1000", "--hide-scrollbars"]),
+            (
+                "dark",
+                [
+                    "--window-size=1280,1000",
+                    "--blink-settings=preferredColorScheme=0",
+                ],
+            ),
+            ("narrow", ["--window-size=500,1400", "--hide-scrollbars"]),
+        ] {
+            let picture = tmp.join(format!("status-{workers}-{look}.png"));
+            let _ = std::fs::remove_file(&picture);
+            let screenshot = format!("--screenshot={}", picture.display());
+            Browser::go(&[&screenshot, arguments[0], arguments[1]], &url).outcome();
+            let size = std::fs::metadata(&picture).unwrap().len();
+            assert!(size > 20_000, "{look}: {size} octets");
+        }
+        drop(busy);
+        server.stop();
+    }
 }
