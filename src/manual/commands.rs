@@ -63,8 +63,13 @@ pub(super) fn synopsis(page: &mut Page, family: &Family<'_>) {
         if done.contains(&argument.get_id().as_str()) {
             continue;
         }
-        let rivals = arguments(first).filter(|other| exclude(first, argument, other));
-        let beside: Vec<&Arg> = std::iter::once(argument).chain(rivals).collect();
+        // Of those that stand together no two may be given.
+        let mut beside = vec![argument];
+        for other in arguments(first) {
+            if beside.iter().all(|one| exclude(first, one, other)) {
+                beside.push(other);
+            }
+        }
         done.extend(beside.iter().map(|one| one.get_id().as_str()));
         pieces.push(bracketed(&beside));
     }
@@ -100,7 +105,7 @@ fn bracketed(arguments: &[&Arg]) -> Vec<Piece> {
             if !argument.is_positional() {
                 pieces.push(plain("\u{a0}"));
             }
-            pieces.push(value(what));
+            pieces.extend(what);
         }
     }
     if !arguments.iter().any(|argument| argument.is_required_set()) {
@@ -113,13 +118,21 @@ fn bracketed(arguments: &[&Arg]) -> Vec<Piece> {
     pieces
 }
 
-/// What the value is called, if it takes one.
-fn value_of(argument: &Arg) -> Option<String> {
+/// What the value is called, if it takes one; in brackets if it may be missing.
+fn value_of(argument: &Arg) -> Option<Vec<Piece>> {
     if !argument.get_action().takes_values() {
         return None;
     }
     let names = argument.get_value_names().unwrap_or_default();
-    names.first().map(|name| name.to_string().to_uppercase())
+    let name = names.first()?.to_string().to_uppercase();
+    let may_be_missing = argument
+        .get_num_args()
+        .is_some_and(|range| range.min_values() == 0);
+    Some(if may_be_missing {
+        vec![plain("["), value(name), plain("]")]
+    } else {
+        vec![value(name)]
+    })
 }
 
 /// Whether it may be given several times.
@@ -141,6 +154,40 @@ pub(super) fn write(page: &mut Page, family: &Family<'_>) {
     if let Some(first) = family.first() {
         for argument in arguments(first) {
             option(page, argument);
+        }
+    }
+    for command in family {
+        if let Some(end) = command.get_after_help() {
+            remarks(page, &end.to_string());
+        }
+    }
+}
+
+/// Whether a command says itself what its exit statuses mean.
+pub(super) fn has_its_own_statuses(command: &Command) -> bool {
+    let end = command.get_after_help().map(ToString::to_string);
+    end.is_some_and(|end| end.starts_with("Exit status"))
+}
+
+/// What stands at the end of the help of a command: paragraphs, and rows of a
+/// word and its meaning, `  64  wrong usage`.
+fn remarks(page: &mut Page, text: &str) {
+    for block in text.split("\n\n") {
+        let mut words: Vec<&str> = Vec::new();
+        for line in block.lines() {
+            let row = line.strip_prefix("  ").and_then(|row| row.split_once("  "));
+            if let Some((name, meaning)) = row {
+                if !words.is_empty() {
+                    page.paragraph(&words.join(" "));
+                    words.clear();
+                }
+                page.entry(&[word(name)], &sentence(meaning.trim_start()));
+            } else {
+                words.push(line.trim());
+            }
+        }
+        if !words.is_empty() {
+            page.paragraph(&words.join(" "));
         }
     }
 }
@@ -168,7 +215,7 @@ fn option(page: &mut Page, argument: &Arg) {
         if !tag.is_empty() {
             tag.push(plain(" "));
         }
-        tag.push(value(what));
+        tag.extend(what);
     }
     let help = argument.get_long_help().or(argument.get_help());
     let mut text = sentence(&help.map(ToString::to_string).unwrap_or_default());
@@ -192,5 +239,51 @@ fn option(page: &mut Page, argument: &Arg) {
             );
         }
         page.outdent();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{ArgAction, value_parser};
+
+    /// A program with what ours has not, or not yet.
+    fn program() -> Command {
+        let watch = Arg::new("watch")
+            .long("watch")
+            .value_name("SECONDS")
+            .num_args(0..=1)
+            .value_parser(value_parser!(u32))
+            .help("again and again");
+        let once = Arg::new("once")
+            .long("once")
+            .action(ArgAction::SetTrue)
+            .conflicts_with("watch");
+        let look = Command::new("look")
+            .about("Look")
+            .args([watch, once])
+            .after_help("Exit status, or so:\n  0   fine\n  64  not so\n\nThat is all.");
+        let mut program = Command::new("p").subcommands([look, Command::new("away").hide(true)]);
+        program.build();
+        program
+    }
+
+    #[test]
+    fn what_a_command_may_have() {
+        let program = program();
+        let families = families(&program);
+        assert_eq!(families.len(), 1);
+        let mut page = Page::new("P", "8", "2026-01-01", "", "");
+        synopsis(&mut page, &families[0]);
+        write(&mut page, &families[0]);
+        let text = page.finish();
+        for part in [
+            "[\\fB\\-\\-watch\\fR\\~[\\fISECONDS\\fR] | \\fB\\-\\-once\\fR]\n",
+            ".TP\n\\fB\\-\\-watch\\fR [\\fISECONDS\\fR]\nAgain and again.\n",
+            ".PP\nExit status, or so:\n.TP\n\\fB0\\fR\nFine.\n.TP\n\\fB64\\fR\nNot so.\n.PP\nThat is all.\n",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+        assert!(has_its_own_statuses(families[0][0]));
     }
 }

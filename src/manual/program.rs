@@ -45,7 +45,7 @@ pub(super) fn page() -> String {
     page.entry(&help, "Says what there is, or what a command takes.");
     let version = [word("-V"), plain(", "), word("--version")];
     page.entry(&version, "Says which version this is.");
-    tables(&mut page);
+    tables(&mut page, &families);
     page.section("EXAMPLES");
     for (what, lines) in EXAMPLES {
         page.paragraph(what);
@@ -109,7 +109,7 @@ fn description(page: &mut Page) {
     );
 }
 
-fn tables(page: &mut Page) {
+fn tables(page: &mut Page, families: &[commands::Family<'_>]) {
     page.section("SIGNALS");
     page.text("To the master:");
     for signal in SIGNALS {
@@ -125,6 +125,11 @@ fn tables(page: &mut Page) {
     page.section("EXIT STATUS");
     for (status, meaning) in EXIT_STATUSES {
         page.entry(&[word(status.to_string())], &sentence(meaning));
+    }
+    let commands = families.iter().flatten();
+    for command in commands.filter(|command| commands::has_its_own_statuses(command)) {
+        let name = command.get_name();
+        page.paragraph(&format!("`preforkd {name}` has its own, see COMMANDS."));
     }
     page.section("ENVIRONMENT");
     for row in ENVIRONMENT {
