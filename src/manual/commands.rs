@@ -66,7 +66,8 @@ pub(super) fn synopsis(page: &mut Page, family: &Family<'_>) {
         // Of those that stand together no two may be given.
         let mut beside = vec![argument];
         for other in arguments(first) {
-            if beside.iter().all(|one| exclude(first, one, other)) {
+            let is_new = !done.contains(&other.get_id().as_str());
+            if is_new && beside.iter().all(|one| exclude(first, one, other)) {
                 beside.push(other);
             }
         }
