@@ -101,6 +101,26 @@ pub const ENVIRONMENT: &[Row] = &[
         meaning: "Whom that is meant for; another process leaves it alone.",
     },
     Row {
+        name: "LISTEN_PID",
+        meaning: "Whom the sockets are meant for that the service manager passes; another process leaves them alone.",
+    },
+    Row {
+        name: "LISTEN_FDS",
+        meaning: "How many these are, from descriptor 3 on, see sd_listen_fds(3). `listen` takes them as `fd:NAME`. Workers and programs do not see these variables.",
+    },
+    Row {
+        name: "LISTEN_FDNAMES",
+        meaning: "Their names, with colons between.",
+    },
+    Row {
+        name: "JOURNAL_STREAM",
+        meaning: "Whether standard error goes to the journal, see systemd.exec(5): then each line begins with its level, see sd-daemon(3).",
+    },
+    Row {
+        name: "TERM",
+        meaning: "The terminal; one that is `dumb` gets tables in place of a live view.",
+    },
+    Row {
         name: "NO_COLOR",
         meaning: "If it is set, messages have no colours on a terminal either.",
     },
