@@ -1,5 +1,5 @@
 //! The files of conf/ from where they lie: each starts as it is, but for its
-//! ports, does what it says it is for, and ends without a complaint.
+//! ports and a pause before its end, does what it says it is for, and ends without a complaint.
 #![allow(clippy::unwrap_used)]
 
 mod harness;
@@ -21,12 +21,15 @@ fn start(name: &str) -> Server {
         symlink(root.join("conf").join(beside), conf.join(beside)).unwrap();
     }
     let text = std::fs::read_to_string(root.join("conf").join(name)).unwrap();
-    let lines = text
-        .lines()
-        .map(|line| match line.starts_with("listen = ") {
-            true => without_ports(line),
-            false => line.to_owned(),
-        });
+    let lines = text.lines().map(|line| {
+        if line.starts_with("listen = ") {
+            without_ports(line)
+        } else if line.starts_with("drain_delay = ") {
+            String::from("drain_delay = \"0s\"")
+        } else {
+            line.to_owned()
+        }
+    });
     let lines: Vec<String> = lines.collect();
     assert_ne!(lines.join("\n"), text, "{name} listens nowhere");
     let path = conf.join(name);
@@ -167,6 +170,15 @@ fn behind_a_balancer_the_log_has_the_client() {
         .log
         .wait_for(&format!("\"request_id\":\"{name}\""), SOON);
     assert!(line.contains("\"client\":\"203.0.113.9\""), "{line}");
+    // Probes may come with any Host, and leave no line.
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(get_of(&server, "probe", path).0, 200, "{path}");
+        assert!(!server.log.to_string().contains(path), "{path}");
+    }
+    // The page is for the balancer's people, not for its clients.
+    assert_eq!(get_of(&server, "a", "/server-status").0, 200);
+    let from = "a\r\nX-Forwarded-For: 203.0.113.9";
+    assert_eq!(get_of(&server, from, "/server-status").0, 403);
     // The connection stays: it is the balancer who closes.
     client.send("GET /style.css HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(client.answer().status, 200);
