@@ -68,7 +68,7 @@ fn scale(server: &Server, workers: u32) {
 
 fn status(server: &Server) -> serde_json::Value {
     let output = ask(server, &["status", "--json"]);
-    serde_json::from_slice(&output.stdout).unwrap()
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
 /// That the clients of `load` were all answered, and that no queue was closed
