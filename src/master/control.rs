@@ -16,6 +16,7 @@ use crate::status::{Death, Status};
 use crate::sys;
 use client::Client;
 use nix::poll::{PollFd, PollFlags};
+use nix::sys::socket::Backlog;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -115,6 +116,9 @@ const CLIENTS: usize = 256;
 /// So many of them may wait for an outcome; the other places are for those who
 /// only ask.
 const WAITING: usize = 192;
+/// Clients that wait to be let in. More wait in connect(2) itself, where nobody
+/// can be ahead of others by many places.
+const QUEUE: i32 = 64;
 /// Clients that are let in a turn.
 const ADMISSIONS: usize = 64;
 /// Queries that are answered a turn.
@@ -211,6 +215,7 @@ impl Control {
             }
             bound => bound?,
         };
+        nix::sys::socket::listen(&listener, Backlog::new(QUEUE)?)?;
         // Dropped by an error, it removes its file.
         let control = Self::new(path, listener, group, false);
         gate::settle(path, group)?;

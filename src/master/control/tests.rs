@@ -70,8 +70,11 @@ fn whoever_waits_and_is_gone_takes_no_place() {
 
 /// As many as there are places are let in, and say `line`.
 fn crowd(control: &mut Control, directory: &TempDir, line: &[u8], now: Instant) -> Vec<UnixStream> {
-    let crowd = (0..CLIENTS).map(|_| ask(directory, line)).collect();
-    (0..CLIENTS / ADMISSIONS).for_each(|_| drop(control.queries(now)));
+    let mut crowd = Vec::new();
+    while crowd.len() < CLIENTS {
+        crowd.extend((0..ADMISSIONS).map(|_| ask(directory, line)));
+        control.queries(now);
+    }
     assert_eq!(control.clients.len(), CLIENTS);
     crowd
 }
@@ -149,14 +152,13 @@ fn those_who_wait_leave_room_for_those_who_ask() {
 fn a_turn_is_bounded_and_everybody_has_one() {
     let (mut control, directory) = control();
     let now = Instant::now();
-    let clients: Vec<_> = (0..3 * QUERIES).map(|_| connect(&directory)).collect();
-    (0..3).for_each(|_| drop(control.queries(now)));
+    let clients = crowd(&mut control, &directory, b"", now);
     // Each has more to ask than one thing.
     for mut client in &clients {
         client.write_all(&STATUS.repeat(5)).unwrap();
     }
     let mut seen = std::collections::BTreeSet::new();
-    for turn in 0..3 {
+    for turn in 0..CLIENTS / QUERIES {
         let asked = control.queries(now);
         assert_eq!(asked.len(), QUERIES, "turn {turn}");
         for one in asked {
