@@ -211,10 +211,10 @@ fn a_wrong_file_is_answered_with_line_and_column() {
             "UDP is not supported in this version",
         ),
         (
-            "[pool.a]\nservice = \"echo\"\nlisten = \"fd:a\"".to_owned(),
+            "[pool.a]\nservice = \"echo\"\nlisten = \"fd:2\"".to_owned(),
             "3:10",
-            "\"fd:a\" is not an address",
-            "not supported in this version",
+            "\"fd:2\" is not an address",
+            "from \"fd:3\" on",
         ),
         (
             "[master]\nlog = syslog".to_owned(),
