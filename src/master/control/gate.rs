@@ -11,7 +11,7 @@ use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::{Gid, chown, getegid, geteuid};
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 /// Whoever asks, as the kernel knows it.
@@ -54,21 +54,24 @@ pub(super) fn admit(stream: &impl AsFd, group: Option<u32>) -> Result<Asker, Str
 }
 
 /// Gives the socket's file to `group`, or takes it back from another one. At no
-/// moment in between is it open to more than before and after.
+/// moment in between is it open to more than before and after; where all is well
+/// already nothing is touched, and nobody kept out for that moment.
 ///
 /// # Errors
 /// As chmod(2) and chown(2): EPERM for a group that the master, where it is not
 /// root, is no member of. Then it is open to its owner alone.
 pub(super) fn settle(path: &Path, group: Option<u32>) -> io::Result<()> {
     let mode = |bits| std::fs::set_permissions(path, std::fs::Permissions::from_mode(bits));
-    mode(0o600)?;
     let owner = group.map_or_else(getegid, Gid::from_raw);
+    let wanted = if group.is_some() { 0o660 } else { 0o600 };
+    let found = std::fs::metadata(path)?;
+    if found.mode() & 0o7777 == wanted && found.gid() == owner.as_raw() {
+        return Ok(());
+    }
+    mode(0o600)?;
     chown(path, None, Some(owner)).map_err(|errno| {
         let error = io::Error::from(errno);
         io::Error::new(error.kind(), format!("chown to group {owner}: {error}"))
     })?;
-    match group {
-        Some(_) => mode(0o660),
-        None => Ok(()),
-    }
+    mode(wanted)
 }
