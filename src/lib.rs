@@ -59,7 +59,8 @@
 //!   [`driver::connection`] is what they have in common, and
 //!   [`driver::program`] a program that runs beside one.
 //! - [`scoreboard`]: what everybody knows of everybody, in shared memory.
-//! - [`status`]: what is shown of it, and by which words.
+//! - [`status`]: what is shown of it, and by which words;
+//!   [`status::reading`] takes it from the scoreboard, in whatever process.
 //! - [`manual`]: what the program prints of itself: pages, completions, every key.
 //! - [`escape`]: what a character must not be able to do in a line.
 //! - [`sys`]: the only `unsafe` code.

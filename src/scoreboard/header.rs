@@ -114,3 +114,33 @@ impl Table {
         self.words[at].load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::Scoreboard;
+    use super::*;
+
+    #[test]
+    fn the_header_gives_back_what_was_written() {
+        let table = Scoreboard::new().unwrap().table();
+        for (state, ready) in STATES.into_iter().zip([true, false, true, false]) {
+            let master = Master {
+                pid: 4711,
+                generation: 3,
+                state,
+                ready,
+                started: 1_795_271_000,
+                reloads: 2,
+                reloads_refused: 1,
+                queue_dropped: 9,
+            };
+            table.set_master(&master);
+            assert_eq!((table.master(), table.is_ready()), (master, ready));
+        }
+        table.set_listening("web 127.0.0.1:80");
+        assert_eq!(table.listening(), "web 127.0.0.1:80");
+        table.set_listening(&"x".repeat(10_000));
+        assert_eq!(table.listening().len(), 7664);
+    }
+}

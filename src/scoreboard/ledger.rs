@@ -363,3 +363,60 @@ impl Entry {
         self.words[at].store(value, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::Scoreboard;
+    use super::*;
+
+    #[test]
+    fn an_entry_gives_back_what_was_written() {
+        let entry = Scoreboard::new().unwrap().table().entry(7);
+        let mut identity = Identity {
+            name: String::from("web"),
+            service: String::from("http"),
+            model: String::from("prefork"),
+            accept: String::from("reuseport"),
+        };
+        entry.set_identity(&identity);
+        assert_eq!(entry.identity(), identity);
+        // What is too long loses its end, and never half a letter.
+        identity.name = "ä".repeat(200);
+        entry.set_identity(&identity);
+        let cut = entry.identity();
+        assert!(identity.name.starts_with(&cut.name) && cut.name.len() > 190);
+        assert_eq!(cut.accept, "reuseport");
+        for queue in [None, Some((0, 511)), Some((512, 511))] {
+            let facts = Facts {
+                rank: 2,
+                generation: 9,
+                wanted: 4,
+                ready: 3,
+                most: 4096,
+                breaker: String::from("probing"),
+                queue,
+                rates: [0.5, 1.5, 2.5e9, 0.0],
+            };
+            entry.set_facts(&facts);
+            assert_eq!(entry.facts(), facts);
+        }
+        entry.hide();
+        assert_eq!(entry.facts().rank, 0);
+    }
+
+    #[test]
+    fn an_entry_that_is_opened_again_begins_anew() {
+        let entry = Scoreboard::new().unwrap().table().entry(0);
+        entry.open(false);
+        entry.change(|sums| sums.counters.fill(5));
+        entry.change(|sums| sums.deaths[Cause::Hung as usize] += 1);
+        assert_eq!(entry.sums().count(Counter::Killed), 5);
+        assert_eq!(entry.sums().died(Cause::Hung), 1);
+        let before = entry.seal();
+        entry.open(true);
+        assert_eq!(entry.sums(), Sums::default());
+        assert!(entry.seal().is_folded() && entry.seal() != before);
+        assert_eq!(entry.seal().left_out(), None);
+    }
+}

@@ -4,8 +4,9 @@
 //!
 //! Owes that a fact has one name and one meaning wherever it is shown, so that
 //! whoever scripts against it learns it once. Decides nothing, and asks nobody:
-//! where the facts come from is said elsewhere. Whoever reads it may be older or
-//! newer than who wrote it: what is missing is 0 or nothing, what is unknown is
+//! the facts come from the scoreboard, by [`reading`]. [`prometheus`] and
+//! [`auto`] are the picture in the words of others. Whoever reads it may be older
+//! or newer than who wrote it: what is missing is 0 or nothing, what is unknown is
 //! passed over.
 
 #[cfg(test)]

@@ -292,3 +292,150 @@ fn skew<'c>(workers: impl Iterator<Item = &'c Counted> + Clone) -> Option<f64> {
     };
     uneven(|one| one.requests).or_else(|| uneven(|one| one.connections))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::scoreboard::{Facts, Place, Scoreboard};
+    use std::time::Duration;
+
+    /// A table with one pool of this model.
+    fn table(model: &str) -> Scoreboard {
+        let scoreboard = Scoreboard::new().unwrap();
+        let entry = scoreboard.table().entry(0);
+        entry.set_identity(&Identity {
+            name: String::from("web"),
+            model: model.to_owned(),
+            ..Identity::default()
+        });
+        entry.open(false);
+        entry.set_facts(&Facts {
+            rank: 1,
+            ..Facts::default()
+        });
+        scoreboard.note_entries(1);
+        scoreboard
+    }
+
+    /// A worker with so many rows.
+    fn worker(scoreboard: &Scoreboard, slot: usize, first: usize, rows: usize) -> Vec<Row> {
+        let place = Place {
+            entry: 0,
+            slot,
+            generation: 1,
+            rows,
+        };
+        let row = scoreboard.row(first);
+        row.assign(place, Instant::now());
+        row.set_phase(place, Phase::Ready);
+        row.occupy(4711);
+        row.set_ready();
+        scoreboard.note_rows(first + rows);
+        scoreboard.table().rows(first, rows).collect()
+    }
+
+    fn look(scoreboard: &Scoreboard, now: Instant) -> Status {
+        let view = View {
+            own: scoreboard.table(),
+            before: None,
+        };
+        read(&view, now, 0).unwrap()
+    }
+
+    /// What is told of the only worker: idle lanes, busy lanes, connections.
+    fn lanes(status: &Status) -> (usize, usize, u64) {
+        let [worker] = &status.workers[..] else {
+            panic!("{status:?}")
+        };
+        let pool = &status.pools[0];
+        assert_eq!((pool.idle, pool.active), (worker.idle_lanes, worker.active));
+        (worker.idle_lanes, worker.lanes.len(), worker.active)
+    }
+
+    #[test]
+    fn each_thread_is_a_lane() {
+        let (scoreboard, now) = (table("threads"), Instant::now());
+        let rows = worker(&scoreboard, 0, 0, 4);
+        assert_eq!(lanes(&look(&scoreboard, now)), (4, 0, 0));
+        rows[2].set_state(RowState::Writing, now);
+        rows[2].set_active(1);
+        rows[2].set_peer(Some("[2001:db8::1]:80".parse().unwrap()));
+        rows[2].set_text(b"GET /a.iso");
+        rows[2].set_deadline(Some(now + Duration::from_secs(2)));
+        let later = now + Duration::from_secs(3);
+        let status = look(&scoreboard, later);
+        assert_eq!(lanes(&status), (3, 1, 1));
+        let lane = &status.workers[0].lanes[0];
+        assert_eq!(lane.state, "writing");
+        assert_eq!(lane.peer.as_deref(), Some("[2001:db8::1]:80"));
+        assert_eq!(lane.request, "GET /a.iso");
+        assert!((lane.since - 3.0).abs() < 0.01, "{lane:?}");
+        let deadline = lane.deadline.unwrap();
+        assert!((deadline + 1.0).abs() < 0.01, "a second over: {lane:?}");
+        let doing = &status.workers[0].doing;
+        assert_eq!(doing, "writing [2001:db8::1]:80 GET /a.iso for 3.0s");
+    }
+
+    #[test]
+    fn an_event_loop_is_one_lane_with_many_connections() {
+        let (scoreboard, now) = (table("event"), Instant::now());
+        let rows = worker(&scoreboard, 0, 0, 1);
+        rows[0].set_state(RowState::Serving, now);
+        assert_eq!(lanes(&look(&scoreboard, now)), (1, 0, 0));
+        rows[0].set_active(90);
+        let status = look(&scoreboard, now);
+        assert_eq!(lanes(&status), (0, 1, 90));
+        assert_eq!(status.workers[0].lanes[0].active, 90);
+        assert_eq!(status.workers[0].doing, "serving 90 clients");
+    }
+
+    #[test]
+    fn each_child_is_a_lane_and_its_worker_counts_them() {
+        let (scoreboard, now) = (table("fork"), Instant::now());
+        let rows = worker(&scoreboard, 0, 0, 5);
+        rows[0].set_state(RowState::Serving, now);
+        assert_eq!(lanes(&look(&scoreboard, now)), (1, 0, 0));
+        rows[0].set_active(2);
+        for row in &rows[3..] {
+            row.occupy(4712);
+            row.set_active(1);
+            row.set_state(RowState::Reading, now);
+        }
+        assert_eq!(lanes(&look(&scoreboard, now)), (0, 2, 2));
+    }
+
+    #[test]
+    fn the_skew_is_that_of_workers_that_serve() {
+        let (scoreboard, now) = (table("prefork"), Instant::now());
+        let skew = || look(&scoreboard, now).pools[0].skew;
+        let first = worker(&scoreboard, 1, 0, 1)[0];
+        let second = worker(&scoreboard, 0, 1, 1)[0];
+        assert_eq!(skew(), None);
+        first.add(Counter::Connections, 4);
+        assert_eq!(skew(), Some(2.0), "there are no requests to go by");
+        first.add(Counter::Requests, 3);
+        second.add(Counter::Requests, 1);
+        assert_eq!(skew(), Some(1.5));
+        let leaving = worker(&scoreboard, 2, 2, 1)[0];
+        leaving.add(Counter::Requests, 500);
+        leaving.set_phase(leaving.place().unwrap(), Phase::Draining);
+        assert_eq!(skew(), Some(1.5));
+        let status = look(&scoreboard, now);
+        assert_eq!(status.pools[0].requests, 504);
+        let slots: Vec<_> = status.workers.iter().map(|one| one.slot).collect();
+        assert_eq!(slots, [0, 1, 2], "in order");
+        leaving.set_phase(leaving.place().unwrap(), Phase::Gone);
+        assert_eq!(look(&scoreboard, now).workers.len(), 2);
+        assert_eq!(look(&scoreboard, now).pools[0].requests, 504);
+    }
+
+    #[test]
+    fn a_pool_that_is_not_shown_is_not_there() {
+        let scoreboard = table("prefork");
+        let now = Instant::now();
+        assert_eq!(look(&scoreboard, now).pools.len(), 1);
+        scoreboard.table().entry(0).hide();
+        assert!(look(&scoreboard, now).pools.is_empty());
+    }
+}

@@ -139,7 +139,11 @@ impl Crew {
             };
             if account.shown != Some(*id) {
                 account.shown = Some(*id);
-                account.entry.set_identity(&identity(&cohort.opened.pool));
+                let identity = identity(&cohort.opened.pool);
+                // A reload seldom changes it, and nobody then reads it in between.
+                if account.entry.identity() != identity {
+                    account.entry.set_identity(&identity);
+                }
             }
             account.entry.set_facts(&Facts {
                 rank: at as u64 + 1,
