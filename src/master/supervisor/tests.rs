@@ -1498,7 +1498,11 @@ fn a_million_events() {
     for round in 0..100 {
         let tree = steps.new_tree(&mut runner).expect("steps");
         let patience = (round % 2 == 1).then_some(20 * SECOND);
-        let delay = (round % 3 == 1).then_some(20 * SECOND).unwrap_or_default();
+        let delay = if round % 3 == 1 {
+            20 * SECOND
+        } else {
+            Duration::ZERO
+        };
         history(
             &proptest::strategy::ValueTree::current(&tree),
             patience,
