@@ -530,6 +530,7 @@ impl Connection {
                 Stage::Working
             }
             Action::Report(view) => {
+                lane.set_state(RowState::Writing);
                 let (work, report) = order_report(&lane.duty.reporter, view);
                 (self.work, self.report) = (Some(work), Some(report));
                 self.uptake.rest();

@@ -399,9 +399,11 @@ fn row(out: &mut String, Row { worker, lane }: &Row<'_>) {
             put!(out, "<td><span class={}>{state}</span>", mark(lane));
             put!(out, "<td class=n>{}", Span(lane.since));
             match lane.deadline {
-                Some(left) if left < 0.0 => {
+                Some(left) if board::is_late(lane) => {
                     put!(out, "<td class=\"n bad\">{} late", Span(-left));
                 }
+                // At work: it is due now.
+                Some(left) if left <= 0.0 => out.push_str("<td class=n>now"),
                 Some(left) => {
                     put!(out, "<td class=n>{}", Span(left));
                 }

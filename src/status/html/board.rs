@@ -103,9 +103,10 @@ impl Cell {
     }
 }
 
-/// Whether a lane should have moved on already.
+/// Whether a lane should have moved on already. One that is at work has no time
+/// left: it should be back at once, and a second is worth nobody's while.
 pub(super) fn is_late(lane: &Lane) -> bool {
-    lane.deadline.is_some_and(|left| left < 0.0)
+    lane.deadline.is_some_and(|left| left <= -1.0)
 }
 
 /// Draws the lanes of some workers, as long as there are cells left.

@@ -245,6 +245,18 @@ fn who_is_late_or_at_work_comes_first() {
 }
 
 #[test]
+fn who_is_at_work_is_not_late_at_once() {
+    // As the lane that answers with this page is seen.
+    let mut status = server(1);
+    let mut own = lane("writing", 0.0, "GET /server-status");
+    own.deadline = Some(-0.002);
+    status.workers[0] = worker(0, Phase::Ready, vec![own]);
+    let page = page(&status, LOOK);
+    assert!(page.contains("<td class=n>now<td>"), "{page}");
+    assert!(!page.contains("class=alarm") && page.contains("<i class=w "));
+}
+
+#[test]
 fn many_connections_of_one_lane_are_a_number() {
     let mut status = server(1);
     let mut serving = lane("serving", 3.0, "GET /last");
