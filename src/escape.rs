@@ -10,12 +10,16 @@
 /// paragraphs, which many readers split at; and those that set the direction of
 /// text (Unicode Standard Annex #9, §2).
 pub const fn is_unruly(letter: char) -> bool {
-    match letter {
-        '\0'..='\x1f' | '\x7f'..='\u{9f}' => true,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' => true,
-        '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
-        _ => false,
-    }
+    matches!(
+        letter,
+        '\0'..='\x1f'
+            | '\x7f'..='\u{9f}'
+            | '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+    )
 }
 
 /// Appends `text` as plain text: what is unruly as `\n`, `\t`, `\r` or

@@ -493,7 +493,7 @@ fn syslog_hears_each_pool_by_its_name() {
         let (priority, rest) = line[1..].split_once('>').unwrap();
         let (priority, (tag, text)) = (
             priority.parse::<u8>().unwrap(),
-            rest[16..].split_once(|sign| matches!(sign, '[')).unwrap(),
+            rest[16..].split_once('[').unwrap(),
         );
         let (_, text) = text.split_once("]: ").unwrap();
         match tag {
