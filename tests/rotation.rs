@@ -83,7 +83,7 @@ impl Site {
                 let log = self.directory().join(format!("{log}.log"));
                 fs::metadata(log).is_ok_and(|found| found.len() > 0)
             };
-            LOGS.iter().all(|log| has(log)).then_some(())
+            LOGS.iter().all(has).then_some(())
         });
     }
 
