@@ -48,18 +48,10 @@ pub struct Master {
     pub queue_dropped: u64,
 }
 
-const STATES: [MasterState; 5] = [
-    MasterState::Running,
-    MasterState::Reloading,
-    MasterState::Upgrading,
-    MasterState::Withdrawing,
-    MasterState::Stopping,
-];
-
 impl Table {
     /// Says how the master stands, but for its readiness. For the master.
     pub fn set_master(&self, master: &Master) {
-        let state = STATES.iter().position(|one| *one == master.state);
+        let state = MasterState::ALL.iter().position(|one| *one == master.state);
         self.put(PID, u64::from(master.pid));
         self.put(GENERATION, u64::from(master.generation));
         self.put(STATE, state.unwrap_or_default() as u64);
@@ -75,7 +67,10 @@ impl Table {
         Master {
             pid: self.get(PID) as u32,
             generation: self.get(GENERATION) as u32,
-            state: STATES.get(state).copied().unwrap_or(MasterState::Running),
+            state: MasterState::ALL
+                .get(state)
+                .copied()
+                .unwrap_or(MasterState::Running),
             readiness: self.readiness(),
             started: self.get(STARTED),
             reloads: self.get(RELOADS),
@@ -124,19 +119,21 @@ mod tests {
     #[test]
     fn the_header_gives_back_what_was_written() {
         let table = Scoreboard::new().unwrap().table();
-        for (state, ready) in STATES.into_iter().zip([true, false, true, false]) {
+        let words = Readiness::ALL.into_iter().cycle();
+        for (state, readiness) in MasterState::ALL.into_iter().zip(words) {
             let master = Master {
                 pid: 4711,
                 generation: 3,
                 state,
-                ready,
+                readiness,
                 started: 1_795_271_000,
                 reloads: 2,
                 reloads_refused: 1,
                 queue_dropped: 9,
             };
             table.set_master(&master);
-            assert_eq!((table.master(), table.is_ready()), (master, ready));
+            table.proclaim(readiness);
+            assert_eq!((table.master(), table.readiness()), (master, readiness));
         }
         table.set_listening("web 127.0.0.1:80");
         assert_eq!(table.listening(), "web 127.0.0.1:80");

@@ -80,6 +80,15 @@ pub enum MasterState {
 }
 
 impl MasterState {
+    /// Every one, in the order of the scoreboard.
+    pub const ALL: [Self; 5] = [
+        Self::Running,
+        Self::Reloading,
+        Self::Upgrading,
+        Self::Withdrawing,
+        Self::Stopping,
+    ];
+
     /// The word for it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -133,13 +142,7 @@ impl Readiness {
 /// A word that is none of ours is a newer master's, and taken for the usual one.
 impl From<String> for MasterState {
     fn from(word: String) -> Self {
-        const ALL: [MasterState; 4] = [
-            MasterState::Running,
-            MasterState::Reloading,
-            MasterState::Upgrading,
-            MasterState::Stopping,
-        ];
-        let known = ALL.into_iter().find(|state| state.name() == word);
+        let known = Self::ALL.into_iter().find(|state| state.name() == word);
         known.unwrap_or_default()
     }
 }

@@ -33,13 +33,7 @@ fn of_master(status: &Status, page: &mut Page) {
     page.gauge("generation", "The generation that serves.");
     page.sample(&[], status.generation);
     page.gauge("state", "1 for what the master is about, 0 for the others.");
-    for state in [
-        MasterState::Running,
-        MasterState::Reloading,
-        MasterState::Upgrading,
-        MasterState::Withdrawing,
-        MasterState::Stopping,
-    ] {
+    for state in MasterState::ALL {
         let is_so = u8::from(state == status.state);
         page.sample(&[("state", state.name())], is_so);
     }
