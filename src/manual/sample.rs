@@ -56,6 +56,7 @@ const BY_NAME: &[(&str, &str)] = &[
     ("body", "\"Hello.\\n\""),
     ("memory", "\"256MiB\""),
     ("max_body", "\"1MiB\""),
+    ("tag", "\"preforkd\""),
 ];
 
 /// The file.
