@@ -31,7 +31,7 @@ pub const SIGNALS: &[Signal] = &[
     Signal {
         names: &["TERM", "INT", "QUIT"],
         brief: "stop: finish what is open, at most graceful_timeout; again: at once",
-        meaning: "graceful stop: no new clients, what is in the queues is served, open requests are answered, for `graceful_timeout` at most. A second one stops at once",
+        meaning: "graceful stop: no new clients, what is in the queues is served, open requests are answered, for `graceful_timeout` at most; with `drain_delay` it is announced first. A second one stops at once",
     },
     Signal {
         names: &["HUP"],
@@ -65,9 +65,15 @@ pub const SIGNALS: &[Signal] = &[
     },
 ];
 
-/// The exit statuses: those of sysexits.h.
+/// The exit statuses: those of sysexits.h, and for `status` those of LSB.
 pub const EXIT_STATUSES: &[(u8, &str)] = &[
-    (0, "fine: stopped as asked"),
+    (0, "fine: stopped as asked; `status`: the master runs"),
+    (1, "`status`: the master is dead, and its pid file is left"),
+    (3, "`status`: nothing is running"),
+    (
+        4,
+        "`status`: nobody can tell; the reason is on standard error",
+    ),
     (64, "wrong usage"),
     (
         69,
