@@ -67,7 +67,7 @@ impl Helpers {
             match self.start() {
                 Ok(()) => self.running = true,
                 Err(error) => {
-                    log::warn!("a thread for passwords: {error}");
+                    log::warn!("a helper thread: {error}");
                     return false;
                 }
             }

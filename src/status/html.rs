@@ -4,7 +4,7 @@
 //! telephone, in the dark and by a machine that speaks. However many workers
 //! there are, it stays of a size that a browser bears: the cells of the
 //! scoreboard and the rows of the table are bounded, and the page says so.
-//! Everything that a client could have written is written by [`words::Text`].
+//! Everything that a client could have written is written by `words::Text`.
 
 mod board;
 mod words;
