@@ -415,7 +415,7 @@ fn each_order_is_logged_with_who_gave_it() {
     .unwrap();
     server
         .log
-        .wait_for(&format!("scale {who} refused: there is no pool mail"), SOON);
+        .wait_for(&format!("there is no pool mail, but web; {who}"), SOON);
     let answer = ask(&socket, "{\"query\":\"stop\"}\n").unwrap();
     assert_eq!(answer["answer"], "done");
     server.log.wait_for(&format!("stop {who}"), SOON);

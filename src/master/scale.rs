@@ -55,7 +55,7 @@ impl Master {
         let cohort = match self.scalable(&pool, workers) {
             Ok(cohort) => cohort,
             Err((status, line)) => {
-                log::warn!("scale asked for by {origin} refused: {line}");
+                log::warn!("scale refused: {line}; asked for by {origin}");
                 let lines = vec![line];
                 return Some(Answer::Outcome { status, lines });
             }
