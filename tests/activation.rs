@@ -154,6 +154,14 @@ fn reloads_upgrades_and_deaths_lose_nobody(model: &str) {
     let workers = process::children(master);
     for &worker in &workers {
         process::signal(worker, Signal::SIGSTOP);
+        eventually("each of its threads is stopped", SOON, || {
+            let tasks = fs::read_dir(format!("/proc/{worker}/task")).unwrap();
+            let mut tasks = tasks.map(|task| task.unwrap().file_name());
+            let stopped = |name: std::ffi::OsString| {
+                process::state(name.to_str()?.parse().ok()?).filter(|state| *state == 'T')
+            };
+            tasks.all(|task| stopped(task).is_some()).then_some(())
+        });
     }
     let clients: Vec<_> = (0..8).map(|_| Client::connect(address)).collect();
     process::end(&workers);
