@@ -448,18 +448,13 @@ fn serve_as_child(
     }
     let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM);
     if getppid() != worker {
-        // Whoever settled the row may not have known of us: our client is one
-        // whom the worker took along.
+        // It died before it could be asked for, and whoever settles its rows
+        // does not know of us: our client is one whom it took along.
         process::exit(0);
     }
     lane.row.occupy(getpid().as_raw().unsigned_abs());
     if let Some(mask) = mask {
         let _ = mask.thread_set_mask();
-    }
-    if getppid() != worker {
-        // It died before it could be asked for: what it would have told us.
-        duty.retired.store(true, Ordering::SeqCst);
-        process::alarm(ORPHAN_SECONDS);
     }
     serve_begun(connection, &mut lane);
     // The rest of it goes with the process.
