@@ -12,6 +12,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 /// What is counted of the master's own life.
 #[derive(Debug)]
 pub(super) struct Publishing {
+    /// Ours: asked for once, for it is a call each time.
+    pid: u32,
     /// Seconds since 1970.
     started: u64,
     reloads: u64,
@@ -28,6 +30,7 @@ impl Publishing {
     /// Goes on where the master `before` left off.
     pub(super) fn new(before: Option<scoreboard::Master>) -> Self {
         Self {
+            pid: std::process::id(),
             started: before.map_or_else(unix, |one| one.started),
             reloads: before.map_or(0, |one| one.reloads),
             reloads_refused: before.map_or(0, |one| one.reloads_refused),
@@ -85,7 +88,7 @@ impl Master {
         let stopping = self.supervisor.is_stopping();
         let lost = shown.map_or(0, |one| one.listeners.lost());
         table.set_master(&scoreboard::Master {
-            pid: std::process::id(),
+            pid: self.publishing.pid,
             generation: self.current,
             state: if stopping {
                 MasterState::Stopping
