@@ -84,6 +84,7 @@ impl Place {
             .map_err(|error| Silence::of(&error))?;
         match Answer::of(&line) {
             Ok(Answer::Refusal(reason)) => Err(Silence::Mute(reason)),
+            Ok(Answer::Barred(reason)) => Err(Silence::Barred(reason)),
             Ok(Answer::Status(_) | Answer::Deaths(_)) => Ok(line),
             Err(what) => Err(Silence::Mute(what)),
         }
@@ -97,6 +98,8 @@ enum Answer {
     Deaths(Vec<Death>),
     /// The master does not say, for this reason.
     Refusal(String),
+    /// It does not say to us, for this reason.
+    Barred(String),
 }
 
 impl Answer {
@@ -107,7 +110,13 @@ impl Answer {
             answer: String,
             #[serde(default)]
             message: String,
+            #[serde(default)]
+            status: u8,
+            #[serde(default)]
+            lines: Vec<String>,
         }
+        /// Whoever is not let in is told so as if an order had failed.
+        const NO_PERMISSION: u8 = 77;
         #[derive(Deserialize)]
         struct Deaths {
             deaths: Vec<Death>,
@@ -122,6 +131,8 @@ impl Answer {
                 .map(|Deaths { deaths }| Self::Deaths(deaths))
                 .map_err(wrong),
             "error" => Ok(Self::Refusal(head.message)),
+            "outcome" if head.status == NO_PERMISSION => Ok(Self::Barred(head.lines.join("; "))),
+            "outcome" => Ok(Self::Refusal(head.lines.join("; "))),
             other => Err(format!("this is not an answer: {other}")),
         }
     }
@@ -146,7 +157,7 @@ fn show(arguments: &cli::Status, line: &str) -> u8 {
             dead.retain(|death| pool.is_none_or(|pool| death.pool == pool));
             deaths::table(&dead, width)
         }
-        Ok(Answer::Refusal(what)) | Err(what) => {
+        Ok(Answer::Refusal(what) | Answer::Barred(what)) | Err(what) => {
             complain(clean(&what));
             return UNKNOWN;
         }
@@ -245,6 +256,8 @@ mod tests {
         }
         let refused = Answer::of("{\"answer\":\"error\",\"message\":\"no\"}").unwrap();
         assert!(matches!(refused, Answer::Refusal(why) if why == "no"));
+        let barred = "{\"answer\":\"outcome\",\"status\":77,\"lines\":[\"only root\"]}";
+        assert!(matches!(Answer::of(barred).unwrap(), Answer::Barred(why) if why == "only root"));
         let deaths = Answer::of("{\"answer\":\"deaths\",\"deaths\":[{\"pid\":7}]}").unwrap();
         assert!(matches!(deaths, Answer::Deaths(all) if all[0].pid == 7));
     }

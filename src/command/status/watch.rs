@@ -191,6 +191,7 @@ impl<'a> Watch<'a> {
                 Ok(Answer::Status(status)) => Ok((line, status)),
                 Ok(Answer::Deaths(_)) => Err(Silence::Mute(String::from("this is another answer"))),
                 Ok(Answer::Refusal(reason)) | Err(reason) => Err(Silence::Mute(reason)),
+                Ok(Answer::Barred(reason)) => Err(Silence::Barred(reason)),
             },
         };
         if heard.is_err() {
