@@ -2,7 +2,10 @@
 //!
 //! [`Connection::drive`] carries out what the protocol asks until the kernel
 //! has nothing for us, and says what to wait for; how to wait is the driver's
-//! business. It waits only where it is told to, for bytes.
+//! business. It waits only where it is told to, for bytes. The stages are here;
+//! `turn` shows the protocol the world and begins what it asks for, `sending` and
+//! `uptake` are about the peer that takes it, `programs` about a program, and
+//! `ending` and `rest` about having no more to do.
 //!
 //! ```text
 //!            ┌────────────── Resume(outcome) ◀───────────────┐
@@ -18,27 +21,29 @@
 //!                                  └─▶ Dismissing ─┘  where a program still runs
 //! ```
 
+mod ending;
 mod programs;
 mod rest;
+mod sending;
+mod turn;
 mod uptake;
 
-use super::complaints::{Who, report_open};
+use super::Lane;
+use super::complaints::Who;
 use super::effects::Directory;
-use super::files::{Files, Opened};
-use super::program::{self, Child};
-use super::{Lane, Reporter};
+use super::files::Opened;
+use super::program::Child;
 use crate::net::Stream;
 use crate::protocol::{
-    Action, CloseReason, Content, Ending, Entry, Input, Manner, OpenError, Outcome, Output, Peer,
-    ProgramNews, Protocol, Turn, View, Work,
+    CloseReason, Content, Ending, Entry, Input, Outcome, Output, Peer, Protocol, Work,
 };
 use crate::scoreboard::{Counter, RowState};
-use programs::{dismiss, run};
 pub use rest::Resting;
+use sending::Progress;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use uptake::Uptake;
 
@@ -136,28 +141,8 @@ pub enum Want {
     Closed(CloseReason),
 }
 
-/// Files up to this size are copied into the output, so that head and body
-/// leave in one call; larger ones go by sendfile(2).
-const COPIED: u64 = 16 * 1024;
-/// The most that one sendfile(2) is asked for: a sign of life between two.
-const PIECE: u64 = 4 * 1024 * 1024;
-/// What a lingering connection may still send us before we give up on it.
-const LINGER_BUDGET: usize = 256 * 1024;
 /// Octets sent in one turn after which other connections get theirs.
 const TURN: u64 = 8 * 1024 * 1024;
-
-/// The file has become shorter than it was when it was opened.
-const TRUNCATED: Outcome = Outcome::Broken {
-    sent: 0,
-    reason: CloseReason::Truncated,
-};
-
-/// What came of trying to send.
-enum Progress {
-    Done,
-    Blocked,
-    Failed,
-}
 
 impl Connection {
     /// A connection that was just accepted.
@@ -423,294 +408,6 @@ impl Connection {
         self.stage = Stage::Closed(reason);
     }
 
-    /// One turn of the protocol, and the beginning of what it asks for.
-    fn resume(&mut self, outcome: Outcome, lane: &mut Lane<'_>) {
-        lane.spares.lend_output(&mut self.output);
-        let draining = lane.duty.is_retired();
-        let requests = lane.activity.requests;
-        let now = lane.now;
-        let files = &lane.duty.files;
-        let readiness = lane.duty.reporter.readiness();
-        let mut report = self.report.take().map(take_report).unwrap_or_default();
-        let (wall, access_log, activity) = lane.parts();
-        let mut turn = Turn {
-            now,
-            wall,
-            draining,
-            readiness,
-            peer: &self.peer,
-            input: &mut self.input,
-            output: &mut self.output,
-            entries: &mut self.entries,
-            content: &mut self.content,
-            program: &mut self.written,
-            report: &mut report,
-            access_log,
-            activity,
-        };
-        let action = self.protocol.resume(outcome, &mut turn);
-        if matches!(
-            action,
-            Action::Receive { .. } | Action::Run(_) | Action::Close(_)
-        ) {
-            (self.file, self.directory) = (None, None);
-        }
-        let broken = matches!(outcome, Outcome::Broken { .. });
-        let mut unopened = None;
-        self.stage = match action {
-            Action::Close(ending) if !broken => {
-                dismiss(&mut self.child, ending.reason, now);
-                Stage::Ending(ending)
-            }
-            Action::Close(ending) => {
-                dismiss(&mut self.child, ending.reason, now);
-                Stage::Dismissing(Ending {
-                    manner: Manner::AtOnce,
-                    ..ending
-                })
-            }
-            _ if broken => {
-                dismiss(&mut self.child, CloseReason::Internal, now);
-                Stage::Dismissing(Ending {
-                    reason: CloseReason::Internal,
-                    manner: Manner::AtOnce,
-                })
-            }
-            Action::Run(program) => {
-                // A program that has ended keeps its seat until it is forgotten.
-                self.child = None;
-                self.uptake.forgive();
-                let stored = self.stored.take();
-                let started = run(&program, &mut self.content, stored, lane.duty);
-                Stage::Resume(match started {
-                    Ok(child) => {
-                        self.child = Some(Box::new(child));
-                        Outcome::Program(ProgramNews::Started)
-                    }
-                    Err(error) => Outcome::Program(ProgramNews::NotStarted(error)),
-                })
-            }
-            Action::Hear { deadline } => Stage::Hearing { deadline },
-            Action::Receive { deadline, idle } => Stage::Receiving { deadline, idle },
-            Action::Flush => Stage::Flushing,
-            Action::Open { root, path } => {
-                let found = files.kept(root, path, now).ok_or(()).or_else(|()| {
-                    lane.set_state(RowState::Writing);
-                    files.open(root, path, now)
-                });
-                Stage::Resume(match found {
-                    Ok(opened) => {
-                        let facts = opened.facts();
-                        self.file = Some(opened);
-                        Outcome::Found(facts)
-                    }
-                    // What was found before may still be wanted.
-                    Err(error) => {
-                        if error != OpenError::NotFound {
-                            unopened = Some((path.to_vec(), error));
-                        }
-                        Outcome::Missing(error)
-                    }
-                })
-            }
-            Action::List { root, path } => {
-                lane.set_state(RowState::Writing);
-                let (file, entries) = (self.file.take(), &mut self.entries);
-                Stage::Resume(list(
-                    &mut self.directory,
-                    file,
-                    entries,
-                    files,
-                    (root, path),
-                ))
-            }
-            Action::Compute(work) => {
-                self.work = Some(work);
-                self.uptake.rest();
-                Stage::Working
-            }
-            Action::Report(view) => {
-                lane.set_state(RowState::Writing);
-                let (work, report) = order_report(&lane.duty.reporter, view);
-                (self.work, self.report) = (Some(work), Some(report));
-                self.uptake.rest();
-                Stage::Working
-            }
-            // Many small ranges must not pile up in the output.
-            Action::SendFile { offset, length }
-                if length <= COPIED && self.output.len() < Output::ENOUGH =>
-            {
-                let file = self.file.as_deref();
-                let copied = copy_file(file, &mut self.output, (offset, length), lane);
-                Stage::Resume(copied.map_or(TRUNCATED, |()| Outcome::Sent))
-            }
-            Action::Read { offset, into } => {
-                let read = read_file(self.file.as_deref(), into, offset, lane);
-                Stage::Resume(read.map_or(TRUNCATED, |()| Outcome::Read))
-            }
-            Action::SendFile { offset, length } => Stage::Sending {
-                offset,
-                left: length,
-                sent: 0,
-            },
-        };
-        if broken {
-            self.output.reset();
-        }
-        if let Some((path, error)) = unopened {
-            report_open(&lane.duty.complaints, self.who(), &path, error, now);
-        }
-        if self.child.as_ref().is_some_and(|child| child.has_ended()) {
-            self.child = None;
-            lane.spares.take_back_input(&mut self.written);
-        }
-        if self.content.is_empty() {
-            self.stored = None;
-        }
-        if self.content.held().len() >= Content::ENOUGH
-            && let Err(error) = program::store(&mut self.content, &mut self.stored)
-        {
-            let who = self.who();
-            log::error!("{who}: memory for the content of a request: {error}");
-            self.break_off(CloseReason::Internal);
-        }
-        let begun = lane.activity.requests - requests;
-        if begun > 0 {
-            lane.row.add(Counter::Requests, begun);
-            lane.show_activity();
-        }
-        lane.count_answers();
-        lane.note_log();
-    }
-
-    /// Sends output until it is gone or the kernel takes no more.
-    fn send(&mut self, lane: &mut Lane<'_>, more: bool) -> Progress {
-        while !self.output.is_empty() {
-            match self.stream.send(self.output.unsent(), more) {
-                Ok(count) => {
-                    lane.row.add(Counter::Sent, count as u64);
-                    self.output.advance(count);
-                    self.uptake.add(count as u64, lane.now);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if would_wait(&error) => return self.blocked(lane),
-                Err(_) => {
-                    self.break_off(CloseReason::Reset);
-                    return Progress::Failed;
-                }
-            }
-        }
-        Progress::Done
-    }
-
-    /// Sends a piece of the file; `None` means go on driving.
-    fn send_file(
-        &mut self,
-        lane: &mut Lane<'_>,
-        offset: u64,
-        left: u64,
-        sent: u64,
-        budget: &mut u64,
-    ) -> Option<Want> {
-        if left == 0 {
-            self.stage = Stage::Resume(Outcome::Sent);
-            return None;
-        }
-        let Some(file) = &self.file else {
-            self.break_off(CloseReason::Internal);
-            return None;
-        };
-        lane.set_state(RowState::Writing);
-        match self
-            .stream
-            .send_file(&file.file, offset, left.min(PIECE) as usize)
-        {
-            Ok(0) => self.break_off(CloseReason::Truncated),
-            Ok(count) => {
-                let count = count as u64;
-                lane.row.add(Counter::Sent, count);
-                self.uptake.add(count, lane.now);
-                self.stage = Stage::Sending {
-                    offset: offset + count,
-                    left: left - count,
-                    sent: sent + count,
-                };
-                *budget = budget.saturating_sub(count);
-                if *budget == 0 && left > count {
-                    return Some(Want::Write {
-                        deadline: lane.now + lane.duty.limits.uptake.span,
-                    });
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if would_wait(&error) => match self.blocked(lane) {
-                Progress::Blocked => return Some(self.want_write(lane)),
-                Progress::Done | Progress::Failed => {}
-            },
-            Err(error) if is_peer_gone(&error) => self.break_off(CloseReason::Reset),
-            Err(_) => self.break_off(CloseReason::Internal),
-        }
-        None
-    }
-
-    /// All is sent: close at once, or half-close and drain. A program that
-    /// still runs comes first: whoever has its answer need not wait for that.
-    fn end(&mut self, ending: Ending, lane: &Lane<'_>) {
-        // From here on time is up when the program's is, or that of the drain.
-        self.uptake.rest();
-        if self.child().is_some() {
-            // A socket that is broken already cannot be half-closed.
-            let _ = self.stream.finish();
-            self.stage = Stage::Dismissing(ending);
-            return;
-        }
-        self.stage = match ending.manner {
-            Manner::AtOnce => Stage::Closed(ending.reason),
-            Manner::Linger => match self.stream.finish() {
-                Ok(()) => {
-                    self.input.reset();
-                    let deadline = lane.now + lane.duty.limits.linger_timeout;
-                    Stage::Lingering {
-                        deadline,
-                        budget: LINGER_BUDGET,
-                        reason: ending.reason,
-                    }
-                }
-                Err(_) => Stage::Closed(ending.reason),
-            },
-        };
-    }
-
-    /// The connection is beyond use; the protocol hears of it once.
-    fn break_off(&mut self, reason: CloseReason) {
-        self.uptake.rest();
-        // What is left of the output goes once the protocol has seen how much
-        // it is.
-        self.stage = match self.stage {
-            Stage::Ending(ending) if ending.reason.is_planned() => {
-                self.output.reset();
-                Stage::Dismissing(Ending {
-                    manner: Manner::AtOnce,
-                    reason,
-                })
-            }
-            Stage::Ending(ending) | Stage::Dismissing(ending) => {
-                self.output.reset();
-                Stage::Dismissing(Ending {
-                    manner: Manner::AtOnce,
-                    ..ending
-                })
-            }
-            Stage::Lingering { reason, .. } | Stage::Closed(reason) => Stage::Closed(reason),
-            Stage::Sending { sent, .. } => Stage::Resume(Outcome::Broken { sent, reason }),
-            Stage::Resume(_)
-            | Stage::Receiving { .. }
-            | Stage::Flushing
-            | Stage::Working
-            | Stage::Hearing { .. } => Stage::Resume(Outcome::Broken { sent: 0, reason }),
-        };
-    }
-
     /// Gives back what an idle connection does not need: whoever is busy next
     /// takes the buffers over.
     fn rest(&mut self, lane: &mut Lane<'_>) {
@@ -722,17 +419,6 @@ impl Connection {
         }
         lane.spares.take_back_output(&mut self.output);
     }
-
-    fn want_write(&self, lane: &Lane<'_>) -> Want {
-        Want::Write {
-            deadline: self.judgement(lane),
-        }
-    }
-
-    /// When the peer is judged that makes us wait.
-    fn judgement(&self, lane: &Lane<'_>) -> Instant {
-        self.uptake.due(lane.duty.limits.uptake).unwrap_or(lane.now)
-    }
 }
 
 impl AsFd for Connection {
@@ -741,105 +427,9 @@ impl AsFd for Connection {
     }
 }
 
-/// Copies a small file range into the output, so that it leaves with the head;
-/// `None` where the file is shorter than it was.
-fn copy_file(
-    file: Option<&Opened>,
-    output: &mut Output,
-    (offset, length): (u64, u64),
-    lane: &mut Lane<'_>,
-) -> Option<()> {
-    if let Some(octets) = file.and_then(|file| file.held(offset, length)) {
-        output.push(octets);
-        return Some(());
-    }
-    let tail = output.tail();
-    let start = tail.len();
-    tail.resize(start + length as usize, 0);
-    let read = read_file(file, &mut tail[start..], offset, lane);
-    if read.is_none() {
-        tail.truncate(start);
-    }
-    read
-}
-
-/// The work of writing a report, and where that will be.
-fn order_report(reporter: &Arc<dyn Reporter>, view: View) -> (Work, Arc<Mutex<Vec<u8>>>) {
-    let report = Arc::new(Mutex::new(Vec::new()));
-    let (reporter, place) = (Arc::clone(reporter), Arc::clone(&report));
-    let write = move || {
-        let Some(text) = reporter.report(view) else {
-            return false;
-        };
-        *place.lock().unwrap_or_else(PoisonError::into_inner) = text;
-        true
-    };
-    (Work::new(Arc::new(write)), report)
-}
-
-fn take_report(report: Arc<Mutex<Vec<u8>>>) -> Vec<u8> {
-    let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
-    std::mem::take(&mut *report)
-}
-
-/// `None` where the file is shorter than it was.
-fn read_file(
-    file: Option<&Opened>,
-    into: &mut [u8],
-    offset: u64,
-    lane: &mut Lane<'_>,
-) -> Option<()> {
-    let file = file?;
-    if !file.is_in_memory() {
-        lane.set_state(RowState::Writing);
-    }
-    file.read(into, offset, lane.wall())
-}
-
-/// Reads on in the directory that was opened as `file`, or was being read.
-fn list(
-    slot: &mut Option<Directory>,
-    file: Option<Arc<Opened>>,
-    entries: &mut Vec<Entry>,
-    files: &Files,
-    (root, path): (usize, &[u8]),
-) -> Outcome {
-    let begin = |opened: Arc<Opened>| match Directory::new(&opened.file) {
-        Err(OpenError::Exhausted) if files.give_up() => Directory::new(&opened.file),
-        begun => begun,
-    };
-    let begun = match (slot.take(), file) {
-        (Some(directory), _) => Ok(directory),
-        (None, Some(opened)) => begin(opened),
-        (None, None) => Err(OpenError::Failed),
-    };
-    let mut directory = match begun {
-        Ok(directory) => directory,
-        Err(error) => return Outcome::Missing(error),
-    };
-    match directory.read(files.roots(), root, path, entries) {
-        Ok(more) => {
-            *slot = Some(directory).filter(|_| more);
-            Outcome::Listed { more }
-        }
-        Err(error) => Outcome::Missing(error),
-    }
-}
-
 fn would_wait(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
-}
-
-fn is_peer_gone(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionReset
-            | io::ErrorKind::BrokenPipe
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::NotConnected
-            | io::ErrorKind::TimedOut
     )
 }

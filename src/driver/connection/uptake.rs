@@ -11,7 +11,8 @@
 //! something else, the next octets, a program or work, the peer is not to blame
 //! and a new span begins.
 
-use super::{Connection, Progress};
+use super::Connection;
+use super::sending::Progress;
 use crate::driver::Lane;
 use crate::protocol::{CloseReason, Floor, Pace, Verdict};
 use crate::scoreboard::RowState;
