@@ -1,30 +1,27 @@
 //! Many connections in one epoll(7) loop.
 //!
 //! Level-triggered: an event that is not dealt with comes again, so nothing
-//! can be forgotten. Where several workers share a listener it is registered
-//! with EPOLLEXCLUSIVE, which wakes one of them a client, and registered anew
-//! after each turn of accepting, which puts the worker at the end of the
-//! kernel's list: without that the first one would get nearly everything.
+//! can be forgotten. How clients come in is in `accepting`.
 
-use super::accept::{Accepted, accept};
-use super::blocking::PAUSE;
-use super::connection::{Connection, Resting, Want};
+mod accepting;
+mod place;
+
+use super::connection::{Connection, Want};
 use super::helpers::Helpers;
 use super::{Duty, Lane, Leave};
 use crate::net::Stream;
 use crate::protocol::{CloseReason, Peer};
 use crate::scoreboard::RowState;
+use accepting::Accepting;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use place::{Body, Occupant, Place};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 use std::ops::RangeInclusive;
-use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
-/// How many clients are accepted before others get a turn.
-const BATCH: usize = 16;
 /// How often, at most, the title and the row's tick are written.
 const SUMMARY: Duration = Duration::from_secs(1);
 
@@ -69,97 +66,6 @@ impl Token {
             tenant: bits as u32,
         }
     }
-}
-
-/// A place for a connection.
-#[derive(Default)]
-struct Place {
-    tenant: u32,
-    occupant: Option<Occupant>,
-}
-
-struct Occupant {
-    body: Body,
-    interest: EpollFlags,
-    /// The program that is waited for as well.
-    watched: Option<i32>,
-    /// When it must be looked at, whatever happens.
-    deadline: Instant,
-    /// The earliest moment for which a timer is in the heap.
-    timer: Instant,
-}
-
-enum Body {
-    /// In a crowd nearly all connections rest.
-    Resting(Resting),
-    Awake(Box<Connection>),
-    /// It is being visited.
-    Away,
-}
-
-impl Occupant {
-    /// Whether the client is between requests; see [`Connection::is_idle`].
-    fn is_idle(&self) -> bool {
-        match &self.body {
-            Body::Resting(_) => true,
-            Body::Awake(connection) => connection.is_idle(),
-            Body::Away => false,
-        }
-    }
-
-    fn watch_socket(
-        &mut self,
-        epoll: &Epoll,
-        connection: &Connection,
-        interest: EpollFlags,
-        token: Token,
-    ) -> nix::Result<()> {
-        if interest == self.interest {
-            return Ok(());
-        }
-        let before = std::mem::replace(&mut self.interest, interest);
-        let event = &mut EpollEvent::new(interest, token.bits());
-        if interest.is_empty() {
-            epoll.delete(connection)
-        } else if before.is_empty() {
-            epoll.add(connection, *event)
-        } else {
-            epoll.modify(connection, event)
-        }
-    }
-
-    /// A program that is gone took its descriptor along, and so left the set.
-    fn watch_program(
-        &mut self,
-        epoll: &Epoll,
-        connection: &Connection,
-        wanted: bool,
-        token: Token,
-    ) -> nix::Result<()> {
-        let child = connection.child();
-        let id = child.map(super::program::Child::id);
-        let watched = self.watched;
-        self.watched = id.filter(|_| wanted);
-        match child {
-            Some(child) if wanted && watched != id => {
-                epoll.add(child, EpollEvent::new(EpollFlags::EPOLLIN, token.bits()))
-            }
-            Some(child) if !wanted && watched == id => epoll.delete(child),
-            Some(_) | None => Ok(()),
-        }
-    }
-}
-
-/// What the loop does with its listeners.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Accepting {
-    /// It takes what comes.
-    Open,
-    /// It is full, or out of descriptors, until this moment or until one leaves.
-    Paused(Instant),
-    /// It takes no more; `stragglers` until this moment where it is the last
-    /// owner of a queue.
-    Shut { stragglers: Option<Instant> },
 }
 
 struct Loop<'d> {
@@ -294,164 +200,8 @@ impl<'d> Loop<'d> {
         (timeout, next)
     }
 
-    // Accepting.
-
-    fn watch_listeners(&self) -> io::Result<()> {
-        for (index, queue) in self.duty.queues.iter().enumerate() {
-            let mut flags = EpollFlags::EPOLLIN;
-            flags.set(EpollFlags::EPOLLEXCLUSIVE, self.exclusive);
-            let token = Token {
-                place: Token::LISTENER,
-                tenant: index as u32,
-            };
-            self.epoll
-                .add(queue, EpollEvent::new(flags, token.bits()))?;
-        }
-        Ok(())
-    }
-
-    fn ignore_listeners(&self) {
-        for queue in &self.duty.queues {
-            // It may not be registered: all the same.
-            let _ = self.epoll.delete(queue);
-        }
-    }
-
-    /// Takes a batch of clients from one listener.
-    fn accept_from(&mut self, index: usize) -> io::Result<()> {
-        if self.accepting != Accepting::Open {
-            return Ok(());
-        }
-        let Some(queue) = self.duty.queues.get(index) else {
-            return Ok(());
-        };
-        let batch = if self.exclusive { 1 } else { BATCH };
-        for _ in 0..batch {
-            if self.is_full() {
-                self.pause(None);
-                return Ok(());
-            }
-            match accept(queue.as_fd(), true) {
-                Accepted::Connection(stream, peer) => {
-                    let number = stream.as_fd().as_raw_fd();
-                    self.admit(stream, peer);
-                    if number >= self.duty.limits.descriptors {
-                        self.pause(Some(&Errno::EMFILE.into()));
-                        return Ok(());
-                    }
-                    if !self
-                        .duty
-                        .may_go_on(self.connections, self.lane.activity.requests)
-                    {
-                        self.ignore_listeners();
-                        self.accepting = Accepting::Shut { stragglers: None };
-                        return Ok(());
-                    }
-                }
-                Accepted::Again => {}
-                Accepted::Nothing => break,
-                Accepted::Exhausted(error) => {
-                    self.pause(Some(&error));
-                    return Ok(());
-                }
-                Accepted::Parked => break,
-                Accepted::Sick(error) => return Err(error),
-            }
-        }
-        if self.exclusive {
-            let token = Token {
-                place: Token::LISTENER,
-                tenant: index as u32,
-            };
-            let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
-            self.epoll.delete(queue)?;
-            self.epoll
-                .add(queue, EpollEvent::new(flags, token.bits()))?;
-        }
-        Ok(())
-    }
-
-    fn is_full(&self) -> bool {
-        self.open() >= self.duty.limits.max_connections as usize
-    }
-
     fn open(&self) -> usize {
         self.places.len() - self.vacant.len()
-    }
-
-    /// Leaves the clients in the queue for a moment. Out of descriptors, those
-    /// who only keep a connection for later make room.
-    fn pause(&mut self, error: Option<&io::Error>) {
-        self.ignore_listeners();
-        self.accepting = Accepting::Paused(self.lane.now + PAUSE);
-        if let Some(error) = error {
-            self.duty.files.give_up();
-            log::warn!("accept: {error}: closing idle connections, then trying again");
-            self.close_idle();
-        }
-    }
-
-    fn close_idle(&mut self) {
-        self.visit_idle(|connection| connection.abandon(CloseReason::Idle));
-    }
-
-    /// After a pause, accepts again; when the worker retires, stops for good.
-    fn reopen_or_shut(&mut self) -> io::Result<()> {
-        if let Accepting::Paused(until) = self.accepting
-            && until <= self.lane.now
-        {
-            if self.is_full() {
-                self.accepting = Accepting::Paused(self.lane.now + PAUSE);
-            } else {
-                self.watch_listeners()?;
-                self.accepting = Accepting::Open;
-            }
-        }
-        if self.duty.is_retired() {
-            self.shut();
-        }
-        Ok(())
-    }
-
-    /// Takes no more clients, but for those whose queue nobody else will
-    /// empty: as long as stragglers may come, that is tried again.
-    fn shut(&mut self) {
-        let owned = self.lane.row.last_owner_of();
-        let stragglers = match self.accepting {
-            Accepting::Shut { stragglers: None } => return,
-            Accepting::Shut { stragglers } => stragglers,
-            Accepting::Open | Accepting::Paused(_) => {
-                self.ignore_listeners();
-                (owned != 0).then(|| self.lane.now + self.duty.limits.stragglers)
-            }
-        };
-        for index in 0..self.duty.queues.len() {
-            while owned >> index & 1 == 1 && !self.is_full() {
-                match accept(self.duty.queues[index].as_fd(), true) {
-                    Accepted::Connection(stream, peer) => self.admit(stream, peer),
-                    Accepted::Again => {}
-                    Accepted::Nothing
-                    | Accepted::Exhausted(_)
-                    | Accepted::Parked
-                    | Accepted::Sick(_) => break,
-                }
-            }
-        }
-        let waiting = stragglers.filter(|&until| self.lane.now < until || self.is_full());
-        // A step of a tenth: a straggler is rare and should not wait for the end.
-        let next = waiting.map(|until| until.min(self.lane.now + PAUSE / 10));
-        self.accepting = Accepting::Shut {
-            stragglers: next.and(waiting),
-        };
-    }
-
-    fn may_leave(&self) -> Option<Leave> {
-        let shut = self.accepting == Accepting::Shut { stragglers: None };
-        match (shut && self.open() == 0, self.duty.is_retired()) {
-            (true, true) => Some(Leave::Retired),
-            (true, false) => Some(Leave::Worn),
-            (false, _) => None,
-        }
     }
 
     // Connections.
