@@ -31,15 +31,18 @@
 //!    Relieved ──successor READY──▶ Draining ──deadline──▶ Killed ──reaped──▶ gone
 //! ```
 //!
-//! What belongs to one cohort is in [`super::cohort`].
+//! What is asked of it, and what becomes of a worker, is here; what becomes of
+//! a generation is in `generations`, the way to the end in `stopping`; what
+//! belongs to one cohort is in [`super::cohort`].
+
+mod generations;
+mod stopping;
 
 use super::cohort::{Cohort, Loss, Outbox, Stage};
 use super::message::{
-    CohortId, Command, Cut, Event, Notice, Outlook, PoolSpec, Request, Settings, Sizing, Verdict,
-    WorkerId,
+    CohortId, Command, Event, Notice, Outlook, Request, Settings, Sizing, Verdict, WorkerId,
 };
 use crate::status::{Phase, Readiness};
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// The state machine. See the module's diagram.
@@ -357,72 +360,11 @@ impl Supervisor {
         }
     }
 
-    /// Reads the configuration, or waits with that until an old generation is
-    /// gone: each has a deadline.
-    fn load(&mut self) {
-        if self.is_crowded() {
-            self.state = State::Crowded;
-            self.out.tell(Notice::TooManyGenerations);
-            return;
-        }
-        self.state = State::Loading { again: false };
-        self.out.push(Command::Load);
-    }
-
-    /// A stop is asked for: those who send clients here get time to hear of it,
-    /// where there is somebody who serves them meanwhile. Whatever was under way
-    /// has no purpose any more.
-    fn withdraw(&mut self, now: Instant) {
-        let serves = self.cohorts.iter().any(|one| one.stage == Stage::Serving);
-        if !serves || self.settings.drain_delay.is_zero() {
-            return self.stop(now, Command::StopListening, Verdict::Stopped);
-        }
-        self.proclaim(Readiness::Stopping);
-        if self.is_upgrading() {
-            self.out.push(Command::EndSuccessor);
-        }
-        if let State::Proving { generation, .. } = self.state {
-            self.drain_after(now, generation);
-            self.out.push(Command::Abandon(generation));
-        }
-        let delay = self.settings.drain_delay;
-        self.out.tell(Notice::Withdrawing { delay });
-        let until = now + delay;
-        self.state = State::Withdrawing { until };
-    }
-
     /// Says how it stands with new clients, where that is news.
     fn proclaim(&mut self, readiness: Readiness) {
         if self.readiness != readiness {
             self.readiness = readiness;
             self.out.push(Command::Proclaim(readiness));
-        }
-    }
-
-    /// Everybody finishes what he has; `first` says what becomes of the
-    /// listeners, and the master ends with `verdict`.
-    fn stop(&mut self, now: Instant, first: Command, verdict: Verdict) {
-        // After an upgrade the new master has the word.
-        if first != Command::HandOver {
-            self.proclaim(Readiness::Stopping);
-            if self.is_upgrading() {
-                self.out.push(Command::EndSuccessor);
-            }
-        }
-        self.out.tell(Notice::Stopping);
-        self.out.push(first);
-        let deadline = now + self.settings.graceful_timeout;
-        self.state = State::Stopping { deadline, verdict };
-        for cohort in &mut self.cohorts {
-            cohort.drain(deadline, &mut self.out);
-        }
-    }
-
-    fn stop_at_once(&mut self, verdict: Verdict) {
-        self.out.tell(Notice::StoppingAtOnce);
-        self.state = State::Killing { verdict };
-        for cohort in &mut self.cohorts {
-            cohort.kill_all(&mut self.out);
         }
     }
 
@@ -446,106 +388,6 @@ impl Supervisor {
             self.out.tell(Notice::SuccessorLate);
             self.out.push(Command::EndSuccessor);
             self.carry_on();
-        }
-    }
-
-    // Generations.
-
-    fn loaded(&mut self, generation: u32, settings: Settings, pools: Vec<(CohortId, PoolSpec)>) {
-        let again = match self.state {
-            State::Steady | State::Crowded => false,
-            State::Loading { again }
-            | State::Proving { again, .. }
-            | State::Upgrading { again, .. } => again,
-            State::Withdrawing { .. }
-            | State::Stopping { .. }
-            | State::Killing { .. }
-            | State::Ended => {
-                self.out.push(Command::Abandon(generation));
-                return;
-            }
-        };
-        self.settings = settings;
-        self.state = State::Proving { generation, again };
-        for (id, spec) in pools {
-            self.cohorts.push(Cohort::new(id, generation, spec));
-        }
-    }
-
-    fn load_failed(&mut self) {
-        if let State::Loading { again } = self.state {
-            self.finish_reload(again);
-        }
-    }
-
-    fn finish_reload(&mut self, again: bool) {
-        self.state = State::Steady;
-        if again {
-            self.load();
-        }
-    }
-
-    /// Whether another generation would be one too many.
-    fn is_crowded(&self) -> bool {
-        let mut numbers: Vec<u32> = self
-            .cohorts
-            .iter()
-            .map(|cohort| cohort.generation)
-            .collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        numbers.len() >= self.settings.max_generations as usize
-    }
-
-    /// Every cohort older than `generation` finishes what it has.
-    fn drain_before(&mut self, now: Instant, generation: u32) {
-        let deadline = now + self.settings.graceful_timeout;
-        for cohort in self
-            .cohorts
-            .iter_mut()
-            .filter(|one| one.generation < generation)
-        {
-            if cohort.stage != Stage::Draining {
-                cohort.drain(deadline, &mut self.out);
-            }
-        }
-    }
-
-    /// The generation that has to prove itself is not wanted any more. Those of
-    /// its workers that are READY may have clients.
-    fn drain_after(&mut self, now: Instant, generation: u32) {
-        let until = now + self.settings.graceful_timeout;
-        let cohorts = self.cohorts.iter_mut();
-        for cohort in cohorts.filter(|one| one.generation == generation) {
-            cohort.drain(until, &mut self.out);
-        }
-    }
-
-    /// The new generation's workers do not live: it goes, the old one stays.
-    fn give_up(&mut self, now: Instant, generation: u32, again: bool) {
-        self.out.tell(Notice::NotViable(generation));
-        let until = now + self.settings.graceful_timeout;
-        for cohort in self
-            .cohorts
-            .iter_mut()
-            .filter(|one| one.generation == generation)
-        {
-            // A start that fails, fails at once. Else whoever is READY has taken
-            // clients of the generation that stays, and finishes with them; so
-            // may one be of whom that is not known yet.
-            if generation == 1 {
-                cohort.kill_all(&mut self.out);
-            } else {
-                cohort.drain(until, &mut self.out);
-            }
-        }
-        self.out.push(Command::Abandon(generation));
-        // Without a generation that ever served there is nothing to fall back on.
-        if self.proved {
-            self.finish_reload(again);
-        } else {
-            let verdict = Verdict::NeverServed;
-            self.state = State::Killing { verdict };
         }
     }
 
@@ -604,124 +446,6 @@ impl Supervisor {
             self.load();
         }
         self.judge_stop(now);
-    }
-
-    /// Ends whoever has not finished in time with all his generation, and says
-    /// once for each what that costs.
-    fn cut_generations(&mut self) {
-        let mut late: BTreeMap<u32, Vec<WorkerId>> = BTreeMap::new();
-        for (generation, worker) in std::mem::take(&mut self.out.cut) {
-            late.entry(generation).or_default().push(worker);
-        }
-        for (generation, workers) in late {
-            self.out.tell(Notice::GenerationCut {
-                generation,
-                workers: workers.clone(),
-            });
-            for worker in workers {
-                self.out.push(Command::Kill(worker, Cut::Overdue));
-            }
-        }
-    }
-
-    /// Whether the generation that has to prove itself has, or never will.
-    fn judge_generation(&mut self, now: Instant) {
-        let State::Proving { generation, again } = self.state else {
-            return;
-        };
-        let mut cohorts = self
-            .cohorts
-            .iter()
-            .filter(|one| one.generation == generation);
-        if cohorts.clone().any(Cohort::is_hopeless) {
-            self.give_up(now, generation, again);
-        } else if cohorts.all(Cohort::is_proved) {
-            for cohort in self
-                .cohorts
-                .iter_mut()
-                .filter(|one| one.generation == generation)
-            {
-                cohort.serve();
-            }
-            self.proved = true;
-            // Whoever hears that it serves may ask at once.
-            self.proclaim(Readiness::Ready);
-            self.out.push(Command::Promote(generation));
-            self.drain_before(now, generation);
-            // What had to wait until it serves, waits no longer.
-            let drained = now + self.settings.graceful_timeout;
-            for cohort in self
-                .cohorts
-                .iter_mut()
-                .filter(|one| one.generation == generation)
-            {
-                cohort.settle(now, drained, &mut self.out);
-            }
-            self.finish_reload(again);
-        }
-    }
-
-    /// Whether a pool's workers have died for too long. A reload may be the
-    /// remedy: it is not judged before that has ended, which it does.
-    fn judge_breakers(&mut self, now: Instant) {
-        let (State::Steady | State::Crowded) = self.state else {
-            return;
-        };
-        if let Some((cohort, since, at)) = self.gives_up_at()
-            && at <= now
-        {
-            let open = now.saturating_duration_since(since);
-            self.out.tell(Notice::GivingUp { cohort, open });
-            self.stop(now, Command::StopListening, Verdict::WorkersDie);
-        }
-    }
-
-    /// The pool whose breaker has been open longest, since when, and until
-    /// when it may be.
-    fn gives_up_at(&self) -> Option<(CohortId, Instant, Instant)> {
-        let patience = self.settings.breaker_exit_after?;
-        let broken = self
-            .cohorts
-            .iter()
-            .filter_map(|one| Some((one.id, one.broken_since()?)));
-        let (cohort, since) = broken.min_by_key(|(_, since)| *since)?;
-        Some((cohort, since, since + patience))
-    }
-
-    /// Whether a stop is done, or has taken too long.
-    fn judge_stop(&mut self, now: Instant) {
-        let anyone = self.workers().next().is_some();
-        let verdict = match self.state {
-            State::Stopping { deadline, verdict } if anyone && now >= deadline => {
-                return self.stop_at_once(verdict);
-            }
-            State::Withdrawing { until } if now >= until => {
-                return self.stop(now, Command::StopListening, Verdict::Stopped);
-            }
-            State::Stopping { verdict, .. } | State::Killing { verdict } => verdict,
-            State::Withdrawing { .. }
-            | State::Steady
-            | State::Crowded
-            | State::Loading { .. }
-            | State::Proving { .. }
-            | State::Upgrading { .. }
-            | State::Ended => return,
-        };
-        if !anyone {
-            self.out.push(Command::Exit(verdict));
-            self.state = State::Ended;
-        }
-    }
-
-    fn drop_empty(&mut self) {
-        let out = &mut self.out;
-        self.cohorts.retain(|cohort| {
-            let done = cohort.stage == Stage::Draining && cohort.is_empty();
-            if done {
-                out.push(Command::Drop(cohort.id));
-            }
-            !done
-        });
     }
 }
 

@@ -5,7 +5,7 @@ use super::super::breaker;
 use super::super::cohort::{
     FIRST_DELAY, FULL_QUIET, HUNG_PATIENCE, LONGEST_DELAY, PROOF_DEATHS, SILENCE, YOUNG,
 };
-use super::super::message::{Cut, Standing};
+use super::super::message::{Cut, PoolSpec, Standing};
 use super::*;
 use crate::config::Size;
 use proptest::prelude::*;
