@@ -1,17 +1,19 @@
 //! One listening socket: made once, by the master, and inherited by workers.
 
+mod file;
+
 use super::queue::Queue;
 use super::roster::{Member, Roster};
 use crate::config::Listen;
 use crate::sys;
+use file::SocketFile;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -36,13 +38,6 @@ pub struct Listener {
     membership: OnceLock<(Arc<Roster>, Member)>,
     /// Where clients are counted that are lost with it.
     lost: Arc<AtomicU64>,
-}
-
-/// The file that a unix socket left, and which one it was.
-#[derive(Debug)]
-struct SocketFile {
-    path: PathBuf,
-    identity: (u64, u64),
 }
 
 /// Why an address cannot be listened on: the call, the address, the errno.
@@ -106,7 +101,7 @@ impl Listener {
             Listen::Unix { path, mode } => {
                 let socket =
                     Socket::new(Domain::UNIX, Type::STREAM, None).map_err(step("socket"))?;
-                let file = bind_unix(&socket, path, *mode).map_err(step("bind"))?;
+                let file = SocketFile::bind(&socket, path, *mode).map_err(step("bind"))?;
                 (socket, Some(file))
             }
             Listen::Fd { .. } => {
@@ -412,24 +407,6 @@ impl Drop for Listener {
     }
 }
 
-impl SocketFile {
-    fn at(path: &Path) -> io::Result<Self> {
-        let found = std::fs::symlink_metadata(path)?;
-        Ok(Self {
-            path: path.to_owned(),
-            identity: (found.dev(), found.ino()),
-        })
-    }
-
-    /// Removes the file unless another process has put its own there.
-    fn remove(&self) {
-        let now = std::fs::symlink_metadata(&self.path);
-        if now.is_ok_and(|found| (found.dev(), found.ino()) == self.identity) {
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
-}
-
 /// Where a socket for `listen` is: with the port that the kernel chose.
 fn local(socket: &Socket, listen: &Listen) -> io::Result<Listen> {
     Ok(match listen {
@@ -468,35 +445,6 @@ where
     socket.set_tcp_nodelay(true).map_err(step("TCP_NODELAY"))?;
     socket.bind(&address.into()).map_err(step("bind"))?;
     Ok(socket)
-}
-
-/// Binds a unix socket: a file that nobody listens on any more is no obstacle.
-fn bind_unix(socket: &Socket, path: &Path, mode: u32) -> io::Result<SocketFile> {
-    let address = SockAddr::unix(path)?;
-    if let Err(error) = socket.bind(&address) {
-        if error.kind() != io::ErrorKind::AddrInUse || !is_stale(path, &address) {
-            return Err(error);
-        }
-        std::fs::remove_file(path)?;
-        socket.bind(&address)?;
-    }
-    // Nobody can connect before listen(2), so the mode is right in time.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-    SocketFile::at(path)
-}
-
-/// Whether `path` is a socket that refuses connections: its owner is gone.
-fn is_stale(path: &Path, address: &SockAddr) -> bool {
-    let is_socket =
-        std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
-    let refused = || -> io::Result<bool> {
-        let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        probe.set_nonblocking(true)?;
-        Ok(
-            matches!(probe.connect(address), Err(error) if error.kind() == io::ErrorKind::ConnectionRefused),
-        )
-    };
-    is_socket && refused().unwrap_or(false)
 }
 
 #[cfg(test)]
