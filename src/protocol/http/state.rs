@@ -27,8 +27,9 @@
 //!
 //! The dots are drawn where they belong: in `file`, for a file may come in another
 //! coding or in parts, in `listing`, and in `program`. `request` reads heads and
-//! content, `rule` has what rules have a say in, `report` what the server says of
-//! itself, `answer` the ends of answers.
+//! content, `plan` opens what is planned, `rule` has what rules have a say in,
+//! `report` what the server says of itself, `answer` the ends of answers; `wish`
+//! is what all of them end with.
 //!
 //! States are named for what is awaited. Broken leads from all of them to
 //! Closed, and so does an outcome that fits no wish of ours.
@@ -46,10 +47,12 @@
 mod answer;
 mod file;
 mod listing;
+mod plan;
 mod program;
 mod report;
 mod request;
 mod rule;
+mod wish;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -62,20 +65,20 @@ use super::body::Decoder;
 use super::cgi::Errand;
 use super::cgi::framing::Body;
 use super::exchange::{Exchange, Persistence};
-use super::files::{self, Candidate, Plan, Verdict};
+use super::files::{Candidate, Plan};
 use super::listing::Listing;
 use super::notes::Notes;
 use super::recent::Ticket;
 use super::scan::Scan;
 use super::session::Resting;
-use super::site::{Content, Map, Rule, RuleNumber};
+use super::site::{Map, Rule, RuleNumber};
 use super::status::Status;
 use crate::protocol::{
-    Action, CloseReason, Ending, Facts, Manner, OpenError, Outcome, Peer, ProgramNews, RequestId,
-    Subject, Turn, View, Work,
+    CloseReason, Ending, Facts, Outcome, Peer, ProgramNews, RequestId, Subject, Turn, View,
 };
 use file::{Held, Search, Series};
 use request::{Arrival, Next, TIMEOUT};
+pub(super) use wish::Wish;
 
 /// One connection with a request under way.
 #[derive(Debug)]
@@ -189,31 +192,6 @@ enum State {
     Closed,
 }
 
-/// An [`Action`] that borrows nothing yet.
-pub(super) enum Wish {
-    Receive { deadline: Instant, idle: bool },
-    Flush,
-    Open,
-    SendFile { offset: u64, length: u64 },
-    Read,
-    Compute(Work),
-    Report(View),
-    List,
-    OpenScript,
-    Run,
-    Hear { deadline: Instant },
-    Close(Ending),
-}
-
-impl Wish {
-    /// How a connection ends where we are at fault.
-    pub(super) const FAULTY: Ending = Ending {
-        reason: CloseReason::Internal,
-        manner: Manner::AtOnce,
-    };
-    pub(super) const FAULT: Self = Self::Close(Self::FAULTY);
-}
-
 impl Connection {
     /// Goes on after `outcome`.
     pub(super) fn decide(&mut self, outcome: Outcome, turn: &mut Turn<'_>) -> Wish {
@@ -223,46 +201,6 @@ impl Connection {
                 Some(wish) => return wish,
                 None => wish = self.read_on(turn),
             }
-        }
-    }
-
-    /// What the driver hears of a wish.
-    pub(super) fn action(&mut self, wish: Wish) -> Action<'_> {
-        match wish {
-            Wish::Receive { deadline, idle } => Action::Receive { deadline, idle },
-            Wish::Flush => Action::Flush,
-            Wish::Open => {
-                let (root, path) = self.place();
-                Action::Open { root, path }
-            }
-            Wish::List => {
-                let (root, path) = self.place();
-                Action::List { root, path }
-            }
-            Wish::Compute(work) => Action::Compute(work),
-            Wish::Report(view) => Action::Report(view),
-            Wish::SendFile { offset, length } => Action::SendFile { offset, length },
-            Wish::Read => Action::Read {
-                offset: 0,
-                into: match &mut self.held {
-                    Held::Raw(room) => room,
-                    Held::Nothing | Held::Compressed(_) | Held::Report(_) => &mut [],
-                },
-            },
-            Wish::OpenScript => {
-                let errand = self.errand.as_deref();
-                let (root, path) = errand.map_or((usize::MAX, &b""[..]), Errand::candidate);
-                Action::Open { root, path }
-            }
-            Wish::Run => match self.errand.as_deref() {
-                Some(errand) => {
-                    let subject = self.subject();
-                    Action::Run(errand.program(&self.site.cgi, subject))
-                }
-                None => Action::Flush,
-            },
-            Wish::Hear { deadline } => Action::Hear { deadline },
-            Wish::Close(ending) => Action::Close(ending),
         }
     }
 
@@ -634,80 +572,6 @@ impl Connection {
             | State::AwaitFlush
             | State::Closed => self.close(CloseReason::Internal, turn),
         }
-    }
-
-    fn carry_out(&mut self, exchange: Exchange, plan: Plan, turn: &mut Turn<'_>) -> Option<Wish> {
-        match plan {
-            Plan::Open(candidate) => {
-                self.state = State::AwaitFile {
-                    exchange,
-                    candidate,
-                };
-                Some(Wish::Open)
-            }
-            Plan::Answer(status) => self.answer(exchange, status, turn),
-            Plan::Respond => self.respond(exchange, turn),
-            Plan::Program => self.seek_program(exchange, turn),
-            Plan::Report(view) => self.report(exchange, view, turn),
-            Plan::Health => self.tell_health(exchange, turn),
-            Plan::Readiness => self.tell_readiness(exchange, turn),
-        }
-    }
-
-    fn on_found(
-        &mut self,
-        exchange: Exchange,
-        candidate: Candidate,
-        facts: &Facts,
-        turn: &mut Turn<'_>,
-    ) -> Option<Wish> {
-        if let Some(wish) = self.repeat(exchange, candidate, facts, turn) {
-            return wish;
-        }
-        let rule = self.site.map.rule(self.rule);
-        match files::found(candidate, facts, rule, &mut self.notes) {
-            Verdict::Send => self.on_file(exchange, candidate, facts, turn),
-            verdict => self.follow(exchange, verdict, turn),
-        }
-    }
-
-    fn on_missing(
-        &mut self,
-        exchange: Exchange,
-        candidate: Candidate,
-        error: OpenError,
-        turn: &mut Turn<'_>,
-    ) -> Option<Wish> {
-        let rule = self.site.map.rule(self.rule);
-        let verdict = files::missing(candidate, error, rule, &mut self.notes);
-        self.follow(exchange, verdict, turn)
-    }
-
-    fn follow(
-        &mut self,
-        exchange: Exchange,
-        verdict: Verdict,
-        turn: &mut Turn<'_>,
-    ) -> Option<Wish> {
-        match verdict {
-            Verdict::Try(candidate) => self.carry_out(exchange, Plan::Open(candidate), turn),
-            Verdict::Answer(status) => self.answer(exchange, status, turn),
-            Verdict::AnswerPlainly(status) => self.answer_plainly(exchange, status, turn),
-            Verdict::Nothing => self.on_nothing(exchange, turn),
-            Verdict::List => self.list(exchange, turn),
-            // There is nothing to send.
-            Verdict::Send => self.close(CloseReason::Internal, turn),
-        }
-    }
-
-    /// What is opened or listed: a root's number, and a path below it.
-    fn place(&self) -> (usize, &[u8]) {
-        let (root, skip) = match self.site.map.rule(self.files).content {
-            Content::Files { root, skip } => (root, skip),
-            // Nothing is there, and nothing is opened.
-            Content::Redirect(_) | Content::Respond(_) | Content::Report(_) => (usize::MAX, 0),
-        };
-        (root, self.notes.path().get(skip..).unwrap_or_default())
     }
 
     /// The rule that holds for the request under way.

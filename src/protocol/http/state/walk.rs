@@ -8,7 +8,8 @@ use super::*;
 use crate::config::{Http, LineFormat};
 use crate::protocol::harness::{PEER, WALL};
 use crate::protocol::{
-    Activity, Content, Entry, FileKind, Input, Manner, Output, ProgramEnd, Readiness, RunError,
+    Action, Activity, Content, Entry, FileKind, Input, Manner, OpenError, Output, ProgramEnd,
+    Readiness, RunError,
 };
 
 /// A connection and the world it sees, without a driver.
