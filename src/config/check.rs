@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 use identity::Who;
 
 use super::defaults::{self, Spares};
+use super::file::http::HttpTable;
 use super::file::logs::PoolLogTable;
 use super::file::{
-    File, HttpTable, LogTable, MasterTable, PoolSection, PoolTable, ServiceName,
-    facility_or_default,
+    File, LogTable, MasterTable, PoolSection, PoolTable, ServiceName, facility_or_default,
 };
 use super::mistake::{Mistake, Span};
 use super::place::Target;

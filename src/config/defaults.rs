@@ -6,8 +6,9 @@
 
 use std::path::PathBuf;
 
+use super::file::http::HttpTable;
 use super::file::site::{CgiTable, StatusTable};
-use super::file::{HttpTable, LogTable, MOST_WORKERS, MasterTable, PoolTable, Workers};
+use super::file::{LogTable, MOST_WORKERS, MasterTable, PoolTable, Workers};
 use super::system::System;
 use super::{
     Accept, Access, Cgi, Http, Log, LogTarget, Master, Model, Pool, Service, Size, StatusPages,

@@ -8,10 +8,9 @@ mod site;
 use std::fmt;
 use std::path::PathBuf;
 
+use super::file::http::{AccessLogTable, HttpTable};
 use super::file::logs::PoolLogTable;
-use super::file::{
-    AccessLogTable, HttpTable, ListenTable, LogTable, MasterTable, PoolTable, ServiceName, Workers,
-};
+use super::file::{ListenTable, LogTable, MasterTable, PoolTable, ServiceName, Workers};
 use super::kind::{At, Shown};
 use super::place::Target;
 use super::table::{Entry, Table};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Checker;
-use crate::config::file::HttpTable;
+use crate::config::file::http::HttpTable;
 use crate::config::file::site::{AuthTable, HostTable, PathTable};
 use crate::config::htpasswd::Passwords;
 use crate::config::mistake::{Mistake, Span};

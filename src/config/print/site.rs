@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::write_table;
-use crate::config::file::HttpTable;
+use crate::config::file::http::HttpTable;
 use crate::config::file::site::{
     AuthTable, CgiTable, HostTable, PathTable, RespondTable, StatusTable,
 };
