@@ -122,10 +122,9 @@ impl fmt::Display for Who<'_> {
 /// trouble of ours; what is trouble is a warning; the rest is for those who
 /// ask for debug lines.
 pub(super) fn report(complaints: &Complaints, who: Who<'_>, reason: CloseReason, now: Instant) {
-    let (level, rule) = match reason {
-        CloseReason::Refused(rule) => (Level::Info, Some(rule)),
-        CloseReason::Program(rule) => (Level::Warn, Some(rule)),
-        CloseReason::Internal | CloseReason::Truncated => (Level::Warn, None),
+    let level = match reason {
+        CloseReason::Refused(_) => Level::Info,
+        CloseReason::Program(_) | CloseReason::Internal | CloseReason::Truncated => Level::Warn,
         CloseReason::Complete
         | CloseReason::PeerClosed
         | CloseReason::CutShort
@@ -138,13 +137,13 @@ pub(super) fn report(complaints: &Complaints, who: Who<'_>, reason: CloseReason,
         | CloseReason::Reset
         | CloseReason::RequestLimit
         | CloseReason::Draining
-        | CloseReason::Overflow => (Level::Debug, None),
+        | CloseReason::Overflow => Level::Debug,
     };
     if level < Level::Debug && !complaints.may_speak(level, now) {
         return;
     }
     let name = reason.name();
-    match rule {
+    match reason.rule() {
         // Tests wait for this line.
         Some(rule) => log::log!(
             level,

@@ -427,6 +427,28 @@ impl CloseReason {
         }
     }
 
+    /// The rule that was broken, by the client or by a program.
+    pub const fn rule(self) -> Option<&'static str> {
+        match self {
+            Self::Refused(rule) | Self::Program(rule) => Some(rule),
+            Self::Complete
+            | Self::PeerClosed
+            | Self::CutShort
+            | Self::Idle
+            | Self::RequestTimeout
+            | Self::BodyTimeout
+            | Self::SlowBody
+            | Self::WriteStalled
+            | Self::SlowReader
+            | Self::Reset
+            | Self::RequestLimit
+            | Self::Draining
+            | Self::Truncated
+            | Self::Overflow
+            | Self::Internal => None,
+        }
+    }
+
     /// The name under which it is counted and logged.
     pub const fn name(self) -> &'static str {
         match self {

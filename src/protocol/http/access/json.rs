@@ -61,7 +61,10 @@ pub(super) fn write(line: &Line<'_>, notes: &Notes, out: &mut Vec<u8>) {
     );
     quote(line.reason.map(|reason| reason.name().as_bytes()), out);
     out.extend_from_slice(b",\"rule\":");
-    quote(line.reason.and_then(rule).map(str::as_bytes), out);
+    quote(
+        line.reason.and_then(CloseReason::rule).map(str::as_bytes),
+        out,
+    );
     out.extend_from_slice(b"}\n");
 }
 
@@ -93,28 +96,6 @@ pub(super) fn write_fields(referer: Option<&[u8]>, user_agent: Option<&[u8]>, ou
     quote(referer, out);
     out.extend_from_slice(b",\"user_agent\":");
     quote(user_agent, out);
-}
-
-/// The rule that was broken.
-const fn rule(reason: CloseReason) -> Option<&'static str> {
-    match reason {
-        CloseReason::Refused(rule) | CloseReason::Program(rule) => Some(rule),
-        CloseReason::Complete
-        | CloseReason::PeerClosed
-        | CloseReason::CutShort
-        | CloseReason::Idle
-        | CloseReason::RequestTimeout
-        | CloseReason::BodyTimeout
-        | CloseReason::SlowBody
-        | CloseReason::WriteStalled
-        | CloseReason::SlowReader
-        | CloseReason::Reset
-        | CloseReason::RequestLimit
-        | CloseReason::Draining
-        | CloseReason::Truncated
-        | CloseReason::Overflow
-        | CloseReason::Internal => None,
-    }
 }
 
 /// What stands before and behind `space`; without one all is the first half.
