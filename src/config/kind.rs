@@ -31,6 +31,14 @@ pub(crate) enum Shown {
     Apart,
 }
 
+impl Shown {
+    /// An array of items that are shown already.
+    pub(crate) fn array(items: impl IntoIterator<Item = String>) -> Self {
+        let items: Vec<String> = items.into_iter().collect();
+        Self::Value(format!("[{}]", items.join(", ")))
+    }
+}
+
 /// A kind of value. `T` is what it is to the program.
 pub(crate) trait Kind<T> {
     /// What a right value looks like, to follow the word "expected".
@@ -296,8 +304,7 @@ impl Kind<Vec<String>> for FileNames {
     }
 
     fn show(&self, value: &Vec<String>) -> Shown {
-        let names: Vec<String> = value.iter().map(|name| quote(name)).collect();
-        Shown::Value(format!("[{}]", names.join(", ")))
+        Shown::array(value.iter().map(|name| quote(name)))
     }
 }
 

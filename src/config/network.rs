@@ -224,7 +224,7 @@ impl Kind<Clients> for ClientList {
         if value.unix {
             items.push(quote("unix:"));
         }
-        Shown::Value(format!("[{}]", items.join(", ")))
+        Shown::array(items)
     }
 }
 

@@ -147,6 +147,6 @@ impl Kind<Vec<At<ListenTable>>> for Listens {
                 Shown::Unset(_) | Shown::Apart => {}
             }
         }
-        Shown::Value(format!("[{}]", items.join(", ")))
+        Shown::array(items)
     }
 }

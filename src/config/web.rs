@@ -120,8 +120,7 @@ impl Kind<Vec<String>> for Variables {
     }
 
     fn show(&self, value: &Vec<String>) -> Shown {
-        let names: Vec<String> = value.iter().map(|name| quote(name)).collect();
-        Shown::Value(format!("[{}]", names.join(", ")))
+        Shown::array(value.iter().map(|name| quote(name)))
     }
 }
 
@@ -243,8 +242,7 @@ impl Kind<Vec<String>> for HostNames {
     }
 
     fn show(&self, value: &Vec<String>) -> Shown {
-        let names: Vec<String> = value.iter().map(|name| quote(name)).collect();
-        Shown::Value(format!("[{}]", names.join(", ")))
+        Shown::array(value.iter().map(|name| quote(name)))
     }
 }
 
@@ -524,6 +522,14 @@ mod tests {
             .collect()
     }
 
+    /// Each of these texts is refused, for its reason.
+    fn assert_refused<T>(kind: &impl Kind<T>, wrong: &[(&str, &str)]) {
+        for (text, why) in wrong {
+            let found = mistakes(kind, text);
+            assert!(found[0].contains(&format!("; {why}")), "{text}: {found:?}");
+        }
+    }
+
     #[test]
     fn the_list_of_our_own_fields_is_sorted() {
         assert!(OURS.windows(2).all(|pair| pair[0] < pair[1]));
@@ -543,7 +549,7 @@ mod tests {
         ] {
             assert_eq!(mistakes(&Destination, text), [""; 0], "{text}");
         }
-        for (text, why) in [
+        let wrong = [
             ("'//evil.example'", "two slashes begin"),
             ("'/\\evil.example'", "expected no \\"),
             ("'new'", "expected a path such as"),
@@ -558,16 +564,14 @@ mod tests {
             ("\"/a\\r\\nX: y\"", "expected visible ASCII"),
             ("'/ä'", "expected visible ASCII"),
             ("'/a#b'", "expected no \\ and no #"),
-        ] {
-            let found = mistakes(&Destination, text);
-            assert!(found[0].contains(&format!("; {why}")), "{text}: {found:?}");
-        }
+        ];
+        assert_refused(&Destination, &wrong);
     }
 
     #[test]
     fn fields_are_fields_and_not_ours() {
         assert_eq!(mistakes(&Headers, "{ A-b = 'c d', X = '' }"), [""; 0]);
-        for (text, why) in [
+        let wrong = [
             ("{ Content-Length = '5' }", "it is worked out"),
             ("{ X-Request-ID = '5' }", "it is worked out"),
             ("{ 'a b' = '5' }", "expected 1 to 64 letters"),
@@ -579,25 +583,21 @@ mod tests {
             ("{ X = 5 }", "expected the field's value"),
             ("{ X = '1', x = '2' }", "it stands here twice"),
             ("'X: y'", "expected a table of names"),
-        ] {
-            let found = mistakes(&Headers, text);
-            assert!(found[0].contains(&format!("; {why}")), "{text}: {found:?}");
-        }
+        ];
+        assert_refused(&Headers, &wrong);
     }
 
     #[test]
     fn error_pages_and_fallbacks_are_files() {
         assert_eq!(mistakes(&ErrorPages, "{ 404 = '/404.html' }"), [""; 0]);
-        for (text, why) in [
+        let wrong = [
             ("{ 200 = '/x' }", "expected one of 401, 403"),
             ("{ x = '/x' }", "expected one of 401, 403"),
             ("{ 404 = 'x' }", "did you mean \"/x\"?"),
             ("{ 404 = '/x/' }", "expected the path of a file"),
             ("{ 404 = 1 }", "expected the path of a file"),
-        ] {
-            let found = mistakes(&ErrorPages, text);
-            assert!(found[0].contains(&format!("; {why}")), "{text}: {found:?}");
-        }
+        ];
+        assert_refused(&ErrorPages, &wrong);
         assert_eq!(mistakes(&OrOff(UrlPath), "'off'"), [""; 0]);
         assert_eq!(mistakes(&OrOff(UrlPath), "'/a'"), [""; 0]);
         assert_eq!(mistakes(&OrOff(UrlPath), "'no'").len(), 1);
