@@ -114,28 +114,24 @@ impl Listener {
         }
         socket.listen(queue.length()).map_err(step("listen"))?;
         let local = local(&socket, listen).map_err(step("getsockname"))?;
-        Ok(Self {
+        Ok(Self::of(socket, local, file))
+    }
+
+    /// A socket that the service manager listens on at `local`.
+    pub(super) fn foreign(socket: Socket, local: Listen) -> Self {
+        let mut listener = Self::of(socket, local, None);
+        listener.foreign = true;
+        listener
+    }
+
+    fn of(socket: Socket, local: Listen, file: Option<SocketFile>) -> Self {
+        Self {
             socket,
             local,
             file,
             refusing: AtomicBool::new(false),
             entrusted: AtomicBool::new(false),
             foreign: false,
-            open: AtomicBool::new(false),
-            membership: OnceLock::new(),
-            lost: Arc::default(),
-        })
-    }
-
-    /// A socket that the service manager listens on at `local`.
-    pub(super) fn foreign(socket: Socket, local: Listen) -> Self {
-        Self {
-            socket,
-            local,
-            file: None,
-            refusing: AtomicBool::new(false),
-            entrusted: AtomicBool::new(false),
-            foreign: true,
             open: AtomicBool::new(false),
             membership: OnceLock::new(),
             lost: Arc::default(),
@@ -167,17 +163,9 @@ impl Listener {
             Listen::Unix { path, .. } => Some(SocketFile::at(path)?),
         };
         let local = local(&socket, listen)?;
-        Ok(Self {
-            socket,
-            local,
-            file,
-            refusing: AtomicBool::new(false),
-            entrusted: AtomicBool::new(true),
-            foreign: false,
-            open: AtomicBool::new(false),
-            membership: OnceLock::new(),
-            lost: Arc::default(),
-        })
+        let listener = Self::of(socket, local, file);
+        listener.entrust();
+        Ok(listener)
     }
 
     /// Leaves to another master, which has the same socket, what concerns both:
