@@ -86,11 +86,7 @@ impl Supervisor {
         if cohorts.clone().any(Cohort::is_hopeless) {
             self.give_up(now, generation, again);
         } else if cohorts.all(Cohort::is_proved) {
-            for cohort in self
-                .cohorts
-                .iter_mut()
-                .filter(|one| one.generation == generation)
-            {
+            for cohort in of(&mut self.cohorts, generation) {
                 cohort.serve();
             }
             self.proved = true;
@@ -100,11 +96,7 @@ impl Supervisor {
             self.drain_before(now, generation);
             // What had to wait until it serves, waits no longer.
             let drained = now + self.settings.graceful_timeout;
-            for cohort in self
-                .cohorts
-                .iter_mut()
-                .filter(|one| one.generation == generation)
-            {
+            for cohort in of(&mut self.cohorts, generation) {
                 cohort.settle(now, drained, &mut self.out);
             }
             self.finish_reload(again);
@@ -114,20 +106,15 @@ impl Supervisor {
     /// The new generation's workers do not live: it goes, the old one stays.
     fn give_up(&mut self, now: Instant, generation: u32, again: bool) {
         self.out.tell(Notice::NotViable(generation));
-        let until = now + self.settings.graceful_timeout;
-        for cohort in self
-            .cohorts
-            .iter_mut()
-            .filter(|one| one.generation == generation)
-        {
-            // A start that fails, fails at once. Else whoever is READY has taken
-            // clients of the generation that stays, and finishes with them; so
-            // may one be of whom that is not known yet.
-            if generation == 1 {
+        // A start that fails, fails at once. Else whoever is READY has taken
+        // clients of the generation that stays, and finishes with them; so may one
+        // be of whom that is not known yet.
+        if generation == 1 {
+            for cohort in of(&mut self.cohorts, generation) {
                 cohort.kill_all(&mut self.out);
-            } else {
-                cohort.drain(until, &mut self.out);
             }
+        } else {
+            self.drain_unproved(now, generation);
         }
         self.out.push(Command::Abandon(generation));
         // Without a generation that ever served there is nothing to fall back on.
@@ -155,10 +142,9 @@ impl Supervisor {
 
     /// The generation that has to prove itself is not wanted any more. Those of
     /// its workers that are READY may have clients.
-    pub(super) fn drain_after(&mut self, now: Instant, generation: u32) {
+    pub(super) fn drain_unproved(&mut self, now: Instant, generation: u32) {
         let until = now + self.settings.graceful_timeout;
-        let cohorts = self.cohorts.iter_mut();
-        for cohort in cohorts.filter(|one| one.generation == generation) {
+        for cohort in of(&mut self.cohorts, generation) {
             cohort.drain(until, &mut self.out);
         }
     }
@@ -191,4 +177,10 @@ impl Supervisor {
             !done
         });
     }
+}
+
+/// The cohorts of a generation.
+fn of(cohorts: &mut [Cohort], generation: u32) -> impl Iterator<Item = &mut Cohort> {
+    let cohorts = cohorts.iter_mut();
+    cohorts.filter(move |one| one.generation == generation)
 }

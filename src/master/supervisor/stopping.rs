@@ -20,7 +20,7 @@ impl Supervisor {
             self.out.push(Command::EndSuccessor);
         }
         if let State::Proving { generation, .. } = self.state {
-            self.drain_after(now, generation);
+            self.drain_unproved(now, generation);
             self.out.push(Command::Abandon(generation));
         }
         let delay = self.settings.drain_delay;
