@@ -63,6 +63,7 @@
 //!   [`status::reading`] takes it from the scoreboard, in whatever process.
 //! - [`manual`]: what the program prints of itself: pages, completions, every key.
 //! - [`escape`]: what a character must not be able to do in a line.
+//! - [`mix`]: numbers from octets, for tables and tags.
 //! - [`sys`]: the only `unsafe` code.
 
 pub mod calendar;
@@ -78,6 +79,7 @@ pub mod fuzzing;
 pub mod log;
 pub mod manual;
 pub mod master;
+pub mod mix;
 pub mod net;
 pub mod protocol;
 pub mod scoreboard;

@@ -20,6 +20,7 @@
 
 use super::effects::{Roots, Stamp};
 use crate::calendar::Wall;
+use crate::mix::mix_in;
 use crate::protocol::{Facts, FileKind, OpenError};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -251,27 +252,13 @@ impl Kept {
         root: usize,
         path: &[u8],
     ) -> &'p mut [Option<Place>] {
-        let number = hash(self.seed ^ root as u64, path) as usize % self.sets;
+        let number = mix_in(self.seed ^ root as u64, path) as usize % self.sets;
         &mut places[number * WAYS..][..WAYS]
     }
 
     fn lock(&self) -> MutexGuard<'_, Box<[Option<Place>]>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Mixes a path into a seed, a word at a time. Who finds two paths that share a
-/// set all the same makes nothing but room.
-fn hash(seed: u64, path: &[u8]) -> u64 {
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-    let (words, rest) = path.as_chunks::<8>();
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    let begin = seed ^ (path.len() as u64).wrapping_mul(ODD);
-    words.iter().chain([&last]).fold(begin, |sum, word| {
-        let mixed = (sum ^ u64::from_le_bytes(*word)).wrapping_mul(ODD);
-        mixed ^ (mixed >> 29)
-    })
 }
 
 #[cfg(test)]
@@ -474,6 +461,17 @@ mod tests {
             let mut room = vec![0; length];
             assert_eq!(opened.read(&mut room, offset, &late()), None);
         }
+    }
+
+    #[test]
+    fn names_that_differ_at_their_end_do_not_share_a_set() {
+        let mut site = Site::new(4096);
+        for number in 0..10 {
+            let name = format!("page-0{number}");
+            std::fs::write(site.path(&name), &name).unwrap();
+            assert_eq!(site.text(&name), name);
+        }
+        assert_eq!(site.kept(), 10);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! How much each worker may serve before it is replaced. Pure.
 
+use crate::mix::mix;
+
 /// The limit of one worker where `limit` is configured: up to a tenth more or
 /// less, so that workers that began together do not wear out together. It
 /// follows from the slot and the number of the spawn alone. 0 is never, and
@@ -12,14 +14,6 @@ pub fn spread(limit: u64, slot: usize, spawn: u64) -> u64 {
     let offset = i128::from(mix(spawn ^ (slot as u64) << 40) % 2001) - 1000;
     let spread = i128::from(limit) + i128::from(limit) * offset / 10_000;
     u64::try_from(spread.max(1)).unwrap_or(u64::MAX)
-}
-
-/// Numbers that follow each other come out far apart (the finaliser of
-/// splitmix64).
-const fn mix(number: u64) -> u64 {
-    let number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let number = (number ^ number >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ number >> 31
 }
 
 #[cfg(test)]

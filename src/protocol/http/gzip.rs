@@ -252,7 +252,7 @@ mod tests {
         let mut number = 1u64;
         let mut content = Vec::new();
         while content.len() < LARGEST as usize {
-            number = super::super::representation::mix(number);
+            number = crate::mix::mix(number);
             content.extend_from_slice(words[(number % 6) as usize].as_bytes());
             content.extend_from_slice(format!("{:x}", number % 999).as_bytes());
         }

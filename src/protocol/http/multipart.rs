@@ -15,7 +15,7 @@ use std::fmt::{self, Write};
 
 use super::mime::ContentType;
 use super::range::{Span, Spans};
-use super::representation::mix;
+use crate::mix::mix;
 use crate::protocol::Wall;
 
 /// What stands between parts.

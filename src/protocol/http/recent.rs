@@ -21,8 +21,8 @@ use super::accept::Accept;
 use super::exchange::Exchange;
 use super::files::Candidate;
 use super::notes::Notes;
-use super::representation::mix_in;
 use super::site::RuleNumber;
+use crate::mix::mix_in;
 use crate::protocol::{Facts, Output};
 
 /// Heads that are remembered at once.

@@ -18,6 +18,7 @@ use std::fmt;
 use super::coding::Coding;
 use super::mime::Media;
 use super::put::{Hex, Put};
+use crate::mix::mix;
 use crate::protocol::{Facts, Wall};
 
 /// The age, in nanoseconds, from which on a file's time stamp tells versions
@@ -146,29 +147,6 @@ fn mixture(facts: &Facts) -> u64 {
     let seconds = (facts.mtime as u64).wrapping_mul(1_000_000_000);
     let time = seconds.wrapping_add(u64::from(facts.mtime_nanoseconds));
     mix(mix(mix(inode) ^ facts.length) ^ time)
-}
-
-/// Turns a number into another so that every bit counts, and no two become the
-/// same: each step can be undone.
-pub(super) fn mix(number: u64) -> u64 {
-    let mut number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
-}
-
-/// Mixes octets into a number, a word at a time: for tables in which who finds
-/// two texts of one number gains nothing.
-pub(super) fn mix_in(number: u64, octets: &[u8]) -> u64 {
-    let (words, rest) = octets.as_chunks::<8>();
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    let step = |sum: u64, word: &[u8; 8]| {
-        let mixed = (sum ^ u64::from_le_bytes(*word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        mixed ^ (mixed >> 29)
-    };
-    let begin = mix(number ^ octets.len() as u64);
-    mix(words.iter().chain([&last]).fold(begin, step))
 }
 
 #[cfg(test)]

@@ -24,8 +24,8 @@ use std::sync::{Arc, OnceLock};
 use super::coding::Coding;
 use super::gzip::{self, Known, Store};
 use super::mime::{Media, Types};
-use super::representation::mix_in;
 use crate::config::Http;
+use crate::mix::mix_in;
 use crate::protocol::{Facts, FileKind, Wall};
 
 /// What the settings say of variants, and what was learnt of files.
