@@ -69,6 +69,10 @@ impl Place {
         Phase::Gone,
     ];
 
+    fn seat(self) -> u64 {
+        (self.entry as u64 + 1) << 32 | self.slot as u64
+    }
+
     fn life(self, phase: Phase) -> u64 {
         let rows = (self.rows as u64 & 0xff_ffff) << 32;
         (phase as u64) << 56 | rows | u64::from(self.generation)
@@ -117,6 +121,9 @@ const WORN: u64 = 2;
 const _: () = assert!(field::COUNTERS + Counter::COUNT <= super::ROW);
 const _: () = assert!(super::MAX_ROWS <= 0xff_ffff && super::MAX_LEDGER < 1 << 31);
 
+/// More connections than a process can have descriptors (an `int` each).
+const MOST_ACTIVE: u64 = i32::MAX as u64;
+
 /// One lane's row.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
@@ -145,9 +152,8 @@ impl Row {
     pub fn assign(&self, place: Place, spawned: Instant) {
         self.store(field::SPAWNED, self.stamp(spawned));
         self.store(field::LIFE, place.life(Phase::Starting));
-        let entry = (place.entry as u64 + 1) << 32;
         // From here on a reader takes the row for that of a worker.
-        self.words[field::PLACE].store(entry | place.slot as u64, Ordering::Release);
+        self.words[field::PLACE].store(place.seat(), Ordering::Release);
     }
 
     /// What [`Row::assign`] noted; `None` where this is no worker's first row.
@@ -163,10 +169,11 @@ impl Row {
         })
     }
 
-    /// How far the worker is in its life, of which [`Row::assign`] told. For the
-    /// master.
+    /// How far the worker is in its life, of which [`Row::assign`] told; that too
+    /// is told again, for a sick worker may have written over it. For the master.
     pub fn set_phase(&self, place: Place, phase: Phase) {
         self.store(field::LIFE, place.life(phase));
+        self.words[field::PLACE].store(place.seat(), Ordering::Release);
     }
 
     /// What [`Row::set_phase`] said.
@@ -282,9 +289,11 @@ impl Row {
         self.store(field::ACTIVE, connections);
     }
 
-    /// How many connections are open.
+    /// How many connections are open; none where the row says more than a process
+    /// can have, for then it was scribbled over. So this can be added up.
     pub fn active(&self) -> u64 {
-        self.load(field::ACTIVE)
+        let active = self.load(field::ACTIVE);
+        if active <= MOST_ACTIVE { active } else { 0 }
     }
 
     /// Adds to a counter; only the row's one writer may.

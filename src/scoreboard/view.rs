@@ -117,7 +117,11 @@ impl Table {
                 at += 1;
                 continue;
             };
-            let rows = place.rows.clamp(1, end - at);
+            // Nobody's rows lie within another's, whatever a sick worker wrote.
+            let others = (at + 1..end).take(place.rows.saturating_sub(1));
+            let rows = 1 + others
+                .take_while(|index| self.row(*index).place().is_none())
+                .count();
             let first = at;
             at += rows;
             let Some(seal) = seals.get(place.entry) else {
@@ -214,8 +218,11 @@ impl View {
         // It could not bury them any more.
         for worker in &found.workers {
             let rows = before.rows(worker.first, worker.rows);
-            let killed: u64 = rows.map(|row| row.unfinished()).sum();
-            sums[worker.entry].counters[Counter::Killed as usize] += killed;
+            let counters = &mut sums[worker.entry].counters;
+            let killed = &mut counters[Counter::Killed as usize];
+            *killed = rows
+                .map(|row| row.unfinished())
+                .fold(*killed, u64::wrapping_add);
         }
         for (index, heir) in self.inheritance().into_iter().enumerate() {
             let entry = self.own.entry(index);
@@ -234,6 +241,7 @@ impl View {
 mod tests {
     use super::super::{Cause, Identity, Place, Scoreboard};
     use super::*;
+    use crate::status::Phase;
     use std::sync::atomic::AtomicBool;
 
     const ROWS: usize = 3;
@@ -300,6 +308,36 @@ mod tests {
         assert!(first.lifetime(Instant::now()) < Duration::from_secs(5));
         let other = tempfile::tempfile().unwrap();
         assert!(Table::inherit(&other.into()).is_err());
+    }
+
+    #[test]
+    fn a_sick_worker_spoils_no_more_than_what_it_counts() {
+        let scoreboard = table("web");
+        let sick = spawn(&scoreboard, 0);
+        let place = sick[0].place().unwrap();
+        serve(&spawn(&scoreboard, ROWS));
+        for word in sick.iter().flat_map(|row| row.words) {
+            word.store(u64::MAX, Ordering::Relaxed);
+        }
+        let view = alone(&scoreboard);
+        let others = |count: &Count| {
+            let mut workers = count.workers.iter();
+            workers.any(|one| (one.first, one.rows, one.connections) == (ROWS, ROWS, 3))
+        };
+        assert!(others(&view.count().unwrap()));
+        assert!(sick.iter().all(|row| row.active() == 0));
+        // The master knows whose rows these are.
+        sick[0].set_phase(place, Phase::Ready);
+        let count = view.count().unwrap();
+        assert_eq!(sick[0].place(), Some(place));
+        assert!(others(&count) && count.workers[0].first == 0);
+        let next = table("web");
+        let heir = View {
+            own: next.table(),
+            before: Some(view.own),
+        };
+        heir.fold();
+        assert!(heir.is_folded());
     }
 
     /// Whatever the moment: each of the steps of a settlement leaves the same

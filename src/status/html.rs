@@ -146,7 +146,9 @@ fn tiles(out: &mut String, status: &Status) {
     let sum = |of: fn(&PoolStatus) -> f64| status.pools.iter().map(of).sum::<f64>();
     let lanes = |of: fn(&WorkerStatus) -> usize| status.workers.iter().map(of).sum::<usize>();
     let active: u64 = status.pools.iter().map(|pool| pool.active).sum();
-    let requests: u64 = status.pools.iter().map(|pool| pool.requests).sum();
+    let requests = status.pools.iter().map(|pool| pool.requests);
+    // A worker may have counted anything: see crate::scoreboard.
+    let requests = requests.fold(0, u64::wrapping_add);
     let busy = lanes(|worker| worker.lanes.len());
     let all = busy + lanes(|worker| worker.idle_lanes);
     let (busy, all) = (Number(busy as u64), Number(all as u64));

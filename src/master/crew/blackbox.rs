@@ -52,7 +52,12 @@ impl Crew {
         let cohort = self.cohorts.get(&worker.cohort)?;
         let rows = worker.first_row..worker.first_row + worker.row_count;
         let rows = || rows.clone().map(|index| self.scoreboard.row(index));
-        let sum = |counter| rows().map(|row| row.count(counter)).sum();
+        // What is read here may be anything: see crate::scoreboard.
+        let sum = |counter| {
+            let counts = rows().map(|row| row.count(counter));
+            counts.fold(0, u64::saturating_add)
+        };
+        let cut = rows().map(|row| row.unfinished());
         let now = Instant::now();
         // Who was never READY has the reason for that where others have a request.
         let started = facts.ready.is_some();
@@ -66,7 +71,7 @@ impl Crew {
             cause: cause.name().to_owned(),
             how: how.to_owned(),
             age: worker.spawned.elapsed().as_secs_f64(),
-            cut: rows().map(|row| row.unfinished()).sum(),
+            cut: cut.fold(0, u64::saturating_add),
             connections: sum(Counter::Connections),
             requests: sum(Counter::Requests),
             doing: self.doing(id),

@@ -87,8 +87,8 @@ impl Crew {
             _ => End::Signalled,
         };
         let rows = worker.first_row..worker.first_row + worker.row_count;
-        let finished = |row: Row| row.count(Counter::Connections).saturating_sub(row.active());
-        let lanes = rows.map(|index| self.scoreboard.row(index));
+        let finished = |row: Row| row.count(Counter::Connections) > row.active();
+        let mut lanes = rows.map(|index| self.scoreboard.row(index));
         let memory_short =
             end == End::Killed && worker.killed.is_none() && self.oom.has_struck(now);
         Some(Facts {
@@ -102,7 +102,7 @@ impl Crew {
                     .is_ready()
                     .then_some(Duration::ZERO),
             },
-            served: lanes.map(finished).sum::<u64>() > 0,
+            served: lanes.any(finished),
             leaving: worker.retired || worker.wished,
             cut: worker.killed,
             memory_short,
