@@ -54,9 +54,7 @@ pub fn look(path: &Path) -> io::Result<Holder> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Holder::Absent),
             Err(error) => return Err(error),
         };
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("this is no regular file"));
-        }
+        ensure_regular(&file)?;
         let free = is_free(&file)?;
         // A master that stops removes the file, and another may have made one.
         if !is_at(&file, path)? {
@@ -69,6 +67,13 @@ pub fn look(path: &Path) -> io::Result<Holder> {
             Holder::Alive(pid.filter(|&pid| may_have(pid, &file)))
         });
     }
+}
+
+fn ensure_regular(file: &File) -> io::Result<()> {
+    if file.metadata()?.is_file() {
+        return Ok(());
+    }
+    Err(io::Error::other("this is no regular file"))
 }
 
 /// Whether nobody has locked the file for himself alone.
@@ -121,8 +126,12 @@ impl PidFile {
                 .write(true)
                 .create(true)
                 .truncate(false)
+                .custom_flags(libc::O_NONBLOCK)
                 .mode(0o644);
             let file = options.open(path).map_err(PidFileError::Io)?;
+            // A device or a FIFO has no place for the number, and is not ours to
+            // remove.
+            ensure_regular(&file).map_err(PidFileError::Io)?;
             match file.try_lock() {
                 Ok(()) => {}
                 // Two that start at once see each other as lookers here, and one
@@ -279,6 +288,15 @@ mod tests {
         assert!(look(directory.path()).is_err());
         drop(held);
         assert_eq!(look(&path).unwrap(), Holder::Absent);
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pid");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(matches!(PidFile::lock(&path), Err(PidFileError::Io(_))));
+        assert!(path.exists());
     }
 
     #[test]
