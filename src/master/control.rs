@@ -18,6 +18,7 @@ use client::Client;
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::Backlog;
 use serde::{Deserialize, Serialize};
+use socket2::{Domain, SockAddr, Socket, Type};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -204,7 +205,7 @@ impl Control {
                 // What is no socket refuses a connection as well.
                 let is_socket = std::fs::symlink_metadata(path)
                     .is_ok_and(|found| found.file_type().is_socket());
-                match UnixStream::connect(path) {
+                match knock(path) {
                     Err(_) if !is_socket => return Err(error),
                     Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => {
                         std::fs::remove_file(path)?;
@@ -332,13 +333,19 @@ impl Control {
             }
         }
         self.clients.rotate_left(looked_at);
-        self.clients.retain(|client| {
+        self.clients.retain_mut(|client| {
             let wanted = if client.asking {
                 !client.is_gone()
             } else {
                 !client.is_done()
             };
-            wanted && now < client.deadline()
+            let in_time = now < client.deadline();
+            // The end of the connection alone would say that the master is gone.
+            if wanted && client.asking && !in_time {
+                let why = "it takes too long to be waited for, and goes on";
+                client.say(encoded(&outcome(75, why)), now);
+            }
+            wanted && in_time
         });
         asked
     }
@@ -458,6 +465,16 @@ impl Drop for Control {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+/// Whether somebody listens at `path`. He need not let anybody in: with a full
+/// queue, connect(2) would wait for him.
+///
+/// # Errors
+/// As connect(2); EAGAIN for that one.
+fn knock(path: &Path) -> io::Result<()> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    socket.connect(&SockAddr::unix(path)?)
 }
 
 /// Which file is at `path`: its device and its number there.

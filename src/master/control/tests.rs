@@ -62,10 +62,23 @@ fn whoever_waits_and_is_gone_takes_no_place() {
         assert_eq!(hear(client), "{\"answer\":\"done\"}\n");
     }
     // Nobody waits for longer than that either.
-    let _late = ask(&directory, RELOAD);
+    let late = ask(&directory, RELOAD);
     assert_eq!(control.queries(now).len(), 1);
     assert!(control.queries(now + LONG_PATIENCE).is_empty());
     assert!(control.clients.is_empty());
+    assert!(hear(&late).contains("\"status\":75"));
+}
+
+#[test]
+fn one_that_listens_and_lets_nobody_in_is_not_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("control");
+    let busy = UnixListener::bind(&path).unwrap();
+    nix::sys::socket::listen(&busy, Backlog::new(0).unwrap()).unwrap();
+    let _waits = UnixStream::connect(&path).unwrap();
+    let refused = Control::listen(&path, None).unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+    assert!(path.exists());
 }
 
 /// As many as there are places are let in, and say `line`.
