@@ -336,6 +336,14 @@ pub struct Lane {
     pub active: u64,
 }
 
+impl Lane {
+    /// Whether it should have moved on already. One that is at work has no time
+    /// left: it should be back at once, and a second is worth nobody's while.
+    pub fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|left| left <= -1.0)
+    }
+}
+
 /// The death of a worker, with what is known of its last moments.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -131,7 +131,7 @@ fn busy(lane: &Lane) -> String {
         }
     }
     match lane.deadline {
-        Some(left) if left < 0.0 => {
+        Some(left) if lane.is_late() => {
             text.push_str(&format!(", overdue by {}", duration(-left)));
         }
         Some(left) => text.push_str(&format!(", {} left", duration(left))),

@@ -125,8 +125,8 @@ pub(super) fn is_broken(pool: &PoolStatus) -> bool {
 /// One sentence for the workers of a pool that should have moved on.
 fn overdue<'w>(workers: impl Iterator<Item = &'w WorkerStatus>, found: &mut Vec<(Style, String)>) {
     let late = |worker: &'w WorkerStatus| {
-        let times = worker.lanes.iter().filter_map(|lane| lane.deadline);
-        let least = times.fold(0.0, f64::min);
+        let late = worker.lanes.iter().filter(|lane| lane.is_late());
+        let least = late.filter_map(|lane| lane.deadline).fold(0.0, f64::min);
         (least < 0.0).then_some((worker, -least))
     };
     let late: Vec<(&WorkerStatus, f64)> = workers.filter_map(late).collect();
@@ -193,6 +193,13 @@ mod tests {
         // Nor of one so old that it says next to nothing.
         let old = serde_json::from_str("{\"pools\":[{\"name\":\"a\"}]}");
         assert_eq!(old.map(|old| told(&old)).ok(), Some(Vec::new()));
+    }
+
+    #[test]
+    fn who_is_at_work_is_not_overdue_at_once() {
+        let mut status = healthy();
+        status.workers[0].lanes[0].deadline = Some(-0.002);
+        assert_eq!(told(&status), [""; 0]);
     }
 
     #[test]

@@ -282,7 +282,7 @@ fn rows(worker: &WorkerStatus) -> Vec<Vec<Cell>> {
 pub(super) fn lane(lane: &Lane) -> [Cell; 5] {
     [
         Cell::from(duration(lane.since)),
-        left(lane.deadline),
+        left(lane),
         state(lane),
         Cell::from(lane.peer.clone().unwrap_or_default()),
         Cell::from(lane.request.as_str()),
@@ -296,11 +296,11 @@ fn state(lane: &Lane) -> Cell {
     Cell::from(lane.state.as_str())
 }
 
-/// The time until a deadline.
-pub(super) fn left(deadline: Option<f64>) -> Cell {
-    match deadline {
+/// The time until its deadline.
+fn left(lane: &Lane) -> Cell {
+    match lane.deadline {
         None => Cell::default(),
-        Some(left) if left < 0.0 => Cell::styled(Style::Serious, "OVERDUE"),
+        Some(_) if lane.is_late() => Cell::styled(Style::Serious, "OVERDUE"),
         Some(left) => Cell::from(duration(left)),
     }
 }

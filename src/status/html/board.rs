@@ -103,10 +103,9 @@ impl Cell {
     }
 }
 
-/// Whether a lane should have moved on already. One that is at work has no time
-/// left: it should be back at once, and a second is worth nobody's while.
+/// Whether a lane should have moved on already.
 pub(super) fn is_late(lane: &Lane) -> bool {
-    lane.deadline.is_some_and(|left| left <= -1.0)
+    lane.is_late()
 }
 
 /// Draws the lanes of some workers, as long as there are cells left.

@@ -424,7 +424,7 @@ fn letters(worker: &WorkerStatus) -> Vec<(char, Style)> {
 }
 
 fn letter(lane: &Lane) -> (char, Style) {
-    if lane.deadline.is_some_and(|left| left < 0.0) {
+    if lane.is_late() {
         return ('!', Style::Serious);
     }
     match lane.state.as_str() {
