@@ -215,6 +215,45 @@ fn a_stop_while_workers_keep_dying_is_a_good_one() {
 
 /// The most descriptors that the master may have from now on; more than `most`
 /// it cannot get back.
+/// Signals that have a number and no name (signal(7), real-time signals).
+#[test]
+fn a_death_by_a_signal_without_a_name_is_a_death() {
+    let pools = "[pool.echo]\nlisten = \"127.0.0.1:0\"\nservice = \"echo\"\nworkers = 1\n\
+                 [pool.fork]\nlisten = \"127.0.0.1:0\"\nservice = \"echo\"\nmodel = \"fork\"\n\
+                 workers = 1\nmax_connections = 1\n";
+    let mut server = Server::run(pools);
+    server.expect("exited with status 163");
+    server.expect("exited 163");
+    server.expect("died young");
+    let end = |pid: u32| {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("kill -35 {pid}")]);
+        assert!(outcome(command).status.success());
+    };
+    let of_pool = |pool: &str| {
+        let mut workers = server.workers();
+        workers.retain(|&pid| process::title(pid).starts_with(&format!("preforkd: {pool}[")));
+        workers
+    };
+    let before = of_pool("echo");
+    before.iter().copied().for_each(end);
+    eventually("another worker", SOON, || {
+        let now = of_pool("echo");
+        (now.len() == 1 && now != before).then_some(())
+    });
+    // A worker's child takes its only lane along, and gives it back.
+    for _ in 0..2 {
+        let mut client = Client::connect(server.address("fork"));
+        client.send("x");
+        assert_eq!(client.read(1), b"x");
+        process::descendants(of_pool("fork")[0])
+            .into_iter()
+            .for_each(end);
+        assert_eq!(client.read_to_end(), b"");
+    }
+    server.stop();
+}
+
 fn limit_descriptors(server: &Server, soft: u64, most: u64) {
     let status = Command::new("prlimit")
         .args(["--pid", &server.pid().to_string()])

@@ -16,7 +16,7 @@ use crate::sys::{process, socket};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::WaitStatus;
 use nix::unistd::{Pid, getpid, getppid};
 use std::convert::Infallible;
 use std::io;
@@ -372,12 +372,12 @@ impl Parent<'_> {
     /// Collects every child that has ended, and its counters.
     fn reap(&mut self) {
         loop {
-            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return,
-                Ok(status) => self.settle(status),
+            match process::reap() {
+                Ok((WaitStatus::StillAlive, _)) | Err(Errno::ECHILD) => return,
+                Ok((status, _)) => self.settle(status),
                 Err(Errno::EINTR) => {}
                 Err(errno) => {
-                    log::warn!("waitpid: {errno}");
+                    log::warn!("wait4: {errno}");
                     return;
                 }
             }

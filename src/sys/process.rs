@@ -89,7 +89,9 @@ pub struct Usage {
 }
 
 /// Takes leave of any child that has ended (wait4(2)): how, and what it had used.
-/// Does not wait for one: then the status is `StillAlive`.
+/// Does not wait for one: then the status is `StillAlive`. A real-time signal has
+/// no name (signal(7)): whoever died of one is told as a shell does it, as having
+/// exited with 128 and its number.
 ///
 /// # Errors
 /// As wait4(2): ECHILD where there is no child.
@@ -102,7 +104,12 @@ pub fn reap() -> nix::Result<(WaitStatus, Usage)> {
     let status = match pid {
         -1 => return Err(Errno::last()),
         0 => WaitStatus::StillAlive,
-        pid => WaitStatus::from_raw(Pid::from_raw(pid), status)?,
+        pid => {
+            let pid = Pid::from_raw(pid);
+            // It is gone: an error in its place would leave it to nobody.
+            let nameless = |_| WaitStatus::Exited(pid, 128 + libc::WTERMSIG(status));
+            WaitStatus::from_raw(pid, status).unwrap_or_else(nameless)
+        }
     };
     let count = |number: libc::c_long| u64::try_from(number).unwrap_or(0);
     let time = |time: libc::timeval| {
