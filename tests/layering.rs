@@ -162,7 +162,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("manual", &["cli", "config"]),
     ("scoreboard", &["status", "sys"]),
     ("status::reading", &["scoreboard", "status"]),
-    ("status", &["calendar"]),
+    ("status", &["calendar", "escape"]),
     (
         "log",
         &[

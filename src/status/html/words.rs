@@ -3,6 +3,7 @@
 //! Texts come from whoever connects. Nothing in them may become a tag, an entity
 //! or an attribute, nor turn round what stands beside it.
 
+use crate::escape;
 use std::fmt::{self, Display, Formatter, Write};
 
 /// A text in the page, between tags or in an attribute's double quotes.
@@ -18,14 +19,9 @@ impl Display for Text<'_> {
                 '>' => "&gt;",
                 '"' => "&quot;",
                 '\'' => "&#39;",
-                // Whatever has no look of its own: controls, and the marks that
-                // change the direction of what follows (Unicode UAX #9).
-                '\u{200e}'
-                | '\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2066}'..='\u{2069}'
-                | '\u{feff}' => "\u{fffd}",
-                sign if sign.is_control() => "\u{fffd}",
+                // What would show itself in others' places, and what has no look
+                // of its own.
+                sign if sign == '\u{feff}' || escape::is_unruly(sign) => "\u{fffd}",
                 _ => continue,
             };
             f.write_str(&self.0[plain..at])?;
@@ -122,6 +118,7 @@ mod tests {
             ("a\"b'c&amp;", "a&quot;b&#39;c&amp;amp;"),
             ("\u{0}\n\u{7f}\u{85}", "\u{fffd}\u{fffd}\u{fffd}\u{fffd}"),
             ("/\u{202e}fdp.exe", "/\u{fffd}fdp.exe"),
+            ("\u{61c}\u{feff}", "\u{fffd}\u{fffd}"),
             ("b\u{fc}cher", "b\u{fc}cher"),
         ] {
             assert_eq!(Text(text).to_string(), expected);
