@@ -7,7 +7,7 @@ mod harness;
 use harness::load::{Habit, Load};
 use harness::{Client, SOON, Server, eventually, get, on_each_model, process};
 use nix::sys::signal::Signal;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use tempfile::TempDir;
 
@@ -304,6 +304,31 @@ fn a_stalled_control_client_holds_up_nothing() {
     assert_eq!(get(server.address("web"), "/").status, 200);
     drop(deaf);
     server.stop();
+}
+
+#[test]
+fn a_reload_that_a_stop_overtakes_is_told_why() {
+    let directory = site();
+    let socket = directory.path().join("control");
+    let master = "control_socket = \"control\"";
+    let mut server = Server::run_with(directory, master, &web("prefork", ""));
+    // Both are there before the master looks.
+    server.signal(Signal::SIGSTOP);
+    let ask = |line: &[u8]| {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        stream.write_all(line).unwrap();
+        stream
+    };
+    let mut reload = ask(b"{\"query\":\"reload\",\"wait\":true}\n");
+    let _stop = ask(b"{\"query\":\"stop\"}\n");
+    server.signal(Signal::SIGCONT);
+    let mut heard = String::new();
+    reload.read_to_string(&mut heard).unwrap();
+    assert!(
+        heard.contains("generation 2: a stop was asked for: generation 1 stays"),
+        "{heard}"
+    );
+    server.assert_good_end();
 }
 
 /// Slots with a socket of their own, more and fewer of them, one for all, and

@@ -187,9 +187,12 @@ impl Master {
     fn abandon(&mut self, number: u32) {
         self.lead_due = true;
         self.generations.remove(&number);
-        let (status, why) = match self.supervisor.withdraws_until() {
-            Some(_) => (75, "a stop was asked for"),
-            None => (self.failure_status(), "its workers die before they serve"),
+        let supervisor = &self.supervisor;
+        let leaves = supervisor.withdraws_until().is_some() || supervisor.is_stopping();
+        let (status, why) = if leaves {
+            (75, "a stop was asked for")
+        } else {
+            (self.failure_status(), "its workers die before they serve")
         };
         let current = self.current;
         let news = format!("generation {number}: {why}: generation {current} stays");
