@@ -258,14 +258,14 @@ impl Control {
     /// is here and may not ask any more has to go.
     pub fn admit(&mut self, group: Option<u32>) {
         self.group = group;
+        self.clients
+            .retain(|client| gate::admit(&client.socket(), group).is_ok());
         if self.listener.is_none() || self.closed || identity(&self.path) != self.file {
             return;
         }
         if let Err(error) = gate::settle(&self.path, group) {
             log::error!("control socket {}: {error}", self.path.display());
         }
-        self.clients
-            .retain(|client| gate::admit(&client.socket(), group).is_ok());
     }
 
     /// Another master listens from now on; those who were let in are answered.
