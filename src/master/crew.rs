@@ -202,8 +202,8 @@ impl Crew {
         let now = Instant::now();
         for (opened, log) in generation.pools.iter().zip(logs?) {
             let board_index = self.boards.iter().position(|taken| !taken);
-            // There are as many entries as boards.
-            let room = board_index.zip(self.open_account(&opened.pool, now));
+            // An account without a cohort would never be closed.
+            let room = board_index.and_then(|at| Some((at, self.open_account(&opened.pool, now)?)));
             let Some((board_index, entry)) = room else {
                 for (id, _) in admitted {
                     self.drop_cohort(id);

@@ -205,7 +205,8 @@ impl Crew {
             let Some(cohort) = cohort else { continue };
             let listeners = cohort.listeners.of_pool(&cohort.opened.pool);
             let queues = listeners.iter().filter_map(|listener| listener.queue());
-            account.queue = queues.reduce(|sum, one| (sum.0 + one.0, sum.1 + one.1));
+            let add = |sum: u32, more: u32| sum.saturating_add(more);
+            account.queue = queues.reduce(|sum, one| (add(sum.0, one.0), add(sum.1, one.1)));
         }
     }
 
@@ -249,5 +250,36 @@ fn place(cohort: &Cohort, worker: &Worker) -> Place {
         slot: worker.slot,
         generation: cohort.generation,
         rows: worker.row_count,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Master, Service, parse_listen};
+    use crate::master::generation::{Generation, Services};
+    use crate::net::ListenerSet;
+
+    fn generation(name: &str) -> Generation {
+        let mut pool = Pool::with_defaults(name, Service::Echo);
+        pool.listen = vec![parse_listen("127.0.0.1:0").unwrap()];
+        let master = Master::with_defaults();
+        let pools = vec![pool];
+        let config = Config { master, pools };
+        Generation::open(1, config, &ListenerSet::default(), &Services::new()).unwrap()
+    }
+
+    #[test]
+    fn a_pool_that_finds_no_room_has_no_account() {
+        let mut crew = Crew::new(None).unwrap();
+        crew.boards.fill(true);
+        assert!(crew.admit(&generation("web"), &mut 1).is_err());
+        assert!(crew.ledger.accounts.is_empty());
+        crew.boards.fill(false);
+        let admitted = crew.admit(&generation("web"), &mut 1).unwrap();
+        assert_eq!((admitted.len(), crew.ledger.accounts.len()), (1, 1));
+        crew.drop_cohort(admitted[0].0);
+        assert!(crew.ledger.accounts.is_empty());
     }
 }
