@@ -100,7 +100,7 @@ fn description(page: &mut Page) {
         "What is served, by how many workers and how they spend themselves is said in \
          `preforkd.toml`(5), a pool of workers for each service. \
          The master takes orders by signals, see SIGNALS below, and by the commands that ask it over its \
-         control socket: only root and the user that it runs as are answered.",
+         control socket: only root, the user that it runs as and the members of `control_group` are answered.",
     );
     page.paragraph(
         "The title of each process says what it does: `ps` shows the pool, the place of a worker in it, \
