@@ -447,12 +447,13 @@ fn serve_as_child(
         let _ = socket::put_under(duty.parked.as_fd(), queue.as_fd());
     }
     let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM);
+    // Before the look at our parent: one that dies after it is known to have us.
+    lane.row.occupy(getpid().as_raw().unsigned_abs());
     if getppid() != worker {
         // It died before it could be asked for, and whoever settles its rows
         // does not know of us: our client is one whom it took along.
         process::exit(0);
     }
-    lane.row.occupy(getpid().as_raw().unsigned_abs());
     if let Some(mask) = mask {
         let _ = mask.thread_set_mask();
     }
