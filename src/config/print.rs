@@ -246,6 +246,9 @@ mod tests {
     const ALL_SORTS: &str = r#"
         [master]
         pid_file = "p.pid"
+        control_socket = "control"
+        control_group = "adm"
+        drain_delay = "5s"
         log = { to = "syslog", facility = "local7", tag = "x" }
         user = "www"
         [pool.files]
