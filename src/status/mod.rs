@@ -183,7 +183,7 @@ pub struct PoolStatus {
     pub probes: u64,
     /// Lines of the access log that went out: where there is one, as many as
     /// requests that have ended and were no probes, but for those that killed
-    /// processes held back, half a second's at most.
+    /// processes held back, less than a second's.
     pub logged: u64,
     /// Octets received.
     pub received: u64,
@@ -376,8 +376,9 @@ pub struct Death {
     pub lanes: Vec<Lane>,
     /// The last request that it had begun; empty where it had none.
     pub last_request: String,
-    /// What the kernel said of the process before it was ended by the master,
-    /// or as it lay dead (proc_pid_stat(5)), e.g. `state T (stopped), in do_signal_stop`.
+    /// What the kernel said of the process just before the master ended it
+    /// (proc_pid_status(5), proc_pid_wchan(5)), e.g. `state T (stopped), in do_signal_stop`;
+    /// empty where somebody or something else did.
     pub process: String,
     /// What it had used.
     pub usage: Usage,
