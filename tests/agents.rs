@@ -3,8 +3,8 @@
 //! `server-status?auto`.
 //!
 //! Wants python3-prometheus-client and collectd-core as Debian packages them;
-//! `.ci/run` installs them. Both texts are made of the status of a server that
-//! was busy, and served by it as files.
+//! `.ci/run` installs them. Both ask a server that was busy at its own paths, as
+//! they would ask anywhere, and are clients like others: what they ask counts.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
@@ -15,7 +15,7 @@ mod watch;
 
 use harness::server::outcome;
 use harness::{Client, SOON, Server, eventually, get};
-use preforkd::status::{Status, auto, prometheus};
+use preforkd::status::{Status, prometheus};
 use std::fs;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
@@ -27,7 +27,8 @@ fn start() -> (Server, Client, Status) {
     fs::create_dir(directory.path().join("www")).unwrap();
     fs::write(directory.path().join("www/index.html"), [b'x'; 4096]).unwrap();
     let pools = "[pool.web]\nlisten = \"127.0.0.1:0\"\nservice = \"http\"\n\
-                 workers = 4\nhttp.root = \"www\"\n\
+                 workers = 4\nhttp.root = \"www\"\nhttp.header_timeout = \"5m\"\n\
+                 http.status = {}\n\
                  [pool.echo]\nlisten = \"unix:echo.sock\"\n\
                  service = \"echo\"\nworkers = 1\n";
     let server = Server::run_with(directory, "control_socket = \"control\"", pools);
@@ -57,12 +58,20 @@ impl Drop for Ended {
     }
 }
 
-/// Parses the text as Prometheus does, and prints a line a sample: its family's
-/// type, its name and labels, and its value.
+/// Reads the metrics from a URL, or from standard input, parses them as
+/// Prometheus does, and prints a line a sample: its family's type, its name and
+/// labels, and its value.
 const PARSER: &str = r#"
-import sys
+import sys, urllib.request
 from prometheus_client.parser import text_string_to_metric_families
-families = list(text_string_to_metric_families(sys.stdin.read()))
+if len(sys.argv) > 1:
+    answer = urllib.request.urlopen(sys.argv[1], timeout=20)
+    kind = answer.headers['Content-Type']
+    assert kind == 'text/plain; version=0.0.4; charset=utf-8', kind
+    text = answer.read().decode('utf-8')
+else:
+    text = sys.stdin.read()
+families = list(text_string_to_metric_families(text))
 names = [family.name for family in families]
 assert len(names) == len(set(names)), names
 seen = set()
@@ -80,46 +89,85 @@ for family in families:
         print(family.type, sample.name, labels, sample.value, sep='|')
 "#;
 
+/// What the parser makes of the metrics that it gets from `url`, or else of `file`.
+fn parsed(url: Option<String>, file: Stdio) -> String {
+    let mut command = Command::new("/usr/bin/python3");
+    command.args(["-c", PARSER]).args(url).stdin(file);
+    let output = outcome(command);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[track_caller]
+fn assert_samples(found: &str, samples: &[&str]) {
+    for sample in samples {
+        assert!(found.lines().any(|one| one == *sample), "{sample}\n{found}");
+    }
+}
+
 #[test]
 #[ignore = "peers: needs python3-prometheus-client"]
 fn the_metrics_are_what_prometheus_reads() {
-    let (server, silent, mut status) = start();
-    // No configuration has such a name, but another program may that serves with
-    // us as its library.
-    status.pools[1].name = String::from("a \"strange\" \\ one");
-    let path = server.directory.path().join("metrics");
-    fs::write(&path, prometheus::text(&status)).unwrap();
-    let mut command = Command::new("/usr/bin/python3");
-    command
-        .args(["-c", PARSER])
-        .stdin(Stdio::from(fs::File::open(&path).unwrap()));
-    let output = outcome(command);
-    assert!(output.status.success(), "{output:?}");
-    let found = String::from_utf8(output.stdout).unwrap();
-    for sample in [
-        "counter|preforkd_requests_total|pool=web|30.0",
-        "counter|preforkd_requests_total|pool=a \"strange\" \\ one|0.0",
-        "counter|preforkd_responses_total|class=2xx,pool=web|20.0",
-        "counter|preforkd_responses_total|class=4xx,pool=web|10.0",
-        "counter|preforkd_closes_total|pool=web,reason=complete|30.0",
-        "counter|preforkd_worker_deaths_total|cause=signal,pool=web|0.0",
-        "gauge|preforkd_connections_active|pool=web|1.0",
-        "gauge|preforkd_ready||1.0",
-        "gauge|preforkd_workers|pool=web,state=ready|4.0",
-    ] {
-        assert!(found.lines().any(|one| one == sample), "{sample}\n{found}");
-    }
+    let (server, silent, _) = start();
+    let url = format!("http://{}/metrics", server.address("web"));
+    // Whoever asks is served by one more worker, and is not answered yet.
+    assert_samples(
+        &parsed(Some(url.clone()), Stdio::null()),
+        &[
+            "counter|preforkd_connections_total|pool=web|32.0",
+            "counter|preforkd_requests_total|pool=web|31.0",
+            "counter|preforkd_requests_total|pool=echo|0.0",
+            "counter|preforkd_responses_total|class=2xx,pool=web|20.0",
+            "counter|preforkd_responses_total|class=4xx,pool=web|10.0",
+            "counter|preforkd_closes_total|pool=web,reason=complete|30.0",
+            "counter|preforkd_worker_deaths_total|cause=signal,pool=web|0.0",
+            "gauge|preforkd_connections_active|pool=web|2.0",
+            "gauge|preforkd_lanes_idle|pool=web|2.0",
+            "gauge|preforkd_ready||1.0",
+            "gauge|preforkd_workers|pool=web,state=ready|4.0",
+        ],
+    );
+    let second = parsed(Some(url), Stdio::null());
+    assert_samples(
+        &second,
+        &[
+            "counter|preforkd_requests_total|pool=web|32.0",
+            "counter|preforkd_responses_total|class=2xx,pool=web|21.0",
+        ],
+    );
     drop(silent);
     server.stop();
 }
+
+/// No configuration has such a name, but another program may that serves with us
+/// as its library.
+#[test]
+#[ignore = "peers: needs python3-prometheus-client"]
+fn prometheus_reads_any_name_of_a_pool() {
+    let (server, silent, mut status) = start();
+    status.pools[1].name = String::from("a \"strange\" \\ one");
+    let path = server.directory.path().join("metrics");
+    fs::write(&path, prometheus::text(&status)).unwrap();
+    let found = parsed(None, Stdio::from(fs::File::open(&path).unwrap()));
+    assert_samples(
+        &found,
+        &[
+            "counter|preforkd_requests_total|pool=web|30.0",
+            "counter|preforkd_requests_total|pool=a \"strange\" \\ one|0.0",
+        ],
+    );
+    drop(silent);
+    server.stop();
+}
+
+/// How often collectd is to have asked.
+const READINGS: usize = 3;
 
 #[test]
 #[ignore = "peers: needs collectd-core"]
 fn collectd_reads_what_it_reads_of_apache() {
     let (server, silent, status) = start();
     let place = server.directory.path();
-    let text = auto::text(&status, Some("web"));
-    fs::write(place.join("www/server-status.txt"), text).unwrap();
     let configuration = place.join("collectd.conf");
     let shown = place.display();
     fs::write(
@@ -130,7 +178,7 @@ fn collectd_reads_what_it_reads_of_apache() {
              LoadPlugin logfile\n<Plugin logfile>\nFile \"{shown}/collectd.log\"\n</Plugin>\n\
              LoadPlugin csv\n<Plugin csv>\nDataDir \"csv\"\nStoreRates false\n</Plugin>\n\
              LoadPlugin apache\n<Plugin apache>\n<Instance \"us\">\n\
-             URL \"http://{}/server-status.txt?auto\"\nServer \"apache\"\n</Instance>\n</Plugin>\n",
+             URL \"http://{}/server-status?auto\"\nServer \"apache\"\n</Instance>\n</Plugin>\n",
             server.address("web")
         ),
     )
@@ -144,43 +192,55 @@ fn collectd_reads_what_it_reads_of_apache() {
         .spawn()
         .unwrap_or_else(|error| panic!("collectd: {error}: is it installed?"));
     let collectd = Ended(collectd);
-    // The last value of a series; the file's name ends in the day.
-    let value = |series: &str| {
+    // The values of a series, one a reading; the file's name ends in the day.
+    let values = |series: &str| -> Option<Vec<f64>> {
         let files = fs::read_dir(place.join("csv/here/apache-us")).ok()?;
         let start = format!("{series}-20");
         let file = files
             .flatten()
             .find(|file| file.file_name().to_str().unwrap().starts_with(&start))?;
         let text = fs::read_to_string(file.path()).ok()?;
-        let (_, value) = text.lines().last()?.split_once(',')?;
-        value.parse::<f64>().ok()
+        // The last line may be half written.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let values = whole.lines().skip(1).map(|line| {
+            let (_, value) = line.split_once(',').unwrap();
+            value.parse().unwrap()
+        });
+        let values: Vec<f64> = values.take(READINGS).collect();
+        (values.len() == READINGS).then_some(values)
     };
-    let wanted = [
-        ("apache_requests", 30.0),
-        // In octets, of whole kilobytes.
-        ("apache_bytes", (status.pools[0].sent / 1024 * 1024) as f64),
-        ("apache_connections", 1.0),
-        ("apache_idle_workers", 3.0),
+    // It keeps its connection, so that one more worker serves it all the time, and
+    // each of its questions is counted by the answer to it.
+    let steady = [
+        ("apache_connections", 2.0),
+        ("apache_idle_workers", 2.0),
         ("apache_scoreboard-reading", 1.0),
-        ("apache_scoreboard-waiting", 3.0),
-        ("apache_scoreboard-sending", 0.0),
+        ("apache_scoreboard-sending", 1.0),
+        ("apache_scoreboard-waiting", 2.0),
         ("apache_scoreboard-open", 0.0),
     ];
-    let read = || {
-        let found = wanted.map(|(series, _)| value(series));
-        found.iter().all(Option::is_some).then_some(found)
-    };
+    let growing = ["apache_requests", "apache_bytes"];
     let deadline = std::time::Instant::now() + SOON;
-    let found = eventually("collectd has read", SOON + SOON, || {
+    let all = steady.iter().map(|(series, _)| *series).chain(growing);
+    eventually("collectd has read", SOON + SOON, || {
         let log = fs::read_to_string(place.join("collectd.log"));
         assert!(std::time::Instant::now() < deadline, "collectd: {log:?}");
-        read()
+        all.clone()
+            .all(|series| values(series).is_some())
+            .then_some(())
     });
     drop(collectd);
     let log = fs::read_to_string(place.join("collectd.log")).unwrap_or_default();
-    for ((series, wanted), found) in wanted.into_iter().zip(found) {
-        assert_eq!(found, Some(wanted), "{series}\n{log}");
+    for (series, wanted) in steady {
+        let found = values(series).unwrap();
+        assert_eq!(found, [wanted; READINGS], "{series}\n{log}");
     }
+    let [requests, octets] = growing.map(|series| values(series).unwrap());
+    assert_eq!(requests, [31.0, 32.0, 33.0], "{log}");
+    // Of whole kilobytes.
+    let sent = (status.pools[0].sent / 1024 * 1024) as f64;
+    assert_eq!(octets[0], sent, "{log}");
+    assert!(octets[0] < octets[2], "its own answers count: {octets:?}");
     assert!(!log.contains("apache plugin: "), "it complains: {log}");
     drop(silent);
     server.stop();
