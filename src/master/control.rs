@@ -364,14 +364,22 @@ impl Control {
 
     /// Answers a query for something that is to be seen, which `look` tells: anew,
     /// unless that was told so short a time ago that to look without pause would
-    /// cost the master more than its share of time.
+    /// cost the master more than its share of time. What could not be seen is no
+    /// picture: who asks again is looked for again.
     pub fn show(&mut self, client: u64, sight: Sight, look: impl FnOnce() -> Answer) {
         let begun = Instant::now();
         let current = self.pictures[sight as usize].take();
         let current = current.filter(|picture| begun < picture.until);
         let picture = current.unwrap_or_else(|| {
-            let line = encoded(&look());
-            let pause = (begun.elapsed() * SHARE).min(OLDEST);
+            let answer = look();
+            let line = encoded(&answer);
+            let pause = match answer {
+                Answer::Error { .. } => Duration::ZERO,
+                Answer::Done
+                | Answer::Status(_)
+                | Answer::Deaths { .. }
+                | Answer::Outcome { .. } => (begun.elapsed() * SHARE).min(OLDEST),
+            };
             let until = begun + pause;
             Picture { line, until }
         });

@@ -222,6 +222,21 @@ fn what_is_costly_to_say_is_said_to_all_who_ask_within_a_moment() {
 }
 
 #[test]
+fn what_could_not_be_seen_is_looked_for_again() {
+    let (mut control, directory) = control();
+    let clients: Vec<_> = (0..2).map(|_| ask(&directory, STATUS)).collect();
+    let asked = control.queries(Instant::now());
+    control.show(asked[0].client, Sight::Status, || {
+        std::thread::sleep(Duration::from_millis(2));
+        let message = String::from("ask again");
+        Answer::Error { message }
+    });
+    control.show(asked[1].client, Sight::Status, || Answer::Done);
+    assert!(hear(&clients[0]).contains("ask again"));
+    assert_eq!(hear(&clients[1]), "{\"answer\":\"done\"}\n");
+}
+
+#[test]
 fn the_file_is_its_groups_while_there_is_one() {
     let (mut control, directory) = control();
     let own = nix::unistd::getegid().as_raw();
