@@ -217,6 +217,9 @@ fn the_pid_file_names_a_living_master_at_each_moment() {
     let signalled = master(server.directory.path());
     process::signal(signalled, Signal::SIGUSR2);
     server.wait_for_generation(2);
+    eventually("the old master is gone", SOON, || {
+        (!process::is_alive(signalled)).then_some(())
+    });
     for generation in 3..=5 {
         eventually("the pid file names the new master", SOON, || {
             let outcome = ask(&server, &["status", "--json"]);
@@ -259,6 +262,45 @@ fn a_request_under_way_is_answered_and_seen_by_the_new_master() {
     });
     let total = begun + client.read_to_end().len();
     assert!(total > 64 << 20);
+    stop(server);
+}
+
+/// The newest master would not know what the oldest one's workers have counted.
+#[test]
+fn no_upgrade_follows_another_before_that_has_ended() {
+    let mut server = start(MASTER, &web("prefork", ""));
+    server.expect("upgrade: not now");
+    let large = fs::File::create(server.directory.path().join("www/large")).unwrap();
+    large.set_len(64 << 20).unwrap();
+    let mut client = harness::Client::connect(server.address("web"));
+    client.send("GET /large HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    let begun = client.read(1000).len();
+    let first = server.pid();
+    let outcome = ask(&server, &["upgrade", "--wait"]);
+    assert_eq!(outcome.status.code(), Some(0), "{outcome:?}");
+    server.wait_for_generation(2);
+    let second = eventually("the pid file names the new master", SOON, || {
+        Some(master(server.directory.path())).filter(|pid| *pid != first)
+    });
+    let why =
+        format!("upgrade: not now: the master before this one, process {first}, still has workers");
+    for words in [&["upgrade", "--wait"][..], &["upgrade"]] {
+        let outcome = ask(&server, words);
+        let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
+        assert_eq!(outcome.status.code(), Some(75), "{said}");
+        assert!(said.contains(&why), "{said}");
+    }
+    let mark = server.log.mark();
+    process::signal(second, Signal::SIGUSR2);
+    server.log.wait_for_after(mark, &why, SOON);
+    assert_eq!(get(server.address("web"), "/").status, 200);
+    assert_eq!(master(server.directory.path()), second);
+
+    let total = begun + client.read_to_end().len();
+    assert!(total > 64 << 20);
+    assert_eq!(server.wait(SOON).code(), Some(0), "the first master's end");
+    let third = upgrade(&mut server, 3);
+    assert_ne!(third, second);
     stop(server);
 }
 

@@ -241,7 +241,11 @@ impl Master {
         for meaning in meanings {
             match meaning {
                 Meaning::Reap => self.reap(),
-                Meaning::Request(request) => self.request(request, "signal"),
+                Meaning::Request(request) => {
+                    // The master before us may have gone a moment ago.
+                    self.hear_predecessor();
+                    self.request(request, "signal");
+                }
                 Meaning::Unknown(number) => {
                     let name = signal_hook::low_level::signal_name(number).unwrap_or("a signal");
                     log::warn!("{name} means nothing to this version");
@@ -252,6 +256,14 @@ impl Master {
 
     fn request(&mut self, request: Request, origin: &str) {
         log::info!("{} asked for by {origin}", notice::describe(request));
+        if request == Request::Upgrade
+            && self.supervisor.is_steady()
+            && let Some(why) = self.succession.forbids_another()
+        {
+            // A line that a test relies on: see tests/upgrade.rs.
+            log::warn!("upgrade: not now: {why}");
+            return;
+        }
         if request == Request::Reload && self.current > 0 && !self.stopping {
             self.standing.reload_begins();
         }
@@ -389,17 +401,21 @@ impl Master {
                     held(wait && !self.stopping)
                 }
                 Query::Upgrade { wait } => {
-                    let possible = self.supervisor.is_steady();
-                    let because = self.supervisor.occupation();
-                    if possible && wait {
+                    self.hear_predecessor();
+                    let because = match self.supervisor.is_steady() {
+                        true => self.succession.forbids_another(),
+                        false => Some(self.supervisor.occupation().to_owned()),
+                    };
+                    if because.is_none() && wait {
                         self.waiting.for_upgrade(client);
                     }
                     self.request(Request::Upgrade, &origin);
-                    if possible {
-                        held(wait)
-                    } else {
-                        let lines = vec![format!("upgrade: not now: {because}")];
-                        Some(control::Answer::Outcome { status: 75, lines })
+                    match because {
+                        None => held(wait),
+                        Some(because) => {
+                            let lines = vec![format!("upgrade: not now: {because}")];
+                            Some(control::Answer::Outcome { status: 75, lines })
+                        }
                     }
                 }
                 Query::Reopen { wait } => {

@@ -6,6 +6,7 @@ use super::message::Event;
 use super::upgrade::{Origin, Predecessor, Successor, Taken, Word};
 use crate::net::ListenerSet;
 use nix::sys::wait::WaitStatus;
+use nix::unistd::Pid;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
@@ -46,6 +47,16 @@ impl Succession {
             Some(old) if !old.has_given() => old.listeners(),
             Some(_) | None => &self.entrusted,
         }
+    }
+
+    /// Why no new master may come now, if one came before us: it would know of us,
+    /// and not of that one, whose workers still count.
+    pub(super) fn forbids_another(&self) -> Option<String> {
+        let old = self.predecessor.as_ref()?;
+        Some(format!(
+            "the master before this one, process {}, still has workers",
+            old.pid()
+        ))
     }
 }
 
@@ -206,19 +217,22 @@ impl Master {
 
     /// What the old master says.
     pub(super) fn hear_predecessor(&mut self) {
-        let Some(predecessor) = &mut self.succession.predecessor else {
-            return;
-        };
-        let word = predecessor.word();
-        let (pid, gave) = (predecessor.pid(), predecessor.has_given());
+        while let Some(predecessor) = &mut self.succession.predecessor
+            && let Some(word) = predecessor.word()
+        {
+            let (pid, gave) = (predecessor.pid(), predecessor.has_given());
+            self.heed(word, pid, gave);
+        }
+    }
+
+    fn heed(&mut self, word: Word, pid: Pid, gave: bool) {
         match word {
-            None => {}
-            Some(Word::Yours) => {
+            Word::Yours => {
                 log::info!("upgrade: taken over from process {pid}");
                 self.take_possession();
             }
-            Some(Word::Closed) => self.lead_due = true,
-            Some(Word::Gone) => {
+            Word::Closed => self.lead_due = true,
+            Word::Gone => {
                 log::info!("upgrade: process {pid} is gone");
                 self.succession.predecessor = None;
                 self.crew.predecessor_is_gone(Instant::now());
