@@ -305,6 +305,32 @@ fn no_upgrade_follows_another_before_that_has_ended() {
 }
 
 #[test]
+fn the_last_deaths_are_passed_on() {
+    let mut server = start(MASTER, &web("prefork", ""));
+    server.expect("killed by SIGKILL");
+    server.expect("died young");
+    let deaths = |server: &Server, count: usize| {
+        eventually("the deaths are told", SOON, || {
+            let outcome = ask(server, &["status", "--deaths", "--json"]);
+            let answer: serde_json::Value = serde_json::from_slice(&outcome.stdout).ok()?;
+            let deaths = answer["deaths"].as_array()?.clone();
+            (deaths.len() == count).then_some(deaths)
+        })
+    };
+    process::signal(server.workers()[0], Signal::SIGKILL);
+    let before = deaths(&server, 1);
+    assert_eq!(before[0]["how"], "killed by SIGKILL");
+    let second = upgrade(&mut server, 2);
+    assert_eq!(deaths(&server, 1), before);
+    // It goes on with its own.
+    process::signal(process::children(second)[0], Signal::SIGKILL);
+    let after = deaths(&server, 2);
+    assert_eq!(after[0], before[0]);
+    assert_eq!(after[1]["generation"], 2);
+    stop(server);
+}
+
+#[test]
 fn an_upgrade_takes_the_new_configuration() {
     let pools = format!(
         "{}[pool.gone]\nlisten = \"unix:gone\"\nservice = \"echo\"\nworkers = 1\n\

@@ -94,6 +94,7 @@ impl Master {
         }
         let before = predecessor.as_ref().and_then(Predecessor::table);
         let mut crew = Crew::new(before).map_err(StartFailure::system("scoreboard"))?;
+        crew.recall(predecessor.as_ref().map_or(&[], Predecessor::deaths));
         let nothing = ListenerSet::activated(activation);
         let old = predecessor
             .as_ref()

@@ -77,6 +77,7 @@ impl Master {
             self.pid_file.as_ref(),
             self.control.as_ref(),
             self.crew.scoreboard().memory(),
+            &self.crew.deaths(),
             self.crew.is_detached(),
         );
         match started {

@@ -72,6 +72,10 @@ struct Handover {
     control: Option<(PathBuf, RawFd)>,
     scoreboard: RawFd,
     channel: RawFd,
+    /// How its last workers died, the oldest first. What another program says of
+    /// that in another way is left out: it is no reason not to serve.
+    #[serde(default)]
+    deaths: Vec<serde_json::Value>,
 }
 
 /// What the new master has taken over, once it serves.

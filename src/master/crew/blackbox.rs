@@ -39,6 +39,13 @@ impl Crew {
         self.black_box.deaths.iter().cloned().collect()
     }
 
+    /// Begins with these, of the master before.
+    pub fn recall(&mut self, deaths: &[Death]) {
+        for death in deaths {
+            self.black_box.keep(death.clone());
+        }
+    }
+
     /// What was known of a worker when it died of `cause`, which `how` tells.
     pub(super) fn last_moments(
         &self,

@@ -5,6 +5,7 @@ use crate::master::control::Control;
 use crate::master::pidfile::PidFile;
 use crate::net::{ListenerSet, Roster};
 use crate::scoreboard::Table;
+use crate::status::Death;
 use crate::sys::process;
 use nix::unistd::{Pid, getppid};
 use std::fs::File;
@@ -27,6 +28,7 @@ pub struct Predecessor {
     taken: Taken,
     /// What it and its workers write; `None` where they do so in another way.
     table: Option<Table>,
+    deaths: Vec<Death>,
     channel: OwnedFd,
     /// It has let go.
     gave: bool,
@@ -84,6 +86,11 @@ impl Predecessor {
             control: named(handover.control)?,
             taken: Taken::default(),
             table: Table::inherit(&scoreboard).ok(),
+            deaths: handover
+                .deaths
+                .into_iter()
+                .flat_map(serde_json::from_value)
+                .collect(),
             channel: process::inherit(handover.channel)?,
             gave: false,
         }))
@@ -156,6 +163,11 @@ impl Predecessor {
     /// Whether it has let go of what was taken over.
     pub fn has_given(&self) -> bool {
         self.gave
+    }
+
+    /// How its workers died last when it started this one, the oldest first.
+    pub fn deaths(&self) -> &[Death] {
+        &self.deaths
     }
 
     /// Its scoreboard, if it is laid out as ours.

@@ -5,6 +5,7 @@ use crate::master::control::Control;
 use crate::master::generation::Generation;
 use crate::master::pidfile::PidFile;
 use crate::net::Roster;
+use crate::status::Death;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -80,8 +81,8 @@ impl Origin {
 
 impl Successor {
     /// Starts the program anew, and passes on what `generation` listens on, the
-    /// pid file, the control socket and the scoreboard. With `mute` nobody would
-    /// read its standard error, so it is kept, for the
+    /// pid file, the control socket, the scoreboard and what is known of `deaths`.
+    /// With `mute` nobody would read its standard error, so it is kept, for the
     /// log.
     ///
     /// # Errors
@@ -92,6 +93,7 @@ impl Successor {
         pid_file: Option<&PidFile>,
         control: Option<&Control>,
         scoreboard: BorrowedFd<'_>,
+        deaths: &[Death],
         mute: bool,
     ) -> io::Result<Self> {
         if nix::unistd::getpid() == Pid::from_raw(1) {
@@ -136,6 +138,7 @@ impl Successor {
             },
             scoreboard: pass(scoreboard)?,
             channel: pass(theirs.as_fd())?,
+            deaths: deaths.iter().flat_map(serde_json::to_value).collect(),
         };
         let mut text = File::from(memfd_create(MEMORY, MFdFlags::empty())?);
         text.write_all(&serde_json::to_vec(&handover)?)?;
