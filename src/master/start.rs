@@ -153,8 +153,10 @@ impl Master {
             ending: None,
         };
         if master.succession.predecessor.is_some() {
-            // The service is: it goes on.
-            master.crew.scoreboard().table().proclaim(Readiness::Ready);
+            // The service is: it goes on. How it is tells the old master.
+            let table = master.crew.scoreboard().table();
+            table.proclaim(Readiness::Ready);
+            table.set_elsewhere(true);
             master.standing.notifier.wait();
         }
         if let Some(pid_file) = &mut master.pid_file

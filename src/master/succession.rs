@@ -181,6 +181,8 @@ impl Master {
             control.hand_over();
         }
         self.standing.leaves_to(pid);
+        // From here on the new one's workers tell what is counted.
+        self.crew.scoreboard().table().set_elsewhere(true);
         if let Err(error) = successor.give() {
             log::error!("upgrade: telling process {pid}: {error}");
         }
@@ -252,6 +254,7 @@ impl Master {
     /// What the old master had is ours. Listeners are still its workers' too,
     /// until it is gone.
     fn take_possession(&mut self) {
+        self.crew.scoreboard().table().set_elsewhere(false);
         if let Some(pid_file) = &mut self.pid_file
             && let Err(error) = pid_file.write()
         {

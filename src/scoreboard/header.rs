@@ -14,6 +14,8 @@ pub(super) const ROWS: usize = 2;
 pub(super) const ENTRIES: usize = 3;
 /// Whether the ledger of the master before is in this one's.
 pub(super) const FOLDED: usize = 4;
+/// Whether another master's table is the one to look at.
+const ELSEWHERE: usize = 5;
 const PID: usize = 8;
 const GENERATION: usize = 9;
 const STATE: usize = 10;
@@ -90,6 +92,18 @@ impl Table {
         known.copied().unwrap_or_default()
     }
 
+    /// Says whether another master's table is the one to look at: two that serve
+    /// at once, as in an upgrade, cannot both tell what has been counted. For the
+    /// master.
+    pub fn set_elsewhere(&self, is_elsewhere: bool) {
+        self.words[ELSEWHERE].store(u64::from(is_elsewhere), Ordering::Release);
+    }
+
+    /// What [`Table::set_elsewhere`] said.
+    pub fn is_elsewhere(&self) -> bool {
+        self.words[ELSEWHERE].load(Ordering::Acquire) != 0
+    }
+
     /// Says where it listens; cut at 7,664 octets. For the master.
     pub fn set_listening(&self, text: &str) {
         text::write(&self.words[LISTENING], text.as_bytes());
@@ -135,6 +149,9 @@ mod tests {
             table.proclaim(readiness);
             assert_eq!((table.master(), table.readiness()), (master, readiness));
         }
+        assert!(!table.is_elsewhere());
+        table.set_elsewhere(true);
+        assert!(table.is_elsewhere());
         table.set_listening("web 127.0.0.1:80");
         assert_eq!(table.listening(), "web 127.0.0.1:80");
         table.set_listening(&"x".repeat(10_000));

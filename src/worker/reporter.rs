@@ -23,8 +23,13 @@ impl Reporter {
         }
     }
 
-    /// The picture as it is now; `None` where it does not hold still.
+    /// The picture as it is now; `None` where it does not hold still, or where two
+    /// masters serve and the other one has the word: what it counts is not known
+    /// here, and whoever asks now here and now there would see it go back.
     fn status(&self) -> Option<Status> {
+        if self.table.own.is_elsewhere() {
+            return None;
+        }
         let unix = SystemTime::now().duration_since(UNIX_EPOCH);
         reading::read(
             &self.table,
