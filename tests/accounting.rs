@@ -13,6 +13,8 @@
 #[path = "accounting/clients.rs"]
 mod clients;
 mod harness;
+#[path = "accounting/scrape.rs"]
+mod scrape;
 #[path = "accounting/watch.rs"]
 mod watch;
 
@@ -20,7 +22,8 @@ use clients::{Account, Clients, LONGEST};
 use harness::server::{outcome, program, write_configuration};
 use harness::{MODELS, SOON, Server, eventually, on_each_model, preforkd, process};
 use nix::sys::signal::Signal;
-use preforkd::status::{PoolStatus, prometheus};
+use preforkd::status::PoolStatus;
+use scrape::{REQUEST, Scraper, scrape};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -45,7 +48,8 @@ fn start(model: &str) -> Server {
     let pools = format!(
         "[pool.web]\nlisten = \"127.0.0.1:0\"\nservice = \"http\"\nmodel = \"{model}\"\n\
          workers = 3\nlinger_timeout = \"100ms\"\n\
-         [pool.web.http]\nroot = \"www\"\naccess_log = {{ to = \"access.log\" }}\n"
+         [pool.web.http]\nroot = \"www\"\naccess_log = {{ to = \"access.log\" }}\n\
+         status = {{}}\n"
     );
     write_configuration(directory.path(), MASTER, &pools);
     let mut command = Command::new(program());
@@ -63,20 +67,32 @@ const HELD: Duration = Duration::from_secs(2);
 
 /// The pool, once all connections have ended and nobody holds a line back: there
 /// is one for each request, or, where there were kills, none comes any more.
-fn settled(server: &Server, kills: u64) -> PoolStatus {
-    let control = control(server);
+fn settled(server: &Server, account: &Account, kills: u64) -> PoolStatus {
     let mut logged = (0, Instant::now());
-    let pool = eventually("all is counted", SOON, || {
-        let status = status(&control)?;
-        let pool = status.pools.into_iter().next()?;
+    settle(server, account.answered(), |pool| {
         if pool.logged != logged.0 {
             logged = (pool.logged, Instant::now());
         }
         let all = pool.requests == pool.probes + pool.logged;
+        all || kills > 0 && logged.1.elapsed() >= HELD
+    })
+}
+
+/// The pool, once it has so many requests and all is at rest. The status may be one
+/// of a moment ago, before the last of them.
+fn settle(
+    server: &Server,
+    requests: u64,
+    mut is_logged: impl FnMut(&PoolStatus) -> bool,
+) -> PoolStatus {
+    let control = control(server);
+    let pool = eventually("all is counted", SOON, || {
+        let status = status(&control)?;
+        let pool = status.pools.into_iter().next()?;
+        let is_logged = is_logged(&pool);
         let ended: u64 = pool.closes.values().sum();
-        let still = pool.active == 0 && pool.connections == ended;
-        let held = !all && (kills == 0 || logged.1.elapsed() < HELD);
-        (still && !held).then_some(pool)
+        let is_calm = pool.active == 0 && pool.connections == ended;
+        (is_logged && is_calm && pool.requests >= requests).then_some(pool)
     });
     assert_eq!(pool.logged, lines(server), "lines of the access log");
     pool
@@ -88,20 +104,41 @@ fn lines(server: &Server) -> u64 {
     text.unwrap().lines().count() as u64
 }
 
-/// The metrics say the same as the status.
-fn assert_metrics(server: &Server) {
-    let status = status(&control(server)).unwrap();
-    let metrics = prometheus::text(&status);
-    for (name, count) in [
-        ("connections_total", status.pools[0].connections),
-        ("requests_total", status.pools[0].requests),
-        ("received_bytes_total", status.pools[0].received),
-        ("sent_bytes_total", status.pools[0].sent),
-        ("access_log_lines_total", status.pools[0].logged),
-    ] {
-        let line = format!("preforkd_{name}{{pool=\"web\"}} {count}");
-        assert!(metrics.lines().any(|one| one == line), "{line}\n{metrics}");
+/// The metrics say the same as the status before, and who asks for them is begun:
+/// a connection, and a request that has come. Its answer is not yet counted. It is
+/// in the status and in the access log afterwards; answers the pool then.
+fn assert_metrics(server: &Server, before: &PoolStatus, account: &mut Account) -> PoolStatus {
+    let lost = before.requests - before.probes - before.logged;
+    let found = scrape(server.address("web"), account).expect("nobody is killed now");
+    let mut wanted = counters(before);
+    for (name, more) in [("connections", 1), ("requests", 1), ("received", REQUEST)] {
+        *wanted.get_mut(name).unwrap() += more;
     }
+    let mut compared = 0;
+    for (series, count) in found {
+        let Some((family, labels)) = series.split_once("_total{pool=\"web\"") else {
+            continue;
+        };
+        let name = match family.strip_prefix("preforkd_").unwrap() {
+            "received_bytes" => "received",
+            "sent_bytes" => "sent",
+            "access_log_lines" => "logged",
+            "workers_spawned" => "spawned",
+            // The one other label says it.
+            "responses" | "closes" | "worker_deaths" => labels.split('"').nth(1).unwrap(),
+            name => name,
+        };
+        assert_eq!(Some(&count), wanted.get(name), "{series}\n{before:?}");
+        compared += 1;
+    }
+    assert_eq!(compared, wanted.len(), "of {wanted:?}");
+    let after = settle(server, before.requests + 1, |pool| {
+        pool.requests == pool.probes + pool.logged + lost
+    });
+    assert_eq!(after.requests, before.requests + 1);
+    assert_eq!(after.answers["2xx"], before.answers["2xx"] + 1);
+    assert_eq!(after.closes["complete"], before.closes["complete"] + 1);
+    after
 }
 
 /// Everything that was counted on both sides is the same.
@@ -128,7 +165,11 @@ fn reloads_lose_no_count(model: &str) {
 
 fn reload_all_the_time(model: &str, (answers, count): (u64, u64), reloads: u64) {
     let mut server = start(model);
+    let mut account = Account::default();
+    let first = settled(&server, &account, 0);
+    assert_metrics(&server, &first, &mut account);
     let watch = Watch::start(control(&server));
+    let scraper = Scraper::start(server.address("web"));
     let clients = Clients::start(server.address("web"), count, answers);
     for number in 1..=reloads {
         let due = answers * number / (reloads + 1);
@@ -137,16 +178,18 @@ fn reload_all_the_time(model: &str, (answers, count): (u64, u64), reloads: u64) 
         });
         server.reload(number as u32 + 1);
     }
-    let account = clients.join();
-    let pool = settled(&server, 0);
+    account.add(&clients.join());
+    account.add(&scraper.join());
+    assert_eq!(account.answers.get("5xx"), None, "to ask again");
+    let pool = settled(&server, &account, 0);
     println!("{model}: {account:?}\n{pool:?}");
+    let pool = assert_metrics(&server, &pool, &mut account);
     if account.unanswered == 0 {
         assert_equal(&pool, &account);
     } else {
         // A kept connection that a retiring worker has closed, as it may.
         assert_within(&pool, &account, 0);
     }
-    assert_metrics(&server);
     watch.stop();
     let status = status(&control(&server)).unwrap();
     assert_eq!(status.reloads, reloads);
@@ -158,8 +201,10 @@ fn an_upgrade_goes_on_counting(model: &str) {
     let watch = Watch::start(control(&server));
     let mut all = Account::default();
     all.add(&Clients::start(server.address("web"), 4, 800).join());
-    let first = settled(&server, 0);
+    let first = settled(&server, &all, 0);
+    let first = assert_metrics(&server, &first, &mut all);
     assert_equal(&first, &all);
+    let scraper = Scraper::start(server.address("web"));
     let started = status(&control(&server)).unwrap().started;
 
     let clients = Clients::start(server.address("web"), 4, 800);
@@ -170,16 +215,17 @@ fn an_upgrade_goes_on_counting(model: &str) {
     assert_eq!(outcome(command).status.code(), Some(0), "{}", server.log);
     server.wait_for_generation(2);
     all.add(&clients.join());
-    assert_within(&settled(&server, 0), &all, 0);
+    all.add(&scraper.join());
+    assert_within(&settled(&server, &all, 0), &all, 0);
     assert_eq!(server.wait(SOON).code(), Some(0), "the first master's end");
 
     // It is gone, and so is all that it had counted, but for what was taken over.
     all.add(&Clients::start(server.address("web"), 4, 800).join());
-    let pool = settled(&server, 0);
+    let pool = settled(&server, &all, 0);
+    let pool = assert_metrics(&server, &pool, &mut all);
     assert_within(&pool, &all, 0);
     assert!(counters(&pool) != counters(&first));
     assert_eq!(status(&control(&server)).unwrap().started, started);
-    assert_metrics(&server);
     watch.stop();
     let pid = fs::read_to_string(server.directory.path().join("pid")).unwrap();
     process::signal(pid.trim().parse().unwrap(), Signal::SIGTERM);
@@ -188,7 +234,7 @@ fn an_upgrade_goes_on_counting(model: &str) {
 }
 
 fn kills_cost_no_more_than_was_in_hand(model: &str) {
-    kill_all_the_time(model, BOUNDED, 5, 0);
+    kill_all_the_time(model, BOUNDED, 20, 0);
 }
 
 fn kill_all_the_time(model: &str, (answers, count): (u64, u64), kills: u64, reloads: u64) {
@@ -203,6 +249,7 @@ fn kill_all_the_time(model: &str, (answers, count): (u64, u64), kills: u64, relo
         server.expect(line);
     }
     let watch = Watch::start(control(&server));
+    let scraper = Scraper::start(server.address("web"));
     let clients = Clients::start(server.address("web"), count, answers);
     let mut generation = 1;
     for number in 1..=kills {
@@ -214,22 +261,26 @@ fn kill_all_the_time(model: &str, (answers, count): (u64, u64), kills: u64, relo
         let victim = victims.get(number as usize % victims.len().max(1));
         if let Some(victim) = victim {
             process::signal(*victim, Signal::SIGKILL);
+            eventually("it is reaped, and no victim again", SOON, || {
+                (!server.workers().contains(victim)).then_some(())
+            });
         }
         if reloads > 0 && number % (kills / reloads) == 0 {
             generation += 1;
             server.reload(generation);
         }
     }
-    let account = clients.join();
-    let pool = settled(&server, kills);
+    let mut account = clients.join();
+    account.add(&scraper.join());
+    let pool = settled(&server, &account, kills);
     println!("{model}: {account:?}\n{pool:?}");
+    let pool = assert_metrics(&server, &pool, &mut account);
     assert_within(&pool, &account, kills);
     assert_eq!(
         pool.deaths["signal"] + pool.deaths["early"],
         kills,
         "{pool:?}"
     );
-    assert_metrics(&server);
     watch.stop();
     server.stop();
 }

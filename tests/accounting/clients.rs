@@ -94,7 +94,6 @@ fn run(address: SocketAddr, wanted: u64, answered: &AtomicU64) -> Account {
         let Ok(mut stream) = TcpStream::connect(address) else {
             continue;
         };
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         account.connections += 1;
         for number in 0..A_CONNECTION {
@@ -118,37 +117,57 @@ fn exchange(stream: &mut TcpStream, number: u64, last: bool, account: &mut Accou
     };
     let close = if last { "Connection: close\r\n" } else { "" };
     let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n{close}\r\n");
+    ask(stream, &request, account).is_some_and(|answer| !answer.closes)
+}
+
+/// An answer, as far as anybody here wants to know it.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The first digit of its status, as the status has it.
+    pub(crate) class: String,
+    /// Whether it is the last one.
+    pub(crate) closes: bool,
+    pub(crate) body: Vec<u8>,
+}
+
+/// The answer to one request, counted; `None` where the connection broke.
+pub(crate) fn ask(stream: &mut TcpStream, request: &str, account: &mut Account) -> Option<Answer> {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let octets = request.len() as u64;
     let mut room = Vec::new();
     let sent = stream.write_all(request.as_bytes());
     match sent.and_then(|()| answer(stream, &mut room)) {
-        Ok((class, closes)) => {
-            *account.answers.entry(class).or_default() += 1;
+        Ok(answer) => {
+            *account.answers.entry(answer.class.clone()).or_default() += 1;
             account.sent += octets;
-            account.received += room.len() as u64;
-            if closes {
+            account.received += (room.len() + answer.body.len()) as u64;
+            if answer.closes {
                 // All of it, so that our end of the connection is orderly.
                 let mut rest = Vec::new();
                 let _ = stream.read_to_end(&mut rest);
                 assert!(rest.is_empty(), "more than the answer: {rest:?}");
             }
-            !closes
+            Some(answer)
         }
         Err(error) => {
             assert_ne!(error.kind(), io::ErrorKind::WouldBlock, "no answer in time");
             account.unanswered += 1;
             account.sent_in_vain += octets;
             account.received_in_vain += room.len() as u64;
-            false
+            None
         }
     }
 }
 
-/// Reads one answer into `room`; answers its class, and whether it is the last.
-fn answer(stream: &mut TcpStream, room: &mut Vec<u8>) -> io::Result<(String, bool)> {
+/// Reads one answer into `room`.
+fn answer(stream: &mut TcpStream, room: &mut Vec<u8>) -> io::Result<Answer> {
     let mut piece = [0; 4096];
-    let mut wanted = usize::MAX;
-    let mut found = (String::new(), false);
+    let (mut start, mut wanted) = (0, usize::MAX);
+    let mut found = Answer {
+        class: String::new(),
+        closes: false,
+        body: Vec::new(),
+    };
     while room.len() < wanted {
         let count = match stream.read(&mut piece) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -165,11 +184,13 @@ fn answer(stream: &mut TcpStream, room: &mut Vec<u8>) -> io::Result<(String, boo
                 lines.find_map(|line| line.strip_prefix(name).map(str::to_owned))
             };
             let length: usize = field("Content-Length: ").unwrap().parse().unwrap();
-            wanted = end + 4 + length;
-            let class = format!("{}xx", &head[9..10]);
-            found = (class, field("Connection: ").as_deref() == Some("close"));
+            start = end + 4;
+            wanted = start + length;
+            found.class = format!("{}xx", &head[9..10]);
+            found.closes = field("Connection: ").as_deref() == Some("close");
         }
     }
     assert_eq!(room.len(), wanted, "more than one answer to one request");
+    found.body = room.split_off(start);
     Ok(found)
 }
