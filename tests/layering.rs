@@ -121,6 +121,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "master::pidfile",
             "net",
             "scoreboard",
+            "status",
             "sys",
         ],
     ),
