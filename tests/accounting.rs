@@ -257,14 +257,15 @@ fn kill_all_the_time(model: &str, (answers, count): (u64, u64), kills: u64, relo
         eventually("some answers", 3 * SOON, || {
             (clients.answered() >= due).then_some(())
         });
-        let victims = server.workers();
-        let victim = victims.get(number as usize % victims.len().max(1));
-        if let Some(victim) = victim {
-            process::signal(*victim, Signal::SIGKILL);
-            eventually("it is reaped, and no victim again", SOON, || {
-                (!server.workers().contains(victim)).then_some(())
-            });
-        }
+        // While others die young there may be none for a moment.
+        let victims = eventually("somebody to kill", SOON, || {
+            Some(server.workers()).filter(|found| !found.is_empty())
+        });
+        let victim = victims[number as usize % victims.len()];
+        process::signal(victim, Signal::SIGKILL);
+        eventually("it is dead, and no victim again", SOON, || {
+            (!server.workers().contains(&victim)).then_some(())
+        });
         if reloads > 0 && number % (kills / reloads) == 0 {
             generation += 1;
             server.reload(generation);
