@@ -287,22 +287,19 @@ impl Entry {
     /// `change` adds, and clears them: they are free. `first` is the number of
     /// the first of `rows`, which are as the worker left them. For the master.
     pub fn settle(&self, first: usize, rows: &[Row], change: impl FnOnce(&mut Sums)) {
+        self.take_in(first, rows, change);
+        rows.iter().for_each(Row::clear);
         let seal = self.seal();
-        let folded = seal.is_folded();
-        self.replace(seal, folded, Some(first), |sums| {
+        self.set_seal(seal.next(seal.second(), seal.is_folded(), None));
+    }
+
+    /// The first half of a settlement: the sums have it, and the rows do not count.
+    pub(super) fn take_in(&self, first: usize, rows: &[Row], change: impl FnOnce(&mut Sums)) {
+        let seal = self.seal();
+        self.replace(seal, seal.is_folded(), Some(first), |sums| {
             rows.iter().for_each(|row| sums.add_row(*row));
             change(sums);
         });
-        rows.iter().for_each(Row::clear);
-        let seal = self.seal();
-        self.set_seal(seal.next(seal.second(), folded, None));
-    }
-
-    /// The step in the middle of a settlement alone.
-    #[cfg(test)]
-    pub(super) fn leave_out(&self, first: usize) {
-        let seal = self.seal();
-        self.set_seal(seal.next(seal.second(), seal.is_folded(), Some(first)));
     }
 
     /// The sums that hold, for the master; a reader goes through [`super::View`].

@@ -365,12 +365,12 @@ mod tests {
         // As it is between the seal and the clearing of the rows.
         let rows = spawn(&scoreboard, ROWS);
         serve(&rows);
-        let seal = entry.seal();
-        let mut sums = entry.read_sums(seal);
-        rows.iter().for_each(|row| sums.add_row(*row));
-        entry.change(|held| *held = sums);
-        assert_eq!(connections(), (12, 2), "this would be twice");
-        entry.leave_out(ROWS);
+        assert_eq!(connections(), (9, 2));
+        entry.take_in(ROWS, &rows, |_| {
+            assert_eq!(connections(), (9, 2), "sums are being made");
+        });
+        assert_eq!(connections(), (9, 1), "not twice");
+        rows[1].clear();
         assert_eq!(connections(), (9, 1));
         rows[0].clear();
         assert_eq!(connections(), (9, 1));
