@@ -118,18 +118,17 @@ fn alarms(out: &mut String, status: &Status) {
             ));
         }
     }
-    let late = status.workers.iter().flat_map(|worker| &worker.lanes);
-    let late = late.filter(|lane| board::is_late(lane)).count();
-    if late > 0 {
-        let late = Number(late as u64);
-        said.push(format!(
-            "{late} should have moved on already: see the workers."
-        ));
-    }
+    said.extend(late(status));
     if status.queue_dropped > 0 {
         let lost = Number(status.queue_dropped);
         said.push(format!(
             "{lost} clients were lost in queues that were closed."
+        ));
+    }
+    if status.reloads_refused > 0 {
+        let refused = Number(status.reloads_refused);
+        said.push(format!(
+            "Reloads that were refused and changed nothing: {refused}; the log says why."
         ));
     }
     if said.is_empty() {
@@ -140,6 +139,31 @@ fn alarms(out: &mut String, status: &Status) {
         put!(out, "<li>{line}</li>\n");
     }
     out.push_str("</ul>\n");
+}
+
+/// Who should have moved on already, whoever is late by most by name.
+fn late(status: &Status) -> Option<String> {
+    let mut count = 0;
+    let mut worst: Option<(&WorkerStatus, f64)> = None;
+    for worker in &status.workers {
+        for lane in worker.lanes.iter().filter(|lane| board::is_late(lane)) {
+            count += 1;
+            let by = -lane.deadline.unwrap_or_default();
+            if worst.is_none_or(|(_, most)| by > most) {
+                worst = Some((worker, by));
+            }
+        }
+    }
+    let (worker, by) = worst?;
+    let (pool, slot, pid, by) = (Text(&worker.pool), worker.slot, worker.pid, Span(by));
+    Some(match count {
+        1 => format!("{pool}[{slot}], process {pid}, should have moved on {by} ago."),
+        _ => format!(
+            "{} lanes should have moved on already, that of {pool}[{slot}], process {pid}, \
+             {by} ago.",
+            Number(count)
+        ),
+    })
 }
 
 fn tiles(out: &mut String, status: &Status) {
@@ -188,8 +212,7 @@ fn scoreboard(out: &mut String, status: &Status) {
         by_pool.entry(&worker.pool).or_default().push(worker);
     }
     // Those that no generation has any more but to drain come last.
-    let known = status.pools.iter().map(|pool| &*pool.name);
-    let mut order: Vec<&str> = known.filter(|name| by_pool.contains_key(name)).collect();
+    let mut order: Vec<&str> = status.pools.iter().map(|pool| &*pool.name).collect();
     let gone = by_pool.keys().filter(|name| !order.contains(name));
     order.extend(gone.copied().collect::<Vec<_>>());
     for pool in order {
@@ -286,7 +309,7 @@ fn pool(out: &mut String, pool: &PoolStatus, look: Look<'_>) {
     counted(out, "deaths", &pool.deaths);
     put!(out, "<dt>forked</dt><dd>{} workers", Number(pool.spawned));
     if let Some(skew) = pool.skew {
-        put!(out, "; the busiest had {skew:.2} times the mean");
+        put!(out, "; the busiest served {skew:.2} times the mean");
     }
     out.push_str("</dd>\n</dl>\n</article>\n");
 }

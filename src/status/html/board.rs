@@ -125,6 +125,9 @@ pub(super) fn draw(out: &mut String, workers: &[&WorkerStatus], left: &mut usize
         .map(|(cell, count)| format!("{} {}", Number(count), cell.counted()))
         .collect();
     let mut said = said.join(", ");
+    if workers.is_empty() {
+        said.push_str("no worker");
+    }
     if draining > 0 {
         let _ = write!(said, "; {} workers drain", Number(draining));
     }

@@ -73,7 +73,7 @@ fn server(count: usize) -> Status {
         started: 1_782_900_000,
         uptime: 273_600,
         reloads: 2,
-        reloads_refused: 1,
+        reloads_refused: 0,
         listening: "web 0.0.0.0:8080 unix:/run/web.sock".to_owned(),
         queue_dropped: 0,
         pools: vec![PoolStatus {
@@ -166,6 +166,7 @@ fn what_a_client_says_stays_a_text() {
     status.workers[0].lanes[0].peer = Some("<b>\u{202e}".to_owned());
     status.workers[0].lanes[0].state = "\"<i>".to_owned();
     status.workers[0].pool = "<p>".to_owned();
+    status.pools[0].name = "<p>".to_owned();
     status.workers[0].doing = "<q>".to_owned();
     let plain = tags(&page(&server(1), LOOK));
     let page = page(&status, LOOK);
@@ -241,7 +242,13 @@ fn who_is_late_or_at_work_comes_first() {
     assert!(page.contains("<td class=\"n bad\">10s late"));
     assert!(page.contains("<i class=\"r d late\" title=\"web[3], reading for 30s, "));
     assert!(page.contains(">r</i>"), "it drains");
-    assert!(page.contains("1 should have moved on already"));
+    assert!(page.contains("<li>web[3], process 1003, should have moved on 10s ago.</li>"));
+    status.workers[3].lanes = vec![lane("reading", 30.0, "GET /late"); 2];
+    status.workers[1].lanes[0].deadline = Some(-70.0);
+    let page = self::page(&status, LOOK);
+    let line =
+        "<li>3 lanes should have moved on already, that of web[1], process 1001, 1m 10s ago.";
+    assert!(page.contains(line), "{page}");
 }
 
 #[test]
@@ -254,6 +261,15 @@ fn who_is_at_work_is_not_late_at_once() {
     let page = page(&status, LOOK);
     assert!(page.contains("<td class=n>now<td>"), "{page}");
     assert!(!page.contains("class=alarm") && page.contains("<i class=w "));
+}
+
+#[test]
+fn a_pool_without_workers_is_on_the_board() {
+    let mut status = server(1);
+    status.workers.clear();
+    let page = page(&status, LOOK);
+    let board = "<h3>web</h3>\n<p class=soft>no worker</p>\n<div class=board";
+    assert!(page.contains(board), "{page}");
 }
 
 #[test]
@@ -274,6 +290,7 @@ fn what_is_wrong_is_said_at_the_top() {
     let mut status = server(3);
     (status.ready, status.state) = (false, MasterState::Withdrawing);
     status.queue_dropped = 2;
+    status.reloads_refused = 3;
     status.pools[0].breaker = "open".to_owned();
     status.pools[0].ready = 0;
     status.pools[0].queue = Some(Queue {
@@ -289,6 +306,7 @@ fn what_is_wrong_is_said_at_the_top() {
         "Pool web: no worker is ready.",
         "Pool web: 110 of 128 places in the accept queue are taken.",
         "2 clients were lost in queues that were closed.",
+        "Reloads that were refused and changed nothing: 3; the log says why.",
     ] {
         assert!(alarms.contains(line), "{alarms}");
     }
