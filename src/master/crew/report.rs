@@ -67,14 +67,8 @@ impl Crew {
     pub(super) fn process(&self, id: WorkerId) -> String {
         let pid = self.pid(id);
         let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}"));
-        let status = read("status").unwrap_or_default();
-        let state = status.lines().find_map(|line| line.strip_prefix("State:"));
-        let channel = read("wchan").unwrap_or_default();
-        format!(
-            "state {}, in {}",
-            state.unwrap_or("?").trim(),
-            if channel.is_empty() { "?" } else { &channel },
-        )
+        let [status, channel] = ["status", "wchan"].map(|name| read(name).unwrap_or_default());
+        state(&status, &channel)
     }
 
     /// What is known of the death of a worker that has just been waited for.
@@ -207,5 +201,31 @@ impl Crew {
         self.workers
             .get(&id)
             .map_or(0, |worker| worker.pid.as_raw())
+    }
+}
+
+/// What status and wchan of proc(5) come to. A process that waits for nothing is
+/// in no function: "0".
+fn state(status: &str, channel: &str) -> String {
+    let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+    let state = state.unwrap_or("?").trim();
+    match channel {
+        "" | "0" => format!("state {state}"),
+        function => format!("state {state}, in {function}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::state;
+
+    #[test]
+    fn who_runs_waits_nowhere() {
+        let status = "Name:\tpreforkd\nState:\tT (stopped)\nPid:\t4711\n";
+        let expected = "state T (stopped), in do_signal_stop";
+        assert_eq!(state(status, "do_signal_stop"), expected);
+        let running = "State:\tR (running)\n";
+        assert_eq!(state(running, "0"), "state R (running)");
+        assert_eq!(state("", ""), "state ?");
     }
 }
