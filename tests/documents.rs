@@ -359,6 +359,22 @@ fn relative_links_lead_somewhere() {
 }
 
 #[test]
+fn every_section_stands_in_the_contents() {
+    let text = readme();
+    let (opening, _) = text.split_once("\n## ").unwrap();
+    let links = opening.split("](#").skip(1);
+    let links: Vec<&str> = links.filter_map(|rest| rest.split(')').next()).collect();
+    let headings = text.lines().filter_map(|line| line.strip_prefix("## "));
+    let mut count = 0;
+    for heading in headings {
+        let anchor = heading.to_lowercase().replace(' ', "-");
+        assert!(links.contains(&&*anchor), "README.md: no link to {heading}");
+        count += 1;
+    }
+    assert_eq!(links.len(), count, "README.md: {links:?}");
+}
+
+#[test]
 fn the_test_command_is_the_same_everywhere() {
     let section = section("Tests");
     let (_, block) = section.split_once("```sh\n").unwrap();
