@@ -384,6 +384,27 @@ fn the_box_tells_what_the_dead_did_last() {
 }
 
 #[test]
+fn a_refused_reload_is_told_of_until_one_takes_effect() {
+    let mut server = server(MASTER, &pools(1, ""));
+    server.expect("reload: ");
+    server.expect("reload refused: ");
+    let socket = socket(&server);
+    let said = || {
+        let status = ask(&socket, STATUS).unwrap();
+        [&status["reload_refused"], &status["reloads_refused"]].map(Value::to_string)
+    };
+    assert_eq!(said(), ["false", "0"]);
+    let order = "{\"query\":\"reload\",\"wait\":true}\n";
+    server.configure(MASTER, &pools(1, "wrokers = 2"));
+    ask(&socket, order).unwrap();
+    assert_eq!(said(), ["true", "1"]);
+    server.configure(MASTER, &pools(1, ""));
+    ask(&socket, order).unwrap();
+    assert_eq!(said(), ["false", "1"]);
+    server.stop();
+}
+
+#[test]
 fn each_order_is_logged_with_who_gave_it() {
     let mut server = server(MASTER, &pools(1, ""));
     let socket = socket(&server);

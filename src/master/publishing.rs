@@ -18,6 +18,8 @@ pub(super) struct Publishing {
     started: u64,
     reloads: u64,
     reloads_refused: u64,
+    /// Whether the last one was.
+    reload_refused: bool,
     /// What masters before this one had lost.
     dropped_before: u64,
     /// Where it listens, as it is shown.
@@ -34,6 +36,8 @@ impl Publishing {
             started: before.map_or_else(unix, |one| one.started),
             reloads: before.map_or(0, |one| one.reloads),
             reloads_refused: before.map_or(0, |one| one.reloads_refused),
+            // It has read its configuration just now.
+            reload_refused: false,
             dropped_before: before.map_or(0, |one| one.queue_dropped),
             listening: String::new(),
             changed: true,
@@ -48,11 +52,13 @@ impl Publishing {
     /// A reload took effect.
     pub(super) fn reloaded(&mut self) {
         self.reloads += 1;
+        self.reload_refused = false;
     }
 
     /// A reload changed nothing.
     pub(super) fn refused(&mut self) {
         self.reloads_refused += 1;
+        self.reload_refused = true;
     }
 }
 
@@ -105,6 +111,7 @@ impl Master {
             started: self.publishing.started,
             reloads: self.publishing.reloads,
             reloads_refused: self.publishing.reloads_refused,
+            reload_refused: self.publishing.reload_refused,
             queue_dropped: self.publishing.dropped_before + lost,
         });
     }

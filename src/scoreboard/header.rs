@@ -24,6 +24,7 @@ const STARTED: usize = 12;
 const RELOADS: usize = 13;
 const RELOADS_REFUSED: usize = 14;
 const QUEUE_DROPPED: usize = 15;
+const RELOAD_REFUSED: usize = 16;
 const LISTENING: Range<usize> = 64..WORDS;
 /// All of it.
 pub(super) const WORDS: usize = 1024;
@@ -46,6 +47,8 @@ pub struct Master {
     pub reloads: u64,
     /// Reloads that were refused and changed nothing.
     pub reloads_refused: u64,
+    /// The last one that was asked for was: it does not run what its file says.
+    pub reload_refused: bool,
     /// Clients that were lost in queues that were closed.
     pub queue_dropped: u64,
 }
@@ -60,6 +63,7 @@ impl Table {
         self.put(STARTED, master.started);
         self.put(RELOADS, master.reloads);
         self.put(RELOADS_REFUSED, master.reloads_refused);
+        self.put(RELOAD_REFUSED, u64::from(master.reload_refused));
         self.put(QUEUE_DROPPED, master.queue_dropped);
     }
 
@@ -77,6 +81,7 @@ impl Table {
             started: self.get(STARTED),
             reloads: self.get(RELOADS),
             reloads_refused: self.get(RELOADS_REFUSED),
+            reload_refused: self.get(RELOAD_REFUSED) != 0,
             queue_dropped: self.get(QUEUE_DROPPED),
         }
     }
@@ -143,6 +148,7 @@ mod tests {
                 started: 1_795_271_000,
                 reloads: 2,
                 reloads_refused: 1,
+                reload_refused: state == MasterState::Running,
                 queue_dropped: 9,
             };
             table.set_master(&master);

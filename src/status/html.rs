@@ -125,11 +125,9 @@ fn alarms(out: &mut String, status: &Status) {
             "{lost} clients were lost in queues that were closed."
         ));
     }
-    if status.reloads_refused > 0 {
-        let refused = Number(status.reloads_refused);
-        said.push(format!(
-            "Reloads that were refused and changed nothing: {refused}; the log says why."
-        ));
+    if status.reload_refused {
+        let text = "The last reload was refused and changed nothing: the log says why.";
+        said.push(text.to_owned());
     }
     if said.is_empty() {
         return;

@@ -44,6 +44,8 @@ pub struct Status {
     pub reloads: u64,
     /// Reloads that were refused and changed nothing.
     pub reloads_refused: u64,
+    /// The last one was: what runs is not what the file says.
+    pub reload_refused: bool,
     /// Where it listens.
     pub listening: String,
     /// Clients that were lost in queues that were closed, since the start: there
@@ -503,6 +505,7 @@ pub(crate) mod tests {
             uptime: 100,
             reloads: 2,
             reloads_refused: 1,
+            reload_refused: true,
             listening: String::from("web 127.0.0.1:80"),
             queue_dropped: 0,
             pools: vec![web, echo],

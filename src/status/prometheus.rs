@@ -44,6 +44,11 @@ fn of_master(status: &Status, page: &mut Page) {
         "Reloads that were refused and changed nothing.",
     );
     page.sample(&[], status.reloads_refused);
+    page.gauge(
+        "reload_refused",
+        "1 where the last reload was refused: what runs is not what the file says.",
+    );
+    page.sample(&[], u8::from(status.reload_refused));
     page.counter(
         "queue_dropped_total",
         "Clients that were lost in queues that were closed.",

@@ -27,6 +27,7 @@ pub fn read(view: &View, now: Instant, unix: u64) -> Option<Status> {
         uptime: unix.saturating_sub(master.started),
         reloads: master.reloads,
         reloads_refused: master.reloads_refused,
+        reload_refused: master.reload_refused,
         listening: view.own.listening(),
         queue_dropped: master.queue_dropped,
         pools: pools(&view.own, &count, &workers, now),

@@ -132,7 +132,7 @@ fn it_fits_wherever_it_is_shown() {
             .push(worker("web", slot, vec![busy("writing", 0.5, "GET /")]));
     }
     large.queue_dropped = 3;
-    large.reloads_refused = 1;
+    large.reload_refused = true;
     watched.view.note(watched.now, large);
     for help in [false, true] {
         for lost in [false, true] {
