@@ -89,7 +89,7 @@ fn installing_twice_is_installing_once_and_uninstalling_leaves_what_is_not_ours(
         ("etc/logrotate.d/preforkd", 0o644),
         ("etc/default/preforkd", 0o644),
         ("var/www/html/index.html", 0o644),
-        ("var/log/preforkd", 0o750),
+        ("var/log/preforkd", 0o2750),
         (CONFIG, 0o644),
     ] {
         let found = first.get(Path::new(path)).map(|(mode, _)| *mode);
