@@ -144,7 +144,7 @@ fn late(status: &Status) -> Option<String> {
     let mut count = 0;
     let mut worst: Option<(&WorkerStatus, f64)> = None;
     for worker in &status.workers {
-        for lane in worker.lanes.iter().filter(|lane| board::is_late(lane)) {
+        for lane in worker.lanes.iter().filter(|lane| lane.is_late()) {
             count += 1;
             let by = -lane.deadline.unwrap_or_default();
             if worst.is_none_or(|(_, most)| by > most) {
@@ -344,7 +344,7 @@ impl Row<'_> {
     /// whoever has been for longest before the others.
     fn key(&self) -> (u8, f64, &str, usize) {
         let (rank, since) = match self.lane {
-            Some(lane) if board::is_late(lane) => (0, lane.since),
+            Some(lane) if lane.is_late() => (0, lane.since),
             Some(lane) => match Cell::of(lane) {
                 Cell::Reading | Cell::Writing | Cell::Closing | Cell::Many => (2, lane.since),
                 Cell::KeepAlive | Cell::Idle | Cell::Starting | Cell::Killed => (3, lane.since),
@@ -422,7 +422,7 @@ fn row(out: &mut String, Row { worker, lane }: &Row<'_>) {
             put!(out, "<td><span class={}>{state}</span>", mark(lane));
             put!(out, "<td class=n>{}", Span(lane.since));
             match lane.deadline {
-                Some(left) if board::is_late(lane) => {
+                Some(left) if lane.is_late() => {
                     put!(out, "<td class=\"n bad\">{} late", Span(-left));
                 }
                 // At work: it is due now.
@@ -464,7 +464,7 @@ fn row(out: &mut String, Row { worker, lane }: &Row<'_>) {
 
 /// The class of a lane's state in the table.
 fn mark(lane: &super::Lane) -> &'static str {
-    if board::is_late(lane) {
+    if lane.is_late() {
         "bad"
     } else {
         Cell::of(lane).class()

@@ -103,11 +103,6 @@ impl Cell {
     }
 }
 
-/// Whether a lane should have moved on already.
-pub(super) fn is_late(lane: &Lane) -> bool {
-    lane.is_late()
-}
-
 /// Draws the lanes of some workers, as long as there are cells left.
 pub(super) fn draw(out: &mut String, workers: &[&WorkerStatus], left: &mut usize) {
     let mut counts = [0u64; Cell::ALL.len()];
@@ -188,7 +183,7 @@ fn cells(worker: &WorkerStatus) -> impl Iterator<Item = (Cell, Option<&Lane>, us
 
 fn put(out: &mut String, worker: &WorkerStatus, cell: Cell, lane: Option<&Lane>) {
     let drains = worker.phase == Phase::Draining;
-    let late = lane.is_some_and(is_late);
+    let late = lane.is_some_and(Lane::is_late);
     out.push_str("<i");
     let number = lane.filter(|_| cell == Cell::Many).map(|lane| lane.active);
     let marks = [
