@@ -277,8 +277,10 @@ fn kill_all_the_time(model: &str, (answers, count): (u64, u64), kills: u64, relo
     println!("{model}: {account:?}\n{pool:?}");
     let pool = assert_metrics(&server, &pool, &mut account);
     assert_within(&pool, &account, kills);
+    // One that comes late on a busy machine is killed before it is ready.
+    let died = ["signal", "early", "start"].map(|cause| pool.deaths[cause]);
     assert_eq!(
-        pool.deaths["signal"] + pool.deaths["early"],
+        died.iter().sum::<u64>(),
         kills,
         "{pool:?}"
     );
