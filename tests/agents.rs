@@ -124,7 +124,7 @@ fn the_metrics_are_what_prometheus_reads() {
             "gauge|preforkd_connections_active|pool=web|2.0",
             "gauge|preforkd_lanes_idle|pool=web|2.0",
             "gauge|preforkd_ready||1.0",
-            "gauge|preforkd_workers|pool=web,state=ready|4.0",
+            "gauge|preforkd_workers|phase=ready,pool=web|4.0",
         ],
     );
     let second = parsed(Some(url), Stdio::null());

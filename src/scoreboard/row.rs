@@ -61,14 +61,6 @@ pub struct Place {
 }
 
 impl Place {
-    const PHASES: [Phase; 5] = [
-        Phase::Starting,
-        Phase::Ready,
-        Phase::Draining,
-        Phase::Killed,
-        Phase::Gone,
-    ];
-
     fn seat(self) -> u64 {
         (self.entry as u64 + 1) << 32 | self.slot as u64
     }
@@ -179,7 +171,7 @@ impl Row {
     /// What [`Row::set_phase`] said.
     pub fn phase(&self) -> Phase {
         let index = (self.load(field::LIFE) >> 56) as usize;
-        Place::PHASES.get(index).copied().unwrap_or(Phase::Gone)
+        Phase::ALL.get(index).copied().unwrap_or(Phase::Gone)
     }
 
     /// For how long the worker has been there.

@@ -291,6 +291,15 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Every one, in the order of its number (`as`).
+    pub const ALL: [Self; 5] = [
+        Self::Starting,
+        Self::Ready,
+        Self::Draining,
+        Self::Killed,
+        Self::Gone,
+    ];
+
     /// The word for it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -306,14 +315,7 @@ impl Phase {
 /// As for [`MasterState`].
 impl From<String> for Phase {
     fn from(word: String) -> Self {
-        const ALL: [Phase; 5] = [
-            Phase::Starting,
-            Phase::Ready,
-            Phase::Draining,
-            Phase::Killed,
-            Phase::Gone,
-        ];
-        let known = ALL.into_iter().find(|phase| phase.name() == word);
+        let known = Self::ALL.into_iter().find(|phase| phase.name() == word);
         known.unwrap_or_default()
     }
 }

@@ -195,16 +195,11 @@ fn of_workers(status: &Status, page: &mut Page) {
         "Workers of all generations, by how far they are in their life.",
     );
     for pool in &status.pools {
-        for phase in [
-            Phase::Starting,
-            Phase::Ready,
-            Phase::Draining,
-            Phase::Killed,
-            Phase::Gone,
-        ] {
+        // Those that are gone are in nobody's picture.
+        for phase in Phase::ALL.into_iter().filter(|one| *one != Phase::Gone) {
             let workers = status.workers.iter();
             let found = workers.filter(|one| one.pool == pool.name && one.phase == phase);
-            let labels = [("pool", pool.name.as_str()), ("state", phase.name())];
+            let labels = [("pool", pool.name.as_str()), ("phase", phase.name())];
             page.sample(&labels, found.count());
         }
     }
@@ -318,11 +313,12 @@ mod tests {
             "preforkd_queue_limit{pool=\"web\"} 511",
             "preforkd_skew_ratio{pool=\"web\"} 1.5",
             "preforkd_breaker{pool=\"web\",state=\"closed\"} 1",
-            "preforkd_workers{pool=\"web\",state=\"ready\"} 2",
-            "preforkd_workers{pool=\"web\",state=\"draining\"} 1",
+            "preforkd_workers{pool=\"web\",phase=\"ready\"} 2",
+            "preforkd_workers{pool=\"web\",phase=\"draining\"} 1",
         ] {
             assert!(text.lines().any(|one| one == line), "{line}\n{text}");
         }
+        assert!(!text.contains("=\"gone\""), "of which there is never one");
         // Of a pool of unix sockets nobody knows who waits.
         assert!(!text.contains("preforkd_queue_length{pool=\"echo\"}"));
     }

@@ -20,6 +20,13 @@ fn what_is_missing_is_nothing_and_what_is_unknown_is_passed_over() {
 }
 
 #[test]
+fn each_phase_has_its_place() {
+    for (index, phase) in Phase::ALL.into_iter().enumerate() {
+        assert_eq!(phase as usize, index);
+    }
+}
+
+#[test]
 fn what_is_written_is_read() {
     let status = Status {
         state: MasterState::Stopping,
