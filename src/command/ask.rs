@@ -138,8 +138,8 @@ pub(super) fn exchange(
     }
 }
 
-/// Why a master ends a connection without a word.
-pub(super) const CLOSED: &str = "the master closed the connection: not everybody may ask";
+/// What is told of a master that ends, or ends a connection for its silence.
+pub(super) const CLOSED: &str = "the master closed the connection without an answer";
 
 fn late(error: io::Error, patience: Duration) -> io::Error {
     match error.kind() {
