@@ -73,6 +73,10 @@ fn the_exit_status_is_that_of_an_init_script() {
             format!("running, pid {pid}; no control socket is configured")
         };
         assert!(text(&running).starts_with(&told), "{running:?}");
+        // That it runs is no answer to whoever asks for deaths.
+        let deaths = outcome(status(place.path(), &["--deaths"]));
+        let expected = if master == BOTH { 0 } else { 4 };
+        assert_eq!(code(&deaths), expected, "{deaths:?}");
         kill(&mut server);
         let dead = look();
         assert_eq!(code(&dead), 1, "{dead:?}");

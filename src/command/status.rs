@@ -54,7 +54,14 @@ pub(super) fn run(arguments: &cli::Status) -> u8 {
             UNKNOWN
         }
         Ok(line) => show(arguments, &line),
-        Err(silence) => say_instead(arguments.ask.json, &place.judge(&silence)),
+        Err(silence) => {
+            let verdict = place.judge(&silence);
+            if arguments.deaths && verdict.status == RUNNING {
+                complain(clean(&verdict.text));
+                return UNKNOWN;
+            }
+            say_instead(arguments.ask.json, &verdict)
+        }
     }
 }
 
