@@ -279,11 +279,7 @@ fn kill_all_the_time(model: &str, (answers, count): (u64, u64), kills: u64, relo
     assert_within(&pool, &account, kills);
     // One that comes late on a busy machine is killed before it is ready.
     let died = ["signal", "early", "start"].map(|cause| pool.deaths[cause]);
-    assert_eq!(
-        died.iter().sum::<u64>(),
-        kills,
-        "{pool:?}"
-    );
+    assert_eq!(died.iter().sum::<u64>(), kills, "{pool:?}");
     watch.stop();
     server.stop();
 }
