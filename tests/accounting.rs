@@ -91,7 +91,11 @@ fn settle(
         let pool = status.pools.into_iter().next()?;
         let is_logged = is_logged(&pool);
         let ended: u64 = pool.closes.values().sum();
-        let is_calm = pool.active == 0 && pool.connections == ended;
+        let deaths: u64 = pool.deaths.values().sum();
+        let living = pool.spawned.checked_sub(deaths);
+        // Nobody serves, and whoever was to leave has left.
+        let is_calm =
+            pool.active == 0 && pool.connections == ended && living == Some(pool.wanted as u64);
         (is_logged && is_calm && pool.requests >= requests).then_some(pool)
     });
     assert_eq!(pool.logged, lines(server), "lines of the access log");
