@@ -26,6 +26,21 @@ fn generate(what: &str) -> String {
     preforkd(&["generate", what])
 }
 
+#[test]
+fn what_does_not_fit_on_the_disk_is_not_fine() {
+    let sample = root().join("conf/minimal.toml");
+    let sample = sample.to_str().unwrap();
+    for arguments in [
+        &["generate", "config"][..],
+        &["check", "--print", "-c", sample],
+    ] {
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_preforkd"));
+        let status = command.args(arguments).stdout(full).status().unwrap();
+        assert_eq!(status.code(), Some(71), "{arguments:?}");
+    }
+}
+
 /// A page as it is read: without requests, fonts and escapes, in one line.
 fn plain(page: &str) -> String {
     let mut text = String::new();

@@ -1,8 +1,10 @@
 //! `preforkd reload`, `upgrade`, `stop`, `reopen`, `scale`: an order to the running
 //! master over its control socket.
 
+use super::status::clean_json;
 use super::{CONFIG, SOFTWARE, UNAVAILABLE, complain};
 use crate::cli::Ask;
+use crate::escape;
 use crate::master::control::Query;
 use serde_json::Value;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -33,26 +35,27 @@ pub(super) fn run(arguments: &Ask, query: &Query) -> u8 {
     };
     let Ok(answer) = serde_json::from_str::<Value>(&line) else {
         complain(format_args!(
-            "{}: this is not an answer: {line}",
-            path.display()
+            "{}: this is not an answer: {}",
+            path.display(),
+            tame(&line)
         ));
         return SOFTWARE;
     };
     if let Some(message) = answer.get("message").and_then(Value::as_str) {
-        complain(message);
+        complain(tame(message));
         return SOFTWARE;
     }
     let status = answer.get("status").and_then(Value::as_u64).unwrap_or(0);
     let status = u8::try_from(status).unwrap_or(SOFTWARE);
     if arguments.json {
-        print(&format!("{line}\n"));
+        print(&format!("{}\n", clean_json(&line)));
     }
     let lines = answer["lines"].as_array().into_iter().flatten();
     for line in lines.filter_map(Value::as_str).filter(|_| !arguments.json) {
         if status == 0 {
-            print(&format!("{line}\n"));
+            print(&format!("{}\n", tame(line)));
         } else {
-            complain(line);
+            complain(tame(line));
         }
     }
     status
@@ -148,6 +151,13 @@ fn late(error: io::Error, patience: Duration) -> io::Error {
         }
         _ => error,
     }
+}
+
+/// A text from the other side, with nothing in it that a terminal obeys.
+fn tame(text: &str) -> String {
+    let mut tame = String::new();
+    escape::plain(text, &mut tame);
+    tame
 }
 
 fn print(text: &str) {

@@ -1,7 +1,6 @@
 //! `preforkd check`: what is wrong with a configuration, and where.
 
 use crate::cli::Check;
-use std::io::Write;
 
 pub(super) fn run(arguments: &Check) -> u8 {
     let config = match super::load_to_use(&arguments.config) {
@@ -18,7 +17,5 @@ pub(super) fn run(arguments: &Check) -> u8 {
             if pools == 1 { "" } else { "s" }
         )
     };
-    // A reader that has gone has read enough.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    0
+    super::deliver(&text)
 }

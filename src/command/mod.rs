@@ -13,6 +13,7 @@ use crate::master::control::Query;
 use clap::Parser;
 use clap::error::ErrorKind;
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::Path;
 
 /// Wrong usage (EX_USAGE of sysexits.h).
@@ -64,6 +65,21 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 /// Says on standard error what is wrong, the way every command does.
 fn complain(message: impl std::fmt::Display) {
     eprintln!("preforkd: {message}");
+}
+
+/// Writes a text that may go to a file; answers the exit status.
+fn deliver(text: &str) -> u8 {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => 0,
+        // A reader that has gone has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+        // But half a page in a file is none.
+        Err(error) => {
+            complain(format_args!("standard output: {error}"));
+            71
+        }
+    }
 }
 
 /// Reads a configuration file and says what is wrong with it; then the error is

@@ -13,10 +13,12 @@ mod table;
 mod verdict;
 mod watch;
 
+pub(super) use line::clean_json;
+
 use super::{USAGE, ask, complain};
 use crate::cli;
 use crate::status::{Death, Status};
-use line::{Line, clean, clean_json};
+use line::{Line, clean};
 use serde::Deserialize;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;

@@ -9,6 +9,7 @@
 
 use super::listener::{BindError, Listener};
 use crate::config::Listen;
+use crate::escape;
 use crate::sys::process;
 use std::ffi::OsStr;
 use std::io;
@@ -148,7 +149,11 @@ impl Activation {
         }
         let each = self.sockets.iter();
         let each = each.map(|one| format!("fd:{} ({})", one.name, one.number));
-        each.collect::<Vec<_>>().join(", ")
+        let list = each.collect::<Vec<_>>().join(", ");
+        // Whoever started us made the names; this one goes to a terminal.
+        let mut text = String::new();
+        escape::plain(&list, &mut text);
+        text
     }
 }
 

@@ -148,7 +148,7 @@ pub(super) fn clean(text: &str) -> String {
 }
 
 /// A line of JSON that says the same in printable ASCII.
-pub(super) fn clean_json(line: &str) -> String {
+pub(in crate::command) fn clean_json(line: &str) -> String {
     let mut clean = String::with_capacity(line.len());
     for char in line.chars() {
         match char {
