@@ -331,6 +331,12 @@ fn the_box_tells_what_the_dead_did_last() {
             "it was asked to go"
         );
         assert_eq!(get(server.address("web"), "/?first").status, 200);
+        // Of two threads the one tells whose state has changed last.
+        eventually("the first client is gone", SOON, || {
+            let answer = ask(&socket, STATUS).unwrap();
+            let worker = &answer["workers"][0];
+            (worker["connections"] == 1 && worker["active"] == 0).then_some(())
+        });
         assert_eq!(get(server.address("web"), "/?last").status, 200);
         // A client that has not asked for anything yet takes nothing from it.
         let silent = Client::connect(server.address("web"));
@@ -338,9 +344,8 @@ fn the_box_tells_what_the_dead_did_last() {
             let answer = ask(&socket, STATUS).unwrap();
             (answer["workers"][0]["connections"] == 3).then_some(())
         });
-        let family: Vec<u32> = process::descendants(worker);
-        eventually("the others are counted", SOON, || {
-            (model != "fork" || family.len() == 1).then_some(())
+        eventually("the others' processes are gone", SOON, || {
+            (model != "fork" || process::descendants(worker).len() == 1).then_some(())
         });
         process::signal(worker, Signal::SIGKILL);
         let line = server.log.wait_for(&format!("pid {worker} gen 2"), SOON);
