@@ -261,6 +261,18 @@ impl Cohort {
 
     // What happens to it.
 
+    /// The worker was forked: from now on it has time to be READY.
+    pub(super) fn spawned(&mut self, worker: WorkerId, now: Instant) {
+        let limit = now + self.spec.spawn_timeout;
+        for slot in &mut self.slots {
+            if let Phase::Starting { worker: one, until } = &mut slot.phase
+                && *one == worker
+            {
+                *until = limit;
+            }
+        }
+    }
+
     /// A worker says READY: those it relieves may go, until `deadline`.
     pub(super) fn ready(
         &mut self,
@@ -438,10 +450,9 @@ impl Cohort {
 
     // What holds at every moment.
 
-    /// Cuts what is late, fills what is empty. `drained` is the deadline of a
+    /// Fills what is empty. `drained` is the deadline of a
     /// drain that begins now.
     pub(super) fn settle(&mut self, now: Instant, drained: Instant, out: &mut Outbox) {
-        self.expire(now, out);
         match self.stage {
             Stage::Proving => self.prove(now, out),
             Stage::Serving => self.keep_size(now, drained, out),
@@ -449,8 +460,8 @@ impl Cohort {
         }
     }
 
-    /// Cuts workers whose time is up.
-    fn expire(&mut self, now: Instant, out: &mut Outbox) {
+    /// Cuts workers whose time is up. Only once all that they said is heard.
+    pub(super) fn expire(&mut self, now: Instant, out: &mut Outbox) {
         for index in 0..self.slots.len() {
             if let Phase::Starting { worker, until } = self.slots[index].phase
                 && until <= now

@@ -101,6 +101,8 @@ pub enum Event {
     },
     /// It was not: everything stays as it is.
     LoadFailed,
+    /// It was forked, just now: until then its time to be READY had not begun.
+    Spawned(WorkerId),
     /// fork(2) refused.
     SpawnFailed(WorkerId),
     /// The worker says that it serves.

@@ -73,11 +73,14 @@ impl Master {
             None => self.crew.spawn(worker, cohort, slot, child_first),
             Some(of) => self.crew.spawn_heir(worker, cohort, slot, of, child_first),
         };
-        if let Err(error) = spawned {
-            self.crew.spawn_failed(cohort, slot, &error);
-            self.supervisor
-                .handle(Instant::now(), Event::SpawnFailed(worker));
-        }
+        let event = match spawned {
+            Ok(()) => Event::Spawned(worker),
+            Err(error) => {
+                self.crew.spawn_failed(cohort, slot, &error);
+                Event::SpawnFailed(worker)
+            }
+        };
+        self.supervisor.handle(Instant::now(), event);
     }
 
     /// Reads the configuration and opens what is new in it. Nothing that runs

@@ -103,6 +103,13 @@ impl Supervisor {
                 pools,
             } => self.loaded(generation, settings, pools),
             Event::LoadFailed => self.load_failed(),
+            Event::Spawned(worker) => {
+                for cohort in &mut self.cohorts {
+                    cohort.spawned(worker, now);
+                }
+                // Of thousands in a row none changes anything else.
+                return;
+            }
             Event::SpawnFailed(worker) => self.lost(now, worker, false, false, false),
             Event::Exited {
                 worker,
@@ -126,8 +133,13 @@ impl Supervisor {
                 }
             }
             // Not before everything was heard that had come by then: this
-            // process may have been stopped past the deadline itself.
-            Event::Woke => self.judge_upgrade(now),
+            // process may have been stopped, or busy, past the deadline itself.
+            Event::Woke => {
+                self.judge_upgrade(now);
+                for cohort in &mut self.cohorts {
+                    cohort.expire(now, &mut self.out);
+                }
+            }
         }
         self.settle(now);
     }

@@ -873,6 +873,29 @@ fn a_reload_is_waited_for_and_begins_the_count_anew() {
     assert!(world.supervisor.is_steady());
 }
 
+/// To fork thousands may take longer than one of them has to be READY.
+#[test]
+fn nobody_is_late_because_the_master_is() {
+    let mut world = World::new(SETTINGS);
+    world.load(&[Size::Fixed(4)]);
+    // The first one shows that it can be done.
+    let first = world.with(Told::Nothing)[0];
+    world.ready(first);
+    let workers = world.with(Told::Nothing).split_off(1);
+    assert_eq!(workers.len(), 3);
+    for worker in &workers {
+        world.now += 6 * SECOND;
+        world.send(Event::Spawned(*worker));
+    }
+    // What the others said by then is heard next.
+    world.ready(workers[1]);
+    world.ready(workers[0]);
+    world.send(Event::Woke);
+    assert!(world.cuts.is_empty(), "{:?}", world.cuts);
+    world.pass(10 * SECOND);
+    assert_eq!(world.cuts[&workers[2]], Cut::NotReady);
+}
+
 #[test]
 fn a_kill_says_what_it_is_for() {
     let mut world = World::serving(&[Size::Fixed(3)]);
