@@ -109,7 +109,11 @@ fn a_start_reloads_and_a_stop_are_told() {
     );
 
     server.signal(Signal::SIGTERM);
-    manager.hear_until("STOPPING=1");
+    let end = manager.hear_until("STOPPING=1").pop().unwrap();
+    // As long as `graceful_timeout`, whatever the manager thinks of it.
+    let (_, time) = end.split_once("\nEXTEND_TIMEOUT_USEC=").unwrap();
+    let time = Duration::from_micros(time.parse().unwrap());
+    assert!(time > Duration::from_secs(30), "{time:?}");
     server.assert_good_end();
     while let Some(text) = manager.hear(Duration::ZERO) {
         assert!(text.starts_with("STATUS=stopping"), "{text}");

@@ -113,15 +113,10 @@ impl Notifier {
         }
     }
 
-    /// The service is on its way out.
-    pub fn stopping(&mut self) {
-        self.state(&[NotifyState::Stopping]);
-    }
-
-    /// As [`Notifier::stopping`], where that may take so long: a manager has its
+    /// The service is on its way out, which may take so long: a manager has its
     /// own idea of how long it waits, and is asked for more (sd_notify(3),
-    /// EXTEND_TIMEOUT_USEC).
-    pub fn withdrawing(&mut self, longest: Duration) {
+    /// EXTEND_TIMEOUT_USEC; where it waits longer anyway, it does).
+    pub fn stopping(&mut self, longest: Duration) {
         let longest = longest + MARGIN;
         let longest = u32::try_from(longest.as_micros()).unwrap_or(u32::MAX);
         self.state(&[
@@ -291,7 +286,7 @@ mod tests {
         assert_eq!(heard(&manager), None, "no news");
         notifier.main_pid(17);
         assert_eq!(heard(&manager).unwrap(), "MAINPID=17");
-        notifier.stopping();
+        notifier.stopping(Duration::ZERO);
         assert_eq!(heard(&manager).unwrap(), "STOPPING=1");
         notifier.tick(Instant::now());
         assert_eq!(heard(&manager), None, "no watchdog");
@@ -304,7 +299,7 @@ mod tests {
         notifier.watchdog = Some(Watchdog { period, due: now });
         notifier.wait();
         notifier.status("starting");
-        notifier.stopping();
+        notifier.stopping(Duration::ZERO);
         notifier.tick(now);
         assert_eq!(heard(&manager), None);
         assert_eq!(notifier.next_deadline(), None, "nor is it woken for that");

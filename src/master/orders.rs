@@ -9,7 +9,7 @@ use crate::log::Output;
 use crate::net::ListenerSet;
 use crate::status::Readiness;
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 impl Master {
     pub(super) fn carry_out(&mut self) {
@@ -229,17 +229,19 @@ impl Master {
         self.crew.scoreboard().table().proclaim(readiness);
         if let Some(until) = self.supervisor.withdraws_until() {
             let left = until.saturating_duration_since(Instant::now());
-            let graceful = self.generations.get(&self.current);
-            let graceful = graceful.map(|one| one.config.master.graceful_timeout);
-            self.standing
-                .withdrawing(left + graceful.unwrap_or_default());
+            self.standing.withdrawing(left + self.graceful_timeout());
         }
     }
 
     fn stop_listening(&mut self) {
         self.stopping = true;
-        self.standing.stopping();
+        self.standing.stopping(self.graceful_timeout());
         self.refuse_handshakes();
+    }
+
+    fn graceful_timeout(&self) -> Duration {
+        let shown = self.generations.get(&self.current);
+        shown.map_or(Duration::ZERO, |one| one.config.master.graceful_timeout)
     }
 
     fn reopen(&mut self) {

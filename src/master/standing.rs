@@ -75,15 +75,16 @@ impl Standing {
         self.owes_ready = false;
         self.withdrawn = true;
         self.touch();
-        self.notifier.withdrawing(longest);
+        self.notifier.stopping(longest);
     }
 
-    /// The stop begins: whatever reload was under way has no end any more.
-    pub(super) fn stopping(&mut self) {
+    /// The stop begins, and may take so long: whatever reload was under way has no
+    /// end any more.
+    pub(super) fn stopping(&mut self, longest: Duration) {
         self.owes_ready = false;
         self.touch();
         if !self.withdrawn {
-            self.notifier.stopping();
+            self.notifier.stopping(longest);
         }
     }
 
