@@ -56,7 +56,7 @@ use signals::{Meaning, Signals};
 use standing::Standing;
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use succession::Succession;
@@ -367,6 +367,20 @@ impl Master {
         let Some(mut control) = self.control.take() else {
             return;
         };
+        // A mistake of ours costs an answer, and not the socket.
+        let heard = catch_unwind(AssertUnwindSafe(|| self.answer_all(&mut control)));
+        self.control = Some(control);
+        if let Err(panic) = heard {
+            resume_unwind(panic);
+        }
+        // What was asked for is done before anybody is told that it is done.
+        self.carry_out();
+        if self.waiting.is_for_reopening() && self.crew.reopening_awaited() == 0 {
+            self.waiting.reopened(self.control.as_mut());
+        }
+    }
+
+    fn answer_all(&mut self, control: &mut Control) {
         let held = |wait: bool| (!wait).then_some(control::Answer::Done);
         for Asked { client, by, query } in control.queries(Instant::now()) {
             let origin = by.to_string();
@@ -431,12 +445,6 @@ impl Master {
             if let Some(answer) = answer {
                 control.answer(client, &answer);
             }
-        }
-        self.control = Some(control);
-        // What was asked for is done before anybody is told that it is done.
-        self.carry_out();
-        if self.waiting.is_for_reopening() && self.crew.reopening_awaited() == 0 {
-            self.waiting.reopened(self.control.as_mut());
         }
     }
 }

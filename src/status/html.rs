@@ -109,8 +109,7 @@ fn alarms(out: &mut String, status: &Status) {
             said.push(format!("Pool {name}: no worker is ready."));
         }
         if let Some(queue) = pool.queue
-            && queue.limit > 0
-            && queue.length * 5 >= queue.limit * 4
+            && queue.is_filling()
         {
             let (length, limit) = (Number(queue.length), Number(queue.limit));
             said.push(format!(

@@ -236,6 +236,14 @@ pub struct Queue {
     pub limit: u64,
 }
 
+impl Queue {
+    /// Whether more than half of the places are taken: whoever looks after the
+    /// server should know before all are.
+    pub const fn is_filling(self) -> bool {
+        self.limit > 0 && self.length > self.limit / 2
+    }
+}
+
 /// One worker.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

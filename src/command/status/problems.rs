@@ -96,7 +96,7 @@ fn of_pool(pool: &PoolStatus, state: MasterState, found: &mut Vec<(Style, String
             Style::Serious,
             format!("the accept queue is full ({length} of {limit}): new clients are turned away"),
         );
-    } else if length > limit / 2 {
+    } else if queue.is_filling() {
         say(
             Style::Notable,
             format!("the accept queue fills: {length} of {limit}"),
