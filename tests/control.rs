@@ -312,6 +312,37 @@ fn it_answers_while_the_pool_crash_loops() {
     server.stop();
 }
 
+/// The forks of a reload are many, and nobody waits for the last of them.
+#[test]
+fn who_asks_is_answered_between_the_forks_of_a_reload() {
+    const WORKERS: usize = 256;
+    let mut server = server(MASTER, &pools(WORKERS, ""));
+    let socket = socket(&server);
+    // How many of the workers of a generation are there, as long as that grows.
+    let mut between = |generation: u32| {
+        let forked = || {
+            let answer = ask(&socket, STATUS).unwrap();
+            let workers = answer["workers"].as_array().unwrap().iter();
+            workers
+                .filter(|one| one["generation"] == generation)
+                .count()
+        };
+        server.signal(Signal::SIGHUP);
+        let first = eventually("some are forked", SOON, || {
+            // The first one has to prove itself before the others come.
+            Some(forked()).filter(|count| *count > 1)
+        });
+        server.wait_for_generation(generation);
+        first < WORKERS
+    };
+    // Whoever asks may himself have been kept waiting, by the machine.
+    assert!(
+        (2..7).any(&mut between),
+        "the master is heard of after the last"
+    );
+    server.stop();
+}
+
 /// A day's usual deaths are not in it; the others are, with what they did last.
 #[test]
 fn the_box_tells_what_the_dead_did_last() {

@@ -95,6 +95,8 @@ pub struct Master {
     count_due: Instant,
     count_wanted: bool,
     waiting: Waiting,
+    /// Orders that came while others were carried out, to be heard in their turn.
+    held: Vec<Asked>,
     scaling: Scaling,
     /// When the workers were last looked at for one that hangs.
     looked: Instant,
@@ -208,7 +210,8 @@ impl Master {
             .as_ref()
             .and_then(Control::next_deadline)
             .map(|at| at.saturating_duration_since(now));
-        let patience = [due, count, watchdog, crowd]
+        let held = (!self.held.is_empty()).then_some(Duration::ZERO);
+        let patience = [due, count, watchdog, crowd, held]
             .into_iter()
             .flatten()
             .fold(HEARTBEAT, Duration::min);
@@ -380,28 +383,64 @@ impl Master {
         }
     }
 
+    /// Answers whoever asks how things stand, while there is more to carry out;
+    /// whoever wants something has it in its turn.
+    fn answer_questions(&mut self) {
+        let Some(mut control) = self.control.take() else {
+            return;
+        };
+        let heard = catch_unwind(AssertUnwindSafe(|| {
+            for asked in control.queries(Instant::now()) {
+                let order = self.show(&mut control, asked);
+                self.held.extend(order);
+            }
+        }));
+        self.control = Some(control);
+        if let Err(panic) = heard {
+            resume_unwind(panic);
+        }
+    }
+
+    /// Shows what is asked for, if that is only something to be seen; else it is
+    /// an order.
+    fn show(&mut self, control: &mut Control, asked: Asked) -> Option<Asked> {
+        match asked.query {
+            Query::Status => {
+                let look = || match self.status() {
+                    Some(status) => control::Answer::Status(status),
+                    None => control::Answer::Error {
+                        message: String::from("workers die too fast to be counted: ask again"),
+                    },
+                };
+                control.show(asked.client, Sight::Status, look);
+                None
+            }
+            Query::Deaths => {
+                let look = || control::Answer::Deaths {
+                    deaths: self.crew.deaths(),
+                };
+                control.show(asked.client, Sight::Deaths, look);
+                None
+            }
+            Query::Stop { .. }
+            | Query::Reload { .. }
+            | Query::Upgrade { .. }
+            | Query::Reopen { .. }
+            | Query::Scale { .. } => Some(asked),
+        }
+    }
+
     fn answer_all(&mut self, control: &mut Control) {
         let held = |wait: bool| (!wait).then_some(control::Answer::Done);
-        for Asked { client, by, query } in control.queries(Instant::now()) {
+        let held_back = std::mem::take(&mut self.held).into_iter();
+        for one in held_back.chain(control.queries(Instant::now())) {
+            let Some(Asked { client, by, query }) = self.show(control, one) else {
+                continue;
+            };
             let origin = by.to_string();
             let answer = match query {
-                Query::Status => {
-                    let look = || match self.status() {
-                        Some(status) => control::Answer::Status(status),
-                        None => control::Answer::Error {
-                            message: String::from("workers die too fast to be counted: ask again"),
-                        },
-                    };
-                    control.show(client, Sight::Status, look);
-                    continue;
-                }
-                Query::Deaths => {
-                    let look = || control::Answer::Deaths {
-                        deaths: self.crew.deaths(),
-                    };
-                    control.show(client, Sight::Deaths, look);
-                    continue;
-                }
+                // These have been shown.
+                Query::Status | Query::Deaths => None,
                 Query::Stop { wait } => {
                     self.request(Request::Stop, &origin);
                     held(wait)

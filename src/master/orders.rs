@@ -11,10 +11,19 @@ use crate::status::Readiness;
 use std::io;
 use std::time::{Duration, Instant};
 
+/// While there is much to carry out, such as the forks of a reload, whoever asks how
+/// things stand is answered this often.
+const PAUSE: Duration = Duration::from_millis(10);
+
 impl Master {
     pub(super) fn carry_out(&mut self) {
+        let mut answered = Instant::now();
         while let Some(command) = self.supervisor.poll_command() {
             self.publishing.touch();
+            if answered.elapsed() >= PAUSE {
+                self.answer_questions();
+                answered = Instant::now();
+            }
             match command {
                 Command::Spawn {
                     worker,

@@ -144,6 +144,7 @@ impl Master {
             count_due: Instant::now(),
             count_wanted: false,
             waiting: Waiting::default(),
+            held: Vec::new(),
             scaling: Scaling::default(),
             looked: Instant::now(),
             lead_due: false,
