@@ -286,8 +286,10 @@ mod tests {
         assert_eq!(heard(&manager), None, "no news");
         notifier.main_pid(17);
         assert_eq!(heard(&manager).unwrap(), "MAINPID=17");
-        notifier.stopping(Duration::ZERO);
-        assert_eq!(heard(&manager).unwrap(), "STOPPING=1");
+        notifier.stopping(Duration::from_secs(30));
+        let time = (Duration::from_secs(30) + MARGIN).as_micros();
+        let text = format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={time}");
+        assert_eq!(heard(&manager).unwrap(), text);
         notifier.tick(Instant::now());
         assert_eq!(heard(&manager), None, "no watchdog");
     }
