@@ -261,9 +261,14 @@ fn kill_all_the_time(model: &str, (answers, count): (u64, u64), kills: u64, relo
         eventually("some answers", 3 * SOON, || {
             (clients.answered() >= due).then_some(())
         });
-        // While others die young there may be none for a moment.
+        // While others die young there may be none for a moment. A dead worker's
+        // children are the master's as well, and no workers.
         let victims = eventually("somebody to kill", SOON, || {
-            Some(server.workers()).filter(|found| !found.is_empty())
+            let workers = status(&control(&server))?.workers;
+            let is_worker = |pid: &u32| workers.iter().any(|one| one.pid.cast_unsigned() == *pid);
+            let mut found = server.workers();
+            found.retain(is_worker);
+            Some(found).filter(|found| !found.is_empty())
         });
         let victim = victims[number as usize % victims.len()];
         process::signal(victim, Signal::SIGKILL);
