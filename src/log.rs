@@ -142,7 +142,9 @@ pub fn tick(now: Instant) {
 
 /// Tells of all lines that were counted: the process leaves.
 pub fn finish() {
-    if let Some(logger) = LOGGER.get() {
+    if OWES.load(Ordering::Relaxed)
+        && let Some(logger) = LOGGER.get()
+    {
         logger.lock().finish();
     }
 }

@@ -69,19 +69,19 @@ const PRICES: &[Price] = &[
     price("event", Work::Small, 3649, 0.00, 2.00),
     price("event", Work::Varied, 9835, 0.00, 2.00),
     price("event", Work::Logged, 5106, 0.00, 3.00),
-    price("event", Work::Pipelined, 2013, 0.00, 0.12),
+    price("event", Work::Pipelined, 2094, 0.00, 0.12),
     price("event", Work::Fresh, 7709, 2.00, 4.00),
     price("event", Work::Unchanged, 5581, 0.00, 2.00),
     price("event", Work::Large, 3659, 0.00, 2.00),
-    price("event", Work::Echo, 1428, 0.00, 2.00),
+    price("event", Work::Echo, 1503, 0.00, 2.00),
     price("prefork", Work::Small, 3370, 0.00, 2.00),
     price("prefork", Work::Varied, 9565, 0.00, 2.00),
     price("prefork", Work::Logged, 4829, 0.00, 3.00),
-    price("prefork", Work::Pipelined, 1999, 0.00, 0.12),
+    price("prefork", Work::Pipelined, 2083, 0.00, 0.12),
     price("prefork", Work::Fresh, 9762, 1.00, 4.00),
     price("prefork", Work::Unchanged, 5308, 0.00, 2.00),
     price("prefork", Work::Large, 5070, 0.00, 2.00),
-    price("prefork", Work::Echo, 1148, 0.00, 2.00),
+    price("prefork", Work::Echo, 1219, 0.00, 2.00),
 ];
 
 /// By how much more, or less, instructions may differ from the price. Runs of

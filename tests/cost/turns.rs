@@ -57,7 +57,7 @@ pub(crate) const TURNS: &[Turn] = &[
     turn("fork", Work::Small, "recvfrom openat2 newfstatat pread64 close sendto"),
     turn("fork", Work::Large, "recvfrom openat2 newfstatat sendto fcntl sendfile close fcntl"),
     turn("fork", Work::Echo, "recvfrom sendto"),
-    turn("fork", Work::Fresh, "set_robust_list dup3 dup3 prctl getppid getpid rt_sigprocmask setsockopt recvfrom openat2 newfstatat pread64 close sendto close exit_group"),
+    turn("fork", Work::Fresh, "set_robust_list dup3 dup3 prctl getpid getppid rt_sigprocmask setsockopt recvfrom openat2 newfstatat pread64 close sendto close exit_group"),
 ];
 
 /// What replaces a part of a turn now and then: ten times a second a kept file
