@@ -4,8 +4,10 @@ use super::{Connection, Stage};
 use crate::driver::Lane;
 use crate::protocol::{CloseReason, Ending, Manner, Outcome};
 
-/// What a lingering connection may still send us before we give up on it.
-const LINGER_BUDGET: usize = 256 * 1024;
+/// What a lingering connection may still send us before we give up on it: what the
+/// buffers of two kernels hold at the most (`tcp_rmem` and `tcp_wmem` of tcp(7), 6
+/// and 4 MiB). A client that has given away no more than that has its answer.
+const LINGER_BUDGET: usize = 10 * 1024 * 1024;
 
 impl Connection {
     /// All is sent: close at once, or half-close and drain. A program that
