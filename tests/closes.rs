@@ -13,7 +13,9 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -281,6 +283,13 @@ fn an_answer_that_is_not_taken_is_not_complete(model: &str) {
     // Small segments and a small window: the server's kernel takes little.
     socket.set_recv_buffer_size(2048).unwrap();
     socket.set_tcp_mss(536).unwrap();
+    // From an address of its own: what the kernel remembers of connections between
+    // two addresses (ip-tcp_metrics(8)) would have it send more at once.
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    let [.., own] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let address = SocketAddr::from(([127, 100 + own, high, low], 0));
+    socket.bind(&address.into()).unwrap();
     socket.connect(&server.address("patient").into()).unwrap();
     let mut client = Client::of(socket.into());
     let request = "GET /page.html HTTP/1.1\r\nHost: test\r\n";
