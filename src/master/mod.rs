@@ -367,15 +367,7 @@ impl Master {
     fn answer_control(&mut self) {
         // What is asked for now is asked of what has been decided so far.
         self.carry_out();
-        let Some(mut control) = self.control.take() else {
-            return;
-        };
-        // A mistake of ours costs an answer, and not the socket.
-        let heard = catch_unwind(AssertUnwindSafe(|| self.answer_all(&mut control)));
-        self.control = Some(control);
-        if let Err(panic) = heard {
-            resume_unwind(panic);
-        }
+        self.with_control(Self::answer_all);
         // What was asked for is done before anybody is told that it is done.
         self.carry_out();
         if self.waiting.is_for_reopening() && self.crew.reopening_awaited() == 0 {
@@ -386,17 +378,23 @@ impl Master {
     /// Answers whoever asks how things stand, while there is more to carry out;
     /// whoever wants something has it in its turn.
     fn answer_questions(&mut self) {
+        self.with_control(|master, control| {
+            for asked in control.queries(Instant::now()) {
+                let order = master.show(control, asked);
+                master.held.extend(order);
+            }
+        });
+    }
+
+    /// Does something with the control socket, if there is one and nobody is at it.
+    /// A mistake of ours costs an answer, and not the socket.
+    fn with_control(&mut self, work: impl FnOnce(&mut Self, &mut Control)) {
         let Some(mut control) = self.control.take() else {
             return;
         };
-        let heard = catch_unwind(AssertUnwindSafe(|| {
-            for asked in control.queries(Instant::now()) {
-                let order = self.show(&mut control, asked);
-                self.held.extend(order);
-            }
-        }));
+        let done = catch_unwind(AssertUnwindSafe(|| work(self, &mut control)));
         self.control = Some(control);
-        if let Err(panic) = heard {
+        if let Err(panic) = done {
             resume_unwind(panic);
         }
     }
