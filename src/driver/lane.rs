@@ -9,7 +9,7 @@ use crate::protocol::{Activity, CloseReason, Input, Output, Peer};
 use crate::scoreboard::{Counter, Row, RowState};
 use crate::sys::{clock, random};
 use std::io::Write;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 /// What a driver's loop carries along. Not shared: each thread has its own.
 pub struct Lane<'d> {
@@ -157,9 +157,7 @@ impl<'d> Lane<'d> {
     /// Looks at the clocks; the local calendar is worked out once a second.
     pub fn look_at_clock(&mut self) {
         self.now = Instant::now();
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = clock::since_1970();
         let unix = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
         self.wall.nanoseconds = since.subsec_nanos();
         if unix != self.wall.unix {

@@ -7,7 +7,8 @@ use super::message::{CohortId, Outlook};
 use crate::config::{Pool, Service};
 use crate::scoreboard;
 use crate::status::{MasterState, Status, reading};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use crate::sys::clock;
+use std::time::Instant;
 
 /// What is counted of the master's own life.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ impl Publishing {
     pub(super) fn new(before: Option<scoreboard::Master>) -> Self {
         Self {
             pid: std::process::id(),
-            started: before.map_or_else(unix, |one| one.started),
+            started: before.map_or_else(|| clock::since_1970().as_secs(), |one| one.started),
             reloads: before.map_or(0, |one| one.reloads),
             reloads_refused: before.map_or(0, |one| one.reloads_refused),
             // It has read its configuration just now.
@@ -133,7 +134,11 @@ impl Master {
     pub(super) fn status(&mut self) -> Option<Status> {
         self.crew.look_at_queues();
         self.publish();
-        reading::read(&self.crew.view(), Instant::now(), unix())
+        reading::read(
+            &self.crew.view(),
+            Instant::now(),
+            clock::since_1970().as_secs(),
+        )
     }
 }
 
@@ -149,10 +154,4 @@ fn has_pages(pool: &Pool) -> bool {
         | Service::Message(_)
         | Service::Custom => false,
     }
-}
-
-/// Seconds since 1970.
-fn unix() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.unwrap_or_default().as_secs()
 }

@@ -1,13 +1,17 @@
-//! The local calendar (localtime_r(3)).
+//! The time of day, and the local calendar (localtime_r(3)).
 
 use crate::calendar::{Civil, Wall};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The time since 1970 began; 0 where the clock is set before that.
+pub fn since_1970() -> Duration {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default()
+}
 
 /// The time of day now, with the local calendar worked out.
 pub fn wall() -> Wall {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = since_1970();
     let unix = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
     Wall {
         unix,

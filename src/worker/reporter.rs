@@ -6,7 +6,8 @@ use crate::driver;
 use crate::protocol::{Readiness, View};
 use crate::scoreboard;
 use crate::status::{Status, auto, html, prometheus, reading};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use crate::sys::clock;
+use std::time::Instant;
 
 /// Reads it there. It is asked from helper threads, too.
 pub(super) struct Reporter {
@@ -30,12 +31,8 @@ impl Reporter {
         if self.table.own.is_elsewhere() {
             return None;
         }
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH);
-        reading::read(
-            &self.table,
-            Instant::now(),
-            unix.unwrap_or_default().as_secs(),
-        )
+        let unix = clock::since_1970().as_secs();
+        reading::read(&self.table, Instant::now(), unix)
     }
 }
 

@@ -11,9 +11,9 @@ use crate::master::death::{Cause, End, Facts};
 use crate::master::message::WorkerId;
 use crate::scoreboard::{Counter, Row, RowState};
 use crate::status::{Death, Lane, MAX_LANES, Usage, reading};
-use crate::sys::process;
+use crate::sys::{clock, process};
 use std::collections::VecDeque;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 /// So many deaths are kept.
 const MOST: usize = 32;
@@ -68,9 +68,8 @@ impl Crew {
         let now = Instant::now();
         // Who was never READY has the reason for that where others have a request.
         let started = facts.ready.is_some();
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH);
         Some(Death {
-            time: unix.unwrap_or_default().as_secs_f64(),
+            time: clock::since_1970().as_secs_f64(),
             pool: cohort.opened.pool.name.clone(),
             slot: worker.slot,
             generation: cohort.generation,
