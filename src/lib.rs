@@ -21,7 +21,7 @@
 //! }
 //!
 //! let mut pool = config::Pool::with_defaults("hello", config::Service::Custom);
-//! pool.listen = vec![config::parse_listen("127.0.0.1:7777")?];
+//! pool.listen = vec![config::parse_listen("127.0.0.1:7777")?.into()];
 //! let config = config::Config { master: config::Master::with_defaults(), pools: vec![pool] };
 //! let status = Server::new(config)
 //!     .service("hello", |_: &Peer| Box::new(Hello) as Box<dyn Protocol>)

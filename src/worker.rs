@@ -229,18 +229,9 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
     let service = service(&pool, assignment.custom);
     let most = most_descriptors();
     let descriptors = spare_descriptors(most, !assignment.roots.is_empty());
-    let kept = match &pool.service {
-        // A process for one connection has hardly a use for it.
-        config::Service::Http(http) if pool.model != Model::Fork => http.file_cache,
-        config::Service::Http(_)
-        | config::Service::Echo
-        | config::Service::Discard
-        | config::Service::Daytime
-        | config::Service::Time
-        | config::Service::Chargen
-        | config::Service::Message(_)
-        | config::Service::Custom => 0,
-    };
+    // A process for one connection has hardly a use for it.
+    let http = pool.service.http().filter(|_| pool.model != Model::Fork);
+    let kept = http.map_or(0, |http| http.file_cache);
     let fitting = usize::try_from(most / 16).unwrap_or(usize::MAX);
     let files = Files::new(assignment.roots, kept.min(fitting));
     let limits = Limits {

@@ -60,11 +60,11 @@ fn the_sample_serves_the_site_and_echo_on_the_loopback() {
     let [web, echo] = config.pools.try_into().unwrap();
     assert_eq!(
         web.listen,
-        [config::parse_listen("127.0.0.1:8080").unwrap()]
+        [config::parse_listen("127.0.0.1:8080").unwrap().into()]
     );
     assert_eq!(
         echo.listen,
-        [config::parse_listen("127.0.0.1:7007").unwrap()]
+        [config::parse_listen("127.0.0.1:7007").unwrap().into()]
     );
     assert_eq!((web.model, echo.service), (Model::Prefork, Service::Echo));
     let Service::Http(http) = web.service else {
@@ -109,7 +109,8 @@ fn services_toml_has_every_small_service_on_loopback_and_every_model() {
     assert_eq!(services, BTreeSet::from(expected));
     let models: BTreeSet<_> = config.pools.iter().map(|pool| pool.model.name()).collect();
     assert_eq!(models.len(), 4);
-    for listen in config.pools.iter().flat_map(|pool| &pool.listen) {
+    for endpoint in config.pools.iter().flat_map(|pool| &pool.listen) {
+        let listen = &endpoint.listen;
         let Listen::Tcp { address, .. } = listen else {
             panic!("{listen}");
         };

@@ -68,7 +68,11 @@ fn serve(model: &str, socket: &Path) -> ExitCode {
     };
     let pool = config::Pool::with_defaults("leaky", config::Service::Custom);
     let mut pool = pool.on_model(model, config::Accept::Shared, &config::ThisMachine);
-    pool.listen = vec![config::parse_listen(&format!("unix:{}", socket.display())).unwrap()];
+    pool.listen = vec![
+        config::parse_listen(&format!("unix:{}", socket.display()))
+            .unwrap()
+            .into(),
+    ];
     pool.size = config::Size::Fixed(2);
     pool.max_worker_memory = LIMIT;
     pool.min_worker_lifetime = Duration::from_millis(100);

@@ -52,7 +52,11 @@ fn server() -> ExitCode {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("greeting.sock");
     let mut pool = config::Pool::with_defaults("greeting", config::Service::Custom);
-    pool.listen = vec![config::parse_listen(&format!("unix:{}", path.display())).unwrap()];
+    pool.listen = vec![
+        config::parse_listen(&format!("unix:{}", path.display()))
+            .unwrap()
+            .into(),
+    ];
     pool.size = config::Size::Fixed(2);
     let config = config::Config {
         master: config::Master::with_defaults(),

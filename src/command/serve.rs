@@ -82,7 +82,7 @@ fn configuration(arguments: &Serve) -> Result<Config, Refusal> {
                 format!("--listen {place}: {what} cannot be of the kind reuseport"),
             ));
         }
-        pool.listen.push(listen);
+        pool.listen.push(listen.into());
     }
     let mut master = MasterConfig::with_defaults();
     master.once = arguments.once;

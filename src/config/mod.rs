@@ -141,7 +141,7 @@ pub struct Pool {
     /// Its name: 1 to 32 of `a-z A-Z 0-9 - _`.
     pub name: String,
     /// Where it listens: one to [`MAX_LISTENERS`].
-    pub listen: Vec<Listen>,
+    pub listen: Vec<Endpoint>,
     /// The kernel's accept queue, already clamped to net.core.somaxconn.
     pub backlog: u32,
     /// How long a TCP client is not accepted that has sent nothing; zero: it is
@@ -199,6 +199,19 @@ pub struct Identity {
     pub gid: u32,
     /// Supplementary group ids.
     pub groups: Vec<u32>,
+}
+
+/// A `listen` entry: a place, and what is to be known of its socket besides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Where.
+    pub listen: Listen,
+}
+
+impl From<Listen> for Endpoint {
+    fn from(listen: Listen) -> Self {
+        Self { listen }
+    }
 }
 
 /// A place to listen.
@@ -342,6 +355,20 @@ impl Service {
             Self::Message(_) => "message",
             Self::Http(_) => "http",
             Self::Custom => "custom",
+        }
+    }
+
+    /// What the service http needs to know, where it is that.
+    pub const fn http(&self) -> Option<&Http> {
+        match self {
+            Self::Http(http) => Some(http),
+            Self::Echo
+            | Self::Discard
+            | Self::Daytime
+            | Self::Time
+            | Self::Chargen
+            | Self::Message(_)
+            | Self::Custom => None,
         }
     }
 }

@@ -15,7 +15,8 @@ use super::kind::{At, Shown};
 use super::place::Target;
 use super::table::{Entry, Table};
 use super::{
-    Config, Facility, Http, Identity, Listen, Log, LogTarget, Master, Model, Pool, Service, Size,
+    Config, Endpoint, Facility, Http, Identity, Listen, Log, LogTarget, Master, Model, Pool,
+    Service, Size,
 };
 
 /// The configuration as a file that says every key, with comments for those
@@ -123,7 +124,8 @@ fn log(log: &Log) -> PoolLogTable {
     }
 }
 
-fn listen(listen: &Listen) -> At<ListenTable> {
+fn listen(endpoint: &Endpoint) -> At<ListenTable> {
+    let listen = &endpoint.listen;
     let (v6only, mode) = match listen {
         Listen::Tcp { address, v6only } => (address.is_ipv6().then_some(*v6only), None),
         Listen::Unix { mode, .. } => (None, Some(*mode)),
@@ -375,7 +377,7 @@ mod tests {
             text in "[ -~]{0,10}[\u{1}-\u{ff}]{1,10}",
         ) {
             let mut pool = Pool::with_defaults("p", Service::Message(text.into_bytes()));
-            pool.listen = vec![crate::config::parse_listen("127.0.0.1:0").unwrap()];
+            pool.listen = vec![crate::config::parse_listen("127.0.0.1:0").unwrap().into()];
             pool.size = Size::Spare {
                 start,
                 min_spare: spare,

@@ -149,18 +149,12 @@ impl Generation {
 
 impl Opened {
     fn open(pool: &Pool, services: &Services) -> Result<Self, OpenFailure> {
-        let (roots, sink) = match &pool.service {
-            Service::Http(http) => (
+        let (roots, sink) = match pool.service.http() {
+            Some(http) => (
                 open_roots(http)?,
                 open_sink("access log", &http.access_log)?,
             ),
-            Service::Echo
-            | Service::Discard
-            | Service::Daytime
-            | Service::Time
-            | Service::Chargen
-            | Service::Message(_)
-            | Service::Custom => (Roots::default(), Sink::Off),
+            None => (Roots::default(), Sink::Off),
         };
         let log = pool.log.as_ref().map(open_log).transpose()?;
         let custom = services.get(&pool.name).cloned();
@@ -218,7 +212,8 @@ impl Opened {
             Model::Prefork | Model::Threads => {
                 let mut listen = self.pool.listen.iter();
                 // Several sockets may have been passed by one name.
-                self.pool.listen.len() > 1 || listen.any(|one| matches!(one, Listen::Fd { .. }))
+                self.pool.listen.len() > 1
+                    || listen.any(|one| matches!(one.listen, Listen::Fd { .. }))
             }
         }
     }

@@ -4,7 +4,7 @@
 
 use super::Master;
 use super::message::{CohortId, Outlook};
-use crate::config::{Pool, Service};
+use crate::config::Pool;
 use crate::scoreboard;
 use crate::status::{MasterState, Status, reading};
 use crate::sys::clock;
@@ -144,14 +144,7 @@ impl Master {
 
 /// Whether workers of the pool show the picture to clients.
 fn has_pages(pool: &Pool) -> bool {
-    match &pool.service {
-        Service::Http(http) => http.status.is_some(),
-        Service::Echo
-        | Service::Discard
-        | Service::Daytime
-        | Service::Time
-        | Service::Chargen
-        | Service::Message(_)
-        | Service::Custom => false,
-    }
+    pool.service
+        .http()
+        .is_some_and(|http| http.status.is_some())
 }

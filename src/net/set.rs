@@ -72,7 +72,7 @@ struct Key {
 
 impl Key {
     fn new(pool: &Pool, index: usize) -> Self {
-        let listen = match &pool.listen[index] {
+        let listen = match &pool.listen[index].listen {
             known @ (Listen::Tcp { .. } | Listen::Fd { .. }) => known.clone(),
             // The mode can change while the socket stays.
             Listen::Unix { path, .. } => Listen::Unix {
@@ -133,7 +133,7 @@ impl ListenerSet {
                     _ => continue,
                 };
                 let error = io::Error::other(why);
-                return Err(BindError::new("listen", &pool.listen[index], error));
+                return Err(BindError::new("listen", &pool.listen[index].listen, error));
             }
         }
         Ok(set)
@@ -160,7 +160,7 @@ impl ListenerSet {
             let key = Key::new(pool, index);
             let group = set.groups.iter_mut().find(|group| group.key == key);
             if let Some(group) = group.filter(|group| group.accept == Accept::Reuseport) {
-                group.resize(&pool.listen[index], slots, Queue::of(pool))?;
+                group.resize(&pool.listen[index].listen, slots, Queue::of(pool))?;
             }
         }
         Ok(set)
@@ -174,10 +174,10 @@ impl ListenerSet {
     pub fn adopt(&self, config: &Config) -> Result<(), BindError> {
         let mut outcome = Ok(());
         for pool in &config.pools {
-            for (index, listen) in pool.listen.iter().enumerate() {
+            for (index, endpoint) in pool.listen.iter().enumerate() {
                 let group = self.find(&Key::new(pool, index));
                 for socket in group.iter().flat_map(|group| &group.sockets) {
-                    outcome = outcome.and(socket.adopt(listen, Queue::of(pool)));
+                    outcome = outcome.and(socket.adopt(&endpoint.listen, Queue::of(pool)));
                 }
             }
         }
@@ -415,7 +415,7 @@ impl Group {
             roster: before.map_or_else(Arc::default, |group| Arc::clone(&group.roster)),
             lost: Arc::clone(&old.lost),
         };
-        if let Listen::Fd { name } = &pool.listen[index] {
+        if let Listen::Fd { name } = &pool.listen[index].listen {
             group.sockets = old.activation.find(name)?;
             return Ok(group);
         }
@@ -423,7 +423,7 @@ impl Group {
             Accept::Shared => 1,
             Accept::Reuseport => pool.size.max() as usize,
         };
-        group.resize(&pool.listen[index], wanted, Queue::of(pool))?;
+        group.resize(&pool.listen[index].listen, wanted, Queue::of(pool))?;
         Ok(group)
     }
 

@@ -6,13 +6,13 @@ use super::Checker;
 use crate::config::file::{ListenTable, MasterTable, PoolTable};
 use crate::config::kind::At;
 use crate::config::mistake::{Mistake, Span};
-use crate::config::{Accept, Listen, MAX_LISTENERS, Master, address};
+use crate::config::{Accept, Endpoint, Listen, MAX_LISTENERS, Master, address};
 
 /// The longest path of a unix socket: sun_path of unix(7) without its NUL.
 const LONGEST_SOCKET_PATH: usize = 107;
 
 impl Checker<'_> {
-    pub(super) fn listeners(&mut self, table: &PoolTable, header: &Span) -> Vec<Listen> {
+    pub(super) fn listeners(&mut self, table: &PoolTable, header: &Span) -> Vec<Endpoint> {
         if table.listen.given.is_none() {
             let expected = "add listen = \"127.0.0.1:8080\"";
             self.error(header, "`listen` is missing", expected);
@@ -43,7 +43,7 @@ impl Checker<'_> {
                 self.error(&item.span, message, expected);
             }
             self.take(&listen, &item.span);
-            listeners.push(listen);
+            listeners.push(listen.into());
         }
         listeners
     }

@@ -35,7 +35,7 @@ pub(super) const HTTP: &str = "service='http'\nlisten='127.0.0.1:80'\n[pool.p.ht
 fn the_shortest_pool_gets_every_default() {
     let pool = pool(ECHO);
     let usual = Pool {
-        listen: vec![address("127.0.0.1:7")],
+        listen: vec![address("127.0.0.1:7").into()],
         ..Pool::with_defaults("p", Service::Echo)
     };
     assert_eq!(pool, usual);
@@ -79,12 +79,12 @@ fn values_arrive_where_they_belong() {
     );
     assert_eq!(b.service, Service::Message(b"hi\n".to_vec()));
     assert_eq!((b.threads_per_worker, b.size), (3, Size::Fixed(4)));
-    let Listen::Tcp { v6only, .. } = b.listen[0] else {
+    let Listen::Tcp { v6only, .. } = b.listen[0].listen else {
         panic!("{:?}", b.listen);
     };
     assert!(!v6only);
     let path = PathBuf::from("/run/s");
-    assert_eq!(b.listen[1], Listen::Unix { path, mode: 0o600 });
+    assert_eq!(b.listen[1].listen, Listen::Unix { path, mode: 0o600 });
     let who = Identity {
         user: "www".to_owned(),
         uid: 33,

@@ -263,7 +263,7 @@ mod tests {
 
     fn generation(name: &str) -> Generation {
         let mut pool = Pool::with_defaults(name, Service::Echo);
-        pool.listen = vec![parse_listen("127.0.0.1:0").unwrap()];
+        pool.listen = vec![parse_listen("127.0.0.1:0").unwrap().into()];
         let master = Master::with_defaults();
         let pools = vec![pool];
         let config = Config { master, pools };

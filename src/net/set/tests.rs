@@ -5,7 +5,7 @@ use crate::config::{Master, Service, Size, parse_listen};
 
 fn config(accept: Accept, workers: u32) -> Config {
     let mut pool = Pool::with_defaults("echo", Service::Echo);
-    pool.listen = vec![parse_listen("127.0.0.1:0").unwrap()];
+    pool.listen = vec![parse_listen("127.0.0.1:0").unwrap().into()];
     pool.accept = accept;
     pool.size = Size::Fixed(workers);
     Config {
@@ -97,10 +97,11 @@ fn a_generation_that_is_given_up_takes_no_client_along() {
 fn whoever_waits_in_a_queue_that_is_closed_is_counted() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config(Accept::Shared, 1);
-    config.pools[0].listen.push(Listen::Unix {
+    let unix = Listen::Unix {
         path: directory.path().join("s"),
         mode: 0o600,
-    });
+    };
+    config.pools[0].listen.push(unix.into());
     let set = ListenerSet::open(&config, &ListenerSet::default()).unwrap();
     let nothing = Config {
         pools: Vec::new(),
@@ -132,7 +133,7 @@ fn a_unix_socket_stays_when_its_mode_changes() {
     for mode in [0o600, 0o666] {
         let mut config = config(Accept::Shared, 1);
         let path = path.clone();
-        config.pools[0].listen = vec![Listen::Unix { path, mode }];
+        config.pools[0].listen = vec![Listen::Unix { path, mode }.into()];
         set = ListenerSet::open(&config, &set).unwrap();
         set.adopt(&config).unwrap();
         let one = set.of_pool(&config.pools[0]).remove(0);
