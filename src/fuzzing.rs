@@ -7,11 +7,11 @@
 
 pub use crate::config::fuzzing::{configuration, htpasswd, media_types};
 pub use crate::log::fuzzing::log_line;
-pub use crate::net::fuzzing::proxy_header;
 pub use crate::protocol::http::fuzzing::{
     accept_encoding, authorization, cgi_output, chunked, conditional, escape, forwarded, listing,
     range, request, target,
 };
+pub use crate::protocol::proxy::fuzzing::proxy_header;
 
 /// A piece of grammar and what must hold for it.
 pub type Target = (&'static str, fn(&[u8]));

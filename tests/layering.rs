@@ -160,7 +160,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("protocol::simple", &["protocol"]),
     ("protocol", &["calendar", "status"]),
     ("net", &["config", "escape", "sys"]),
-    ("net::proxy", &[]),
+    ("protocol::proxy", &[]),
     ("manual", &["cli", "config"]),
     ("scoreboard", &["status", "sys"]),
     ("status::reading", &["scoreboard", "status"]),
@@ -205,7 +205,7 @@ const PURE: &[&str] = &[
     "master::supervisor",
     "master::wear",
     "mix",
-    "net::proxy",
+    "protocol::proxy",
     "status",
 ];
 

@@ -1,10 +1,7 @@
 //! Sockets: how they are made, kept over reloads, and given up.
 
 mod activation;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod fuzzing;
 pub mod listener;
-pub mod proxy;
 mod queue;
 mod roster;
 pub mod set;

@@ -29,6 +29,7 @@ pub mod http;
 pub mod message;
 pub mod pace;
 pub mod program;
+pub mod proxy;
 pub mod subject;
 pub mod time;
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::proxy::{Origin, parse};
+use super::header::{Origin, parse};
 
 /// A header of the PROXY protocol and what follows it: it comes to the same
 /// however it arrives, nothing behind it matters, and what a line says can be
