@@ -80,7 +80,7 @@ impl Checker<'_> {
         let listen = self.listeners(table, span);
         let service = self.service(table, span);
         let size = self.size(table);
-        let backlog = self.backlog(&table.backlog);
+        let backlog = self.queue("backlog", &table.backlog);
         let identity = self.identity(table, who);
         let log = table.log.value.as_ref();
         let log = log.map(|own| self.pool_log(own, masters));
@@ -284,16 +284,16 @@ impl Checker<'_> {
         }
     }
 
-    /// The kernel shortens a backlog silently (listen(2)); we say so where one
+    /// The kernel shortens a queue silently (listen(2)); we say so where one
     /// was asked for.
-    fn backlog(&mut self, entry: &Entry<u32>) -> u32 {
+    fn queue(&mut self, name: &str, entry: &Entry<u32>) -> u32 {
         let Some(most) = self.system.somaxconn() else {
             return entry.value;
         };
         if let Some(given) = &entry.given
             && entry.value > most
         {
-            let message = format!("`backlog` is cut to {most}, which is net.core.somaxconn");
+            let message = format!("`{name}` is cut to {most}, which is net.core.somaxconn");
             let expected = format!("raise it: sysctl net.core.somaxconn={}", entry.value);
             let warning = Mistake::warning(given.value.clone(), message, expected);
             self.found.push(warning);

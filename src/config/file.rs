@@ -15,13 +15,16 @@ use log::LevelFilter;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::endpoint::Tos;
 use super::kind::{
     At, FilePath, Flag, Kind, Optional, Shown, Tag, Text, Word, cannot_be, wrong_type,
 };
 use super::mistake::{Mistake, Span};
+use super::network::{ClientList, Clients};
 use super::number::{Count, Mode, NO_LIMIT, Size, Time};
 use super::place::{Address, Listens, Target, TargetKind};
 use super::table::{Key, Shorthand, SubTable, Table, in_order, table, unknown_key};
+use super::tos::TosKind;
 use super::wording::{abridged, printable, quote};
 use super::{Accept, Facility, Listen, LogFormat, Model};
 use http::{AccessLogTable, HttpTable};
@@ -218,6 +221,48 @@ table! {
             "Whether an IPv6 socket leaves IPv4 connections alone.";
         mode: Option<u32> = Optional(Mode, "\"0666\"; only for a unix socket"), None,
             "The permission bits of a unix socket.";
+        proxy_protocol: Option<bool> = Optional(Flag, "false"), None,
+            "Whether every connection begins with a PROXY header, version 1 or 2, that says who the client is; one without it is dropped.";
+        proxy_from: Option<Clients> = Optional(ClientList, "127.0.0.0/8, ::1 and unix:; only with proxy_protocol"), None,
+            "Who may send that header, by address prefix; unix: is everybody on a unix socket. Others are dropped.";
+        proxy_timeout: Option<Duration> = Optional(TIMEOUT, "3s; only with proxy_protocol"), None,
+            "How long the whole header may take.";
+        backlog: Option<u32> = Optional(Count { min: 1, max: 1 << 20 }, "that of the pool"), None,
+            "The accept queue of this socket.";
+        defer_accept: Option<Duration> = Optional(Time { min: Duration::ZERO, max: MINUTE }, "that of the pool; only for TCP"), None,
+            "How long the kernel keeps a client of this socket to itself that has sent nothing yet (TCP_DEFER_ACCEPT).";
+        nodelay: Option<bool> = Optional(Flag, "true; only for TCP"), None,
+            "Whether what is sent leaves at once (TCP_NODELAY).";
+        keepalive: Option<bool> = Optional(Flag, "false; only for TCP"), None,
+            "Whether the kernel asks a silent client's kernel whether it is there (SO_KEEPALIVE).";
+        keepalive_idle: Option<Duration> = Optional(Time { min: SECOND, max: Duration::from_secs(32_767) },
+                "net.ipv4.tcp_keepalive_time; only with keepalive"), None,
+            "How long a client is silent until it is asked the first time (TCP_KEEPIDLE), in seconds, rounded up.";
+        keepalive_interval: Option<Duration> = Optional(Time { min: SECOND, max: Duration::from_secs(32_767) },
+                "net.ipv4.tcp_keepalive_intvl; only with keepalive"), None,
+            "How long until it is asked again (TCP_KEEPINTVL), in seconds, rounded up.";
+        keepalive_count: Option<u32> = Optional(Count { min: 1, max: 127 },
+                "net.ipv4.tcp_keepalive_probes; only with keepalive"), None,
+            "How often it is asked until it is given up (TCP_KEEPCNT).";
+        user_timeout: Option<Duration> = Optional(TIMEOUT, "the kernel's own patience; only for TCP"), None,
+            "How long what was sent may stay unacknowledged until the connection is given up (TCP_USER_TIMEOUT).";
+        fin_timeout: Option<Duration> = Optional(Time { min: SECOND, max: 120 * SECOND },
+                "net.ipv4.tcp_fin_timeout; only for TCP"), None,
+            "How long the kernel waits for a client to close its side after the server has closed (TCP_LINGER2), in seconds, rounded up.";
+        fastopen: Option<u32> = Optional(Count { min: 1, max: 65_535 }, "off; only for TCP"), None,
+            "How many clients may have sent with their SYN and not be accepted yet (TCP_FASTOPEN).";
+        rcvbuf: Option<u32> = Optional(Size { min: 4096, max: 1 << 30 }, "as the kernel sizes it; only for TCP"), None,
+            "The receive buffer of each connection (SO_RCVBUF).";
+        sndbuf: Option<u32> = Optional(Size { min: 4096, max: 1 << 30 }, "as the kernel sizes it; only for TCP"), None,
+            "The send buffer of each connection (SO_SNDBUF).";
+        tos: Option<Tos> = Optional(TosKind, "that of the kernel; only for TCP"), None,
+            "The class of what is sent (IP_TOS, IPV6_TCLASS).";
+        mark: Option<u32> = Optional(Count { min: 0, max: u32::MAX }, "none; only for TCP"), None,
+            "The mark of what is sent, for routing and filters (SO_MARK); needs CAP_NET_ADMIN.";
+        freebind: Option<bool> = Optional(Flag, "false; only for TCP"), None,
+            "Whether the address need not be there yet (IP_FREEBIND).";
+        transparent: Option<bool> = Optional(Flag, "false; only for TCP"), None,
+            "Whether the address may be any, as for redirected connections (IP_TRANSPARENT); needs CAP_NET_ADMIN.";
     }
 }
 

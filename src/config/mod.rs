@@ -12,6 +12,7 @@
 mod address;
 mod check;
 mod defaults;
+mod endpoint;
 mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
@@ -27,6 +28,7 @@ mod print;
 mod site;
 mod system;
 mod table;
+mod tos;
 mod units;
 mod web;
 mod wording;
@@ -37,6 +39,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use address::parse_listen;
+pub use endpoint::{Endpoint, Keepalive, Proxy, SocketOptions, Tos};
 pub use file::keys;
 pub use htpasswd::Passwords;
 pub use load::{LoadError, Loaded, load, load_again, parse};
@@ -201,16 +204,13 @@ pub struct Identity {
     pub groups: Vec<u32>,
 }
 
-/// A `listen` entry: a place, and what is to be known of its socket besides.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Where.
-    pub listen: Listen,
-}
-
-impl From<Listen> for Endpoint {
-    fn from(listen: Listen) -> Self {
-        Self { listen }
+impl Pool {
+    /// The longest time for which a client of it is left to the kernel that has
+    /// sent nothing.
+    pub fn longest_deferral(&self) -> Duration {
+        let entries = self.listen.iter();
+        let of_entry = |one: &Endpoint| one.options.defer_accept.unwrap_or(self.defer_accept);
+        entries.map(of_entry).max().unwrap_or(self.defer_accept)
     }
 }
 

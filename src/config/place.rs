@@ -117,7 +117,7 @@ impl Kind<Vec<At<ListenTable>>> for Listens {
         let before = found.len();
         let mut list = Vec::new();
         for item in items(value) {
-            let kind = Shorthand("an address, or a table { address = …, v6only = …, mode = … }");
+            let kind = Shorthand("an address, or a table { address = …, proxy_protocol = …, … }");
             if let Some(value) = kind.read(name, item, found) {
                 list.push(At {
                     value,

@@ -131,11 +131,33 @@ fn listen(endpoint: &Endpoint) -> At<ListenTable> {
         Listen::Unix { mode, .. } => (None, Some(*mode)),
         Listen::Fd { .. } => (None, None),
     };
+    let (proxy, options) = (endpoint.proxy.as_ref(), &endpoint.options);
+    let keepalive = options.keepalive;
+    // What is the default is not said: an address alone is easier to read.
     At {
         value: ListenTable {
             address: Entry::of(Some(listen.clone())),
             v6only: Entry::of(v6only),
             mode: Entry::of(mode),
+            proxy_protocol: Entry::of(proxy.map(|_| true)),
+            proxy_from: Entry::of(proxy.map(|one| one.from.clone())),
+            proxy_timeout: Entry::of(proxy.map(|one| one.timeout)),
+            backlog: Entry::of(options.backlog),
+            defer_accept: Entry::of(options.defer_accept),
+            nodelay: Entry::of((!options.nodelay).then_some(false)),
+            keepalive: Entry::of(keepalive.map(|_| true)),
+            keepalive_idle: Entry::of(keepalive.and_then(|one| one.idle)),
+            keepalive_interval: Entry::of(keepalive.and_then(|one| one.interval)),
+            keepalive_count: Entry::of(keepalive.and_then(|one| one.count)),
+            user_timeout: Entry::of(options.user_timeout),
+            fin_timeout: Entry::of(options.fin_timeout),
+            fastopen: Entry::of(options.fastopen),
+            rcvbuf: Entry::of(options.rcvbuf),
+            sndbuf: Entry::of(options.sndbuf),
+            tos: Entry::of(options.tos),
+            mark: Entry::of(options.mark),
+            freebind: Entry::of(options.freebind.then_some(true)),
+            transparent: Entry::of(options.transparent.then_some(true)),
         },
         span: 0..0,
     }

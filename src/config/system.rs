@@ -77,6 +77,10 @@ pub trait System {
     /// it cannot be read.
     fn somaxconn(&self) -> Option<u32>;
 
+    /// net.ipv4.tcp_fastopen, the bits of who may use TCP Fast Open; `None` if it
+    /// cannot be read.
+    fn tcp_fastopen(&self) -> Option<u32>;
+
     /// How many processors this process may run on; at least 1.
     fn processors(&self) -> u32;
 }
@@ -124,6 +128,11 @@ impl System for ThisMachine {
 
     fn somaxconn(&self) -> Option<u32> {
         let text = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?;
+        text.trim().parse().ok()
+    }
+
+    fn tcp_fastopen(&self) -> Option<u32> {
+        let text = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_fastopen").ok()?;
         text.trim().parse().ok()
     }
 
@@ -220,6 +229,10 @@ impl System for Pretend {
 
     fn somaxconn(&self) -> Option<u32> {
         self.somaxconn
+    }
+
+    fn tcp_fastopen(&self) -> Option<u32> {
+        Some(1)
     }
 
     fn processors(&self) -> u32 {

@@ -2,16 +2,16 @@
 
 mod file;
 
+use super::options;
 use super::queue::Queue;
 use super::roster::{Member, Roster};
-use crate::config::Listen;
+use crate::config::{Listen, SocketOptions};
 use crate::sys;
 use file::SocketFile;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -54,7 +54,11 @@ impl fmt::Display for BindError {
         let reason = match self.error.kind() {
             io::ErrorKind::AddrInUse => "address already in use".to_owned(),
             io::ErrorKind::AddrNotAvailable => "no such address on this machine".to_owned(),
-            io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+            io::ErrorKind::PermissionDenied => match self.error.raw_os_error() {
+                Some(nix::libc::EPERM) => "operation not permitted".to_owned(),
+                Some(_) => "permission denied".to_owned(),
+                None => self.error.to_string(),
+            },
             _ => self.error.to_string(),
         };
         write!(f, "{} {}: {reason}", self.call, self.listen)
@@ -83,12 +87,17 @@ impl Listener {
     /// Binds and listens. With `reuseport` the socket joins the group of its
     /// address (socket(7), SO_REUSEPORT).
     ///
-    /// TCP_NODELAY is set here, where every accepted socket inherits it, so
-    /// that it costs no call a connection.
+    /// The `options` are set here, where every accepted socket inherits them, so
+    /// that they cost no call a connection.
     ///
     /// # Errors
     /// Which of socket(2), setsockopt(2), bind(2) or listen(2) refused, and why.
-    pub fn bind(listen: &Listen, queue: Queue, reuseport: bool) -> Result<Self, BindError> {
+    pub fn bind(
+        listen: &Listen,
+        options: &SocketOptions,
+        queue: Queue,
+        reuseport: bool,
+    ) -> Result<Self, BindError> {
         let step = |call| {
             move |error| BindError {
                 call,
@@ -97,7 +106,7 @@ impl Listener {
             }
         };
         let (socket, file) = match listen {
-            Listen::Tcp { address, v6only } => (tcp(*address, *v6only, reuseport, &step)?, None),
+            Listen::Tcp { .. } => (tcp(listen, options, reuseport, &step)?, None),
             Listen::Unix { path, mode } => {
                 let socket =
                     Socket::new(Domain::UNIX, Type::STREAM, None).map_err(step("socket"))?;
@@ -250,7 +259,7 @@ impl Listener {
     ///
     /// # Errors
     /// As [`Listener::bind`].
-    pub fn probe(listen: &Listen) -> Result<(), BindError> {
+    pub fn probe(listen: &Listen, options: &SocketOptions) -> Result<(), BindError> {
         let step = |call| {
             move |error| BindError {
                 call,
@@ -259,7 +268,7 @@ impl Listener {
             }
         };
         match listen {
-            Listen::Tcp { address, v6only } => tcp(*address, *v6only, false, &step).map(drop),
+            Listen::Tcp { .. } => tcp(listen, options, false, &step).map(drop),
             Listen::Unix { .. } | Listen::Fd { .. } => Ok(()),
         }
     }
@@ -286,19 +295,43 @@ impl Listener {
         Ok(())
     }
 
-    /// Takes over what a new configuration says of a listener that stays: the
-    /// length of its queue, and the mode of a unix socket's file. A TCP socket
+    /// Fails if the options could not be had by [`Listener::adopt`], before
+    /// anything is changed.
+    ///
+    /// # Errors
+    /// The first option that setsockopt(2) refused, and why.
+    pub fn rehearse(&self, options: &SocketOptions) -> Result<(), BindError> {
+        match self.local {
+            Listen::Tcp { address, v6only } if !self.foreign => {
+                let v6 = address.is_ipv6();
+                options::rehearse(options, v6, v6 && !v6only)
+                    .map_err(|(name, error)| BindError::new(name, &self.local, error))
+            }
+            Listen::Tcp { .. } | Listen::Unix { .. } | Listen::Fd { .. } => Ok(()),
+        }
+    }
+
+    /// Takes over what a new configuration says of a listener that stays: its
+    /// options, the length of its queue, and the mode of a unix socket's file. A TCP socket
     /// that refused handshakes refuses them no more. Of one that was passed to us
     /// none of this is ours to say.
     ///
     /// # Errors
     /// Which of listen(2), setsockopt(2) and chmod(2) refused, and why.
-    pub fn adopt(&self, listen: &Listen, queue: Queue) -> Result<(), BindError> {
+    pub fn adopt(
+        &self,
+        listen: &Listen,
+        options: &SocketOptions,
+        queue: Queue,
+    ) -> Result<(), BindError> {
         if self.foreign {
             return Ok(());
         }
         let step = |call| move |error| BindError::new(call, listen, error);
-        if let Listen::Tcp { .. } = listen {
+        if let Listen::Tcp { address, v6only } = listen {
+            let v6 = address.is_ipv6();
+            options::change(options, &self.socket, (v6, v6 && !v6only))
+                .map_err(|(name, error)| BindError::new(name, listen, error))?;
             queue
                 .change(&self.socket)
                 .map_err(step("TCP_DEFER_ACCEPT"))?;
@@ -407,14 +440,17 @@ fn local(socket: &Socket, listen: &Listen) -> io::Result<Listen> {
 }
 
 fn tcp<E>(
-    address: SocketAddr,
-    v6only: bool,
+    listen: &Listen,
+    options: &SocketOptions,
     reuseport: bool,
     step: &impl Fn(&'static str) -> E,
 ) -> Result<Socket, BindError>
 where
     E: FnOnce(io::Error) -> BindError,
 {
+    let Listen::Tcp { address, v6only } = *listen else {
+        return Err(step("bind")(io::Error::other("not an address of TCP")));
+    };
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -430,7 +466,9 @@ where
     if address.is_ipv6() {
         socket.set_only_v6(v6only).map_err(step("IPV6_V6ONLY"))?;
     }
-    socket.set_tcp_nodelay(true).map_err(step("TCP_NODELAY"))?;
+    let v6 = address.is_ipv6();
+    options::begin(options, &socket, (v6, v6 && !v6only))
+        .map_err(|(name, error)| step(name)(error))?;
     socket.bind(&address.into()).map_err(step("bind"))?;
     Ok(socket)
 }
@@ -454,35 +492,37 @@ mod tests {
 
     #[test]
     fn port_zero_becomes_a_port() {
-        let listener = Listener::bind(&loopback(), FIVE, false).unwrap();
+        let listener = Listener::bind(&loopback(), &SocketOptions::default(), FIVE, false).unwrap();
         assert!(matches!(listener.local(), Listen::Tcp { address, .. } if address.port() != 0));
     }
 
     #[test]
     fn a_port_is_free_when_its_listener_is_dropped_whoever_has_a_copy() {
-        let listener = Listener::bind(&loopback(), FIVE, false).unwrap();
+        let listener = Listener::bind(&loopback(), &SocketOptions::default(), FIVE, false).unwrap();
         let local = listener.local().clone();
         let copy = listener.as_fd().try_clone_to_owned().unwrap();
         drop(listener);
-        Listener::bind(&local, FIVE, false).unwrap();
+        Listener::bind(&local, &SocketOptions::default(), FIVE, false).unwrap();
         // One that was left to another master is that one's to close.
-        let listener = Listener::bind(&local, FIVE, false).unwrap();
+        let listener = Listener::bind(&local, &SocketOptions::default(), FIVE, false).unwrap();
         let other = listener.as_fd().try_clone_to_owned().unwrap();
         listener.entrust();
         drop(listener);
-        assert!(Listener::bind(&local, FIVE, false).is_err());
+        assert!(Listener::bind(&local, &SocketOptions::default(), FIVE, false).is_err());
         drop((copy, other));
     }
 
     #[test]
     fn a_taken_address_is_refused_by_name_even_in_a_reuseport_group() {
-        let first = Listener::bind(&loopback(), FIVE, true).unwrap();
-        let error = Listener::probe(first.local()).unwrap_err().to_string();
+        let first = Listener::bind(&loopback(), &SocketOptions::default(), FIVE, true).unwrap();
+        let error = Listener::probe(first.local(), &SocketOptions::default())
+            .unwrap_err()
+            .to_string();
         assert_eq!(
             error,
             format!("bind {}: address already in use", first.local())
         );
-        Listener::bind(first.local(), FIVE, true).unwrap();
+        Listener::bind(first.local(), &SocketOptions::default(), FIVE, true).unwrap();
     }
 
     #[test]
@@ -495,12 +535,12 @@ mod tests {
         };
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists(), "std leaves the file: now it is stale");
-        let listener = Listener::bind(&listen, FIVE, false).unwrap();
+        let listener = Listener::bind(&listen, &SocketOptions::default(), FIVE, false).unwrap();
         assert_eq!(
             std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
-        assert!(Listener::bind(&listen, FIVE, false).is_err());
+        assert!(Listener::bind(&listen, &SocketOptions::default(), FIVE, false).is_err());
         drop(listener);
         assert!(!path.exists());
     }
@@ -516,6 +556,7 @@ mod tests {
                     path: path.clone(),
                     mode: 0o600
                 },
+                &SocketOptions::default(),
                 FIVE,
                 false
             )
@@ -526,7 +567,7 @@ mod tests {
 
     #[test]
     fn a_listener_that_refuses_handshakes_never_waits_again() {
-        let listener = Listener::bind(&loopback(), FIVE, false).unwrap();
+        let listener = Listener::bind(&loopback(), &SocketOptions::default(), FIVE, false).unwrap();
         let Listen::Tcp { address, .. } = *listener.local() else {
             panic!()
         };

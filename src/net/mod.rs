@@ -2,6 +2,7 @@
 
 mod activation;
 pub mod listener;
+mod options;
 mod queue;
 mod roster;
 pub mod set;

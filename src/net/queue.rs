@@ -1,6 +1,6 @@
 //! How a listener's clients wait.
 
-use crate::config::Pool;
+use crate::config::{Pool, SocketOptions};
 use crate::sys;
 use std::io;
 use std::os::fd::AsFd;
@@ -16,11 +16,11 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// As the pool says.
-    pub fn of(pool: &Pool) -> Self {
+    /// As the pool says, where the `listen` entry does not.
+    pub fn of(pool: &Pool, options: &SocketOptions) -> Self {
         Self {
-            backlog: pool.backlog,
-            defer: pool.defer_accept,
+            backlog: options.backlog.unwrap_or(pool.backlog),
+            defer: options.defer_accept.unwrap_or(pool.defer_accept),
         }
     }
 

@@ -8,7 +8,7 @@
 use super::activation::Activation;
 use super::queue::Queue;
 use super::roster::{Count, Member, Newcomers, Plan, Roster};
-use crate::config::{Accept, Config, Listen, MAX_LISTENERS, Pool};
+use crate::config::{Accept, Config, Endpoint, Listen, MAX_LISTENERS, Pool};
 use crate::net::{BindError, Listener};
 use crate::sys;
 use serde::{Deserialize, Serialize};
@@ -149,6 +149,16 @@ impl ListenerSet {
             .collect()
     }
 
+    /// The `listen` entry of `pool` that this listener is for, of whatever slot: all
+    /// sockets of an entry are at one place, but those that were passed.
+    pub fn entry_of(&self, pool: &Pool, listener: &Arc<Listener>) -> Option<usize> {
+        (0..pool.listen.len()).find(|index| {
+            let group = self.find(&Key::new(pool, *index));
+            let mut sockets = group.into_iter().flat_map(|group| &group.sockets);
+            sockets.any(|one| Arc::ptr_eq(one, listener) || one.local() == listener.local())
+        })
+    }
+
     /// The same set with `slots` sockets a `listen` entry of `pool`, where each
     /// slot has its own.
     ///
@@ -160,7 +170,8 @@ impl ListenerSet {
             let key = Key::new(pool, index);
             let group = set.groups.iter_mut().find(|group| group.key == key);
             if let Some(group) = group.filter(|group| group.accept == Accept::Reuseport) {
-                group.resize(&pool.listen[index].listen, slots, Queue::of(pool))?;
+                let endpoint = &pool.listen[index];
+                group.resize(endpoint, slots, Queue::of(pool, &endpoint.options))?;
             }
         }
         Ok(set)
@@ -177,7 +188,8 @@ impl ListenerSet {
             for (index, endpoint) in pool.listen.iter().enumerate() {
                 let group = self.find(&Key::new(pool, index));
                 for socket in group.iter().flat_map(|group| &group.sockets) {
-                    outcome = outcome.and(socket.adopt(&endpoint.listen, Queue::of(pool)));
+                    let queue = Queue::of(pool, &endpoint.options);
+                    outcome = outcome.and(socket.adopt(&endpoint.listen, &endpoint.options, queue));
                 }
             }
         }
@@ -423,18 +435,30 @@ impl Group {
             Accept::Shared => 1,
             Accept::Reuseport => pool.size.max() as usize,
         };
-        group.resize(&pool.listen[index].listen, wanted, Queue::of(pool))?;
+        let endpoint = &pool.listen[index];
+        if let Some(kept) = group.sockets.first() {
+            kept.rehearse(&endpoint.options)?;
+        }
+        group.resize(endpoint, wanted, Queue::of(pool, &endpoint.options))?;
         Ok(group)
     }
 
     /// Binds what is missing, and takes leave of what is too many. Nobody is led
     /// to those that are new: a worker has to serve on them first.
-    fn resize(&mut self, listen: &Listen, wanted: usize, queue: Queue) -> Result<(), BindError> {
+    fn resize(
+        &mut self,
+        endpoint: &Endpoint,
+        wanted: usize,
+        queue: Queue,
+    ) -> Result<(), BindError> {
+        let Endpoint {
+            listen, options, ..
+        } = endpoint;
         let reuseport = self.accept == Accept::Reuseport;
         let open = self.served();
         self.sockets.truncate(wanted);
         match self.sockets.first() {
-            None if reuseport => Listener::probe(listen)?,
+            None if reuseport => Listener::probe(listen, options)?,
             None => {}
             Some(first) => {
                 first
@@ -452,7 +476,7 @@ impl Group {
             // The second and later members join the port that the first one got.
             let first = self.sockets.first();
             let listen = first.map_or(listen, |first| first.local());
-            let listener = Listener::bind(listen, queue, reuseport)?.counting(&self.lost);
+            let listener = Listener::bind(listen, options, queue, reuseport)?.counting(&self.lost);
             if reuseport {
                 listener.join(&self.roster);
             }

@@ -17,6 +17,8 @@ pub struct Stream {
     fd: OwnedFd,
     /// Whether O_NONBLOCK is set.
     nonblocking: bool,
+    /// See [`Stream::listener`].
+    listener: u8,
     /// SO_RCVTIMEO as it was last set; zero where it is to be set anew.
     receive_timeout: Duration,
 }
@@ -31,8 +33,22 @@ impl Stream {
         Self {
             fd,
             nonblocking,
+            listener: 0,
             receive_timeout: Duration::ZERO,
         }
+    }
+
+    /// Notes by which of the worker's listeners it came; there are at most
+    /// [`MAX_LISTENERS`](crate::config::MAX_LISTENERS).
+    #[must_use]
+    pub fn through(mut self, listener: usize) -> Self {
+        self.listener = u8::try_from(listener).unwrap_or(u8::MAX);
+        self
+    }
+
+    /// By which of the worker's listeners it came.
+    pub fn listener(&self) -> usize {
+        usize::from(self.listener)
     }
 
     /// Receives what is there now.

@@ -11,6 +11,7 @@
 
 pub mod clock;
 pub mod memory;
+pub mod option;
 pub mod process;
 pub mod program;
 pub mod random;

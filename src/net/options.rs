@@ -1,0 +1,288 @@
+//! What the kernel is told of a TCP listener by its `listen` entry.
+//!
+//! All of it is set on the listener, before bind(2), where every accepted socket
+//! inherits it, so that it costs no call a connection; those that wait in the
+//! queue already keep what they came with. Owes that nothing is ignored: what the
+//! kernel refuses, or cuts without a word, is an error with the option's name. A
+//! kept listener is brought to what a new configuration says, which includes what
+//! it says no more: then it is as a fresh socket has it.
+
+use crate::config::SocketOptions;
+use crate::sys::option;
+use nix::libc;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+/// The name of an option, and why it cannot be had.
+pub(super) type Refusal = (&'static str, io::Error);
+
+/// linux/in6.h; libc has it not for every target.
+const IPV6_FREEBIND: i32 = 78;
+/// asm-generic/socket.h: the sizes that are not the kernel's own to change, a bit
+/// each; since Linux 5.14.
+const SO_BUF_LOCK: i32 = 72;
+
+/// An option, and the value it shall have; `None` is the kernel's default.
+struct Wish {
+    name: &'static str,
+    level: i32,
+    number: i32,
+    value: Option<i32>,
+}
+
+/// A buffer's size, which has a lock and a limit.
+struct Buffer {
+    name: &'static str,
+    number: i32,
+    /// For those who may exceed the limit.
+    force: i32,
+    limit: &'static str,
+    /// Its bit of SO_BUF_LOCK.
+    lock: i32,
+    octets: Option<u32>,
+}
+
+/// Tells a new socket, before it is bound. `v6` and `dual`: it is an IPv6 one, and
+/// takes IPv4 as well.
+///
+/// # Errors
+/// The first option that setsockopt(2) refused.
+pub(super) fn begin(
+    options: &SocketOptions,
+    socket: &Socket,
+    (v6, dual): (bool, bool),
+) -> Result<(), Refusal> {
+    let fd = socket.as_fd();
+    for wish in wishes(options, v6, dual) {
+        if let Some(value) = wish.value {
+            option::set(fd, wish.level, wish.number, value).map_err(|error| (wish.name, error))?;
+        }
+    }
+    for buffer in buffers(options) {
+        if let Some(octets) = buffer.octets {
+            buffer.set(fd, octets)?;
+        }
+    }
+    Ok(())
+}
+
+/// As [`begin`], for a socket that listens already and may have been told
+/// something else. An address that it has cannot get lost, so of `freebind` and
+/// `transparent` only a later bind(2) would notice.
+///
+/// # Errors
+/// As there; what came before is changed.
+pub(super) fn change(
+    options: &SocketOptions,
+    socket: &Socket,
+    (v6, dual): (bool, bool),
+) -> Result<(), Refusal> {
+    let fresh = fresh(v6)?;
+    let fd = socket.as_fd();
+    for wish in wishes(options, v6, dual) {
+        let refused = |error| (wish.name, error);
+        let wanted = match wish.value {
+            Some(value) => value,
+            None => wish.get(fresh.as_fd()).map_err(refused)?,
+        };
+        if wish.get(fd).map_err(refused)? != wanted {
+            option::set(fd, wish.level, wish.number, wanted).map_err(refused)?;
+        }
+    }
+    for buffer in buffers(options) {
+        match buffer.octets {
+            Some(octets) if buffer.get(fd)? == doubled(octets) => {}
+            Some(octets) => buffer.set(fd, octets)?,
+            None => buffer.release(fd, fresh.as_fd())?,
+        }
+    }
+    Ok(())
+}
+
+/// Whether these options could be had, shown by a socket that is never bound.
+///
+/// # Errors
+/// As [`begin`].
+pub(super) fn rehearse(options: &SocketOptions, v6: bool, dual: bool) -> Result<(), Refusal> {
+    if *options == SocketOptions::default() {
+        return Ok(());
+    }
+    begin(options, &fresh(v6)?, (v6, dual))
+}
+
+fn fresh(v6: bool) -> Result<Socket, Refusal> {
+    let domain = if v6 { Domain::IPV6 } else { Domain::IPV4 };
+    Socket::new(domain, Type::STREAM, Some(Protocol::TCP)).map_err(|error| ("socket", error))
+}
+
+impl Wish {
+    fn get(&self, socket: BorrowedFd<'_>) -> io::Result<i32> {
+        option::get(socket, self.level, self.number)
+    }
+}
+
+impl Buffer {
+    fn get(&self, socket: BorrowedFd<'_>) -> Result<i32, Refusal> {
+        option::get(socket, libc::SOL_SOCKET, self.number).map_err(|error| (self.name, error))
+    }
+
+    /// The kernel cuts what is over its limit without a word (socket(7)); whoever
+    /// has CAP_NET_ADMIN may force it.
+    fn set(&self, socket: BorrowedFd<'_>, octets: u32) -> Result<(), Refusal> {
+        let value = i32::try_from(octets).unwrap_or(i32::MAX);
+        option::set(socket, libc::SOL_SOCKET, self.number, value)
+            .map_err(|error| (self.name, error))?;
+        if self.get(socket)? >= doubled(octets) {
+            return Ok(());
+        }
+        option::set(socket, libc::SOL_SOCKET, self.force, value).map_err(|error| {
+            let text = format!("{octets} octets are more than {} allows", self.limit);
+            (self.name, io::Error::new(error.kind(), text))
+        })
+    }
+
+    /// Lets the kernel choose the size again.
+    fn release(&self, socket: BorrowedFd<'_>, fresh: BorrowedFd<'_>) -> Result<(), Refusal> {
+        let locks = match option::get(socket, libc::SOL_SOCKET, SO_BUF_LOCK) {
+            Ok(locks) if locks & self.lock == 0 => return Ok(()),
+            // Such a kernel can say no more than what the size is.
+            Err(_) if self.get(socket)? == self.get(fresh)? => return Ok(()),
+            Ok(locks) => locks,
+            Err(error) => return Err((self.name, error)),
+        };
+        let refused = |error| (self.name, error);
+        let usual = self.get(fresh)? / 2;
+        option::set(socket, libc::SOL_SOCKET, self.number, usual).map_err(refused)?;
+        let locks = locks & !self.lock;
+        option::set(socket, libc::SOL_SOCKET, SO_BUF_LOCK, locks).map_err(refused)
+    }
+}
+
+/// The kernel takes a size twice, for what it needs itself (socket(7)).
+fn doubled(octets: u32) -> i32 {
+    i32::try_from(octets.saturating_mul(2)).unwrap_or(i32::MAX)
+}
+
+fn buffers(options: &SocketOptions) -> [Buffer; 2] {
+    [
+        Buffer {
+            name: "SO_RCVBUF",
+            number: libc::SO_RCVBUF,
+            force: libc::SO_RCVBUFFORCE,
+            limit: "net.core.rmem_max",
+            lock: 2,
+            octets: options.rcvbuf,
+        },
+        Buffer {
+            name: "SO_SNDBUF",
+            number: libc::SO_SNDBUF,
+            force: libc::SO_SNDBUFFORCE,
+            limit: "net.core.wmem_max",
+            lock: 1,
+            octets: options.sndbuf,
+        },
+    ]
+}
+
+/// The buffers apart, everything: also what is left to the kernel.
+fn wishes(options: &SocketOptions, v6: bool, dual: bool) -> Vec<Wish> {
+    let wish = |name, level, number, value| Wish {
+        name,
+        level,
+        number,
+        value,
+    };
+    let flag = |on: bool| on.then_some(1);
+    let number = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
+    let milliseconds = |time: Duration| i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
+    let seconds = |time| milliseconds(time).saturating_add(999) / 1000;
+    let keepalive = options.keepalive;
+    let tos = options.tos.map(|tos| i32::from(tos.octet()));
+    let tcp = libc::IPPROTO_TCP;
+    let mut wishes = vec![
+        wish("TCP_NODELAY", tcp, libc::TCP_NODELAY, flag(options.nodelay)),
+        wish(
+            "SO_KEEPALIVE",
+            libc::SOL_SOCKET,
+            libc::SO_KEEPALIVE,
+            flag(keepalive.is_some()),
+        ),
+        wish(
+            "TCP_KEEPIDLE",
+            tcp,
+            libc::TCP_KEEPIDLE,
+            keepalive.and_then(|one| one.idle).map(seconds),
+        ),
+        wish(
+            "TCP_KEEPINTVL",
+            tcp,
+            libc::TCP_KEEPINTVL,
+            keepalive.and_then(|one| one.interval).map(seconds),
+        ),
+        wish(
+            "TCP_KEEPCNT",
+            tcp,
+            libc::TCP_KEEPCNT,
+            keepalive.and_then(|one| one.count).map(number),
+        ),
+        wish(
+            "TCP_USER_TIMEOUT",
+            tcp,
+            libc::TCP_USER_TIMEOUT,
+            options.user_timeout.map(milliseconds),
+        ),
+        wish(
+            "TCP_LINGER2",
+            tcp,
+            libc::TCP_LINGER2,
+            options.fin_timeout.map(seconds),
+        ),
+        wish(
+            "TCP_FASTOPEN",
+            tcp,
+            libc::TCP_FASTOPEN,
+            options.fastopen.map(number),
+        ),
+        wish(
+            "SO_MARK",
+            libc::SOL_SOCKET,
+            libc::SO_MARK,
+            // Any 32 bits; the kernel's number is as wide.
+            options.mark.map(u32::cast_signed),
+        ),
+    ];
+    if v6 {
+        let level = libc::IPPROTO_IPV6;
+        let (free, transparent) = (flag(options.freebind), flag(options.transparent));
+        wishes.push(wish("IPV6_TCLASS", level, libc::IPV6_TCLASS, tos));
+        wishes.push(wish("IPV6_FREEBIND", level, IPV6_FREEBIND, free));
+        wishes.push(wish(
+            "IPV6_TRANSPARENT",
+            level,
+            libc::IPV6_TRANSPARENT,
+            transparent,
+        ));
+    }
+    if !v6 || dual {
+        let level = libc::IPPROTO_IP;
+        wishes.push(wish("IP_TOS", level, libc::IP_TOS, tos));
+    }
+    if !v6 {
+        let level = libc::IPPROTO_IP;
+        let (free, transparent) = (flag(options.freebind), flag(options.transparent));
+        wishes.push(wish("IP_FREEBIND", level, libc::IP_FREEBIND, free));
+        wishes.push(wish(
+            "IP_TRANSPARENT",
+            level,
+            libc::IP_TRANSPARENT,
+            transparent,
+        ));
+    }
+    wishes
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
