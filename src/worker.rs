@@ -16,6 +16,7 @@ use crate::driver::journal::AccessLog;
 use crate::driver::{self, Duty, Leave, Limits, ORPHAN_SECONDS, threads};
 use crate::log::Output;
 use crate::net::Listener;
+use crate::protocol::proxy::ProxyService;
 use crate::protocol::{self, Floor, Patience, Service};
 use crate::scoreboard::{Board, Row, View};
 use crate::sys::signal::{Reopening, Retirement, reopen_on, retire_on, ring_on};
@@ -44,6 +45,8 @@ pub struct Assignment {
     pub generation: u32,
     /// The sockets of its slot.
     pub listeners: Vec<Arc<Listener>>,
+    /// For each of them the number of its `listen` entry.
+    pub entries: Vec<usize>,
     /// What it opens files below.
     pub roots: Roots,
     /// Where access-log lines go.
@@ -242,7 +245,7 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
             rate: pool.send_min_rate,
         },
         linger_timeout: pool.linger_timeout,
-        stragglers: stragglers(pool.defer_accept),
+        stragglers: stragglers(pool.longest_deferral()),
         max_connections: pool.max_connections,
         connections: assignment.connections,
         requests: assignment.requests,
@@ -258,6 +261,7 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
     let shared_with_others = pool.accept == config::Accept::Shared && others;
     let duty = Duty {
         reporter: Arc::new(reporter::Reporter::new(assignment.view, &pool.name)),
+        fronts: fronts(&pool, &assignment.entries, &service),
         service,
         listeners,
         queues,
@@ -384,6 +388,21 @@ fn spare_descriptors(most: u64, files: bool) -> i32 {
         most.saturating_sub(8)
     };
     i32::try_from(spare).unwrap_or(i32::MAX)
+}
+
+/// The service as each listener has it, where one expects a PROXY header.
+fn fronts(pool: &Pool, entries: &[usize], service: &Arc<dyn Service>) -> Vec<Arc<dyn Service>> {
+    if pool.listen.iter().all(|entry| entry.proxy.is_none()) {
+        return Vec::new();
+    }
+    let front = |entry: &usize| -> Arc<dyn Service> {
+        let service = Arc::clone(service);
+        match pool.listen.get(*entry).and_then(|one| one.proxy.clone()) {
+            Some(proxy) => Arc::new(ProxyService::new(service, proxy.from, proxy.timeout)),
+            None => service,
+        }
+    };
+    entries.iter().map(front).collect()
 }
 
 /// The service that the configuration names.

@@ -147,6 +147,8 @@ impl Talk {
             | Action::Report(_)
             | Action::List { .. }
             | Action::Run(_)
+            | Action::ReceiveAtMost { .. }
+            | Action::Meet(_)
             | Action::Hear { .. }
             | Action::Close(_)) => panic!("nobody has a use for {other:?} here"),
         }

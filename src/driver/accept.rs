@@ -23,13 +23,15 @@ pub enum Accepted {
     Sick(io::Error),
 }
 
-/// Takes one connection; with `nonblocking` its socket will not block. Whether
-/// this call itself waits is the listener's own affair.
-pub fn accept(listener: BorrowedFd<'_>, nonblocking: bool) -> Accepted {
+/// Takes one connection off the worker's listener of this `number`; with
+/// `nonblocking` its socket will not block. Whether this call itself waits is the
+/// listener's own affair.
+pub fn accept(listener: BorrowedFd<'_>, number: usize, nonblocking: bool) -> Accepted {
     match sys::socket::accept(listener, nonblocking) {
         Ok((fd, remote)) => {
             let local = None;
-            Accepted::Connection(Stream::new(fd, nonblocking), Peer { remote, local })
+            let stream = Stream::new(fd, nonblocking).through(number);
+            Accepted::Connection(stream, Peer { remote, local })
         }
         Err(error) => classify(error),
     }

@@ -201,8 +201,8 @@ fn next_connection(duty: &Duty) -> io::Result<Option<(Stream, Peer)>> {
         }
         first += 1;
         for index in 0..duty.listeners.len() {
-            let listener = &duty.listeners[(first + index) % duty.listeners.len()];
-            match accept(listener.as_fd(), false) {
+            let number = (first + index) % duty.listeners.len();
+            match accept(duty.listeners[number].as_fd(), number, false) {
                 Accepted::Connection(stream, peer) => return Ok(Some((stream, peer))),
                 Accepted::Nothing | Accepted::Again => {}
                 Accepted::Parked if duty.is_retired() => return Ok(None),
@@ -243,9 +243,9 @@ pub(super) fn pause(duty: &Duty, error: &io::Error) {
 fn empty_queues(duty: &Duty, lane: &mut Lane<'_>) {
     let owned = duty.rows.first().map_or(0, |row| row.last_owner_of());
     let queues = duty.queues.iter().enumerate();
-    let mut queues: Vec<BorrowedFd<'_>> = queues
-        .filter(|(index, _)| owned >> index & 1 == 1)
-        .map(|(_, queue)| queue.as_fd())
+    let mut queues: Vec<(usize, BorrowedFd<'_>)> = queues
+        .filter(|(number, _)| owned >> number & 1 == 1)
+        .map(|(number, queue)| (number, queue.as_fd()))
         .collect();
     let mut until = None;
     loop {
@@ -258,16 +258,16 @@ fn empty_queues(duty: &Duty, lane: &mut Lane<'_>) {
         }
         let watched = queues.iter();
         let mut ready: Vec<PollFd<'_>> = watched
-            .map(|queue| PollFd::new(*queue, PollFlags::POLLIN))
+            .map(|(_, queue)| PollFd::new(*queue, PollFlags::POLLIN))
             .collect();
         let _ = poll(&mut ready, timeout(until - now));
     }
 }
 
 /// Serves what waits in one of them; answers whether more may come.
-fn empty_queue(duty: &Duty, lane: &mut Lane<'_>, queue: BorrowedFd<'_>) -> bool {
+fn empty_queue(duty: &Duty, lane: &mut Lane<'_>, (number, queue): (usize, BorrowedFd<'_>)) -> bool {
     loop {
-        match accept(queue, false) {
+        match accept(queue, number, false) {
             Accepted::Connection(stream, peer) => {
                 serve(stream, &peer, lane);
             }

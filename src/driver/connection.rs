@@ -74,6 +74,8 @@ pub struct Connection {
     uptake: Uptake,
     /// Whether the peer has ever sent anything.
     heard: bool,
+    /// The most octets that the next receive may take off the socket.
+    most: usize,
 }
 
 /// What the connection is in the middle of.
@@ -147,7 +149,7 @@ const TURN: u64 = 8 * 1024 * 1024;
 impl Connection {
     /// A connection that was just accepted.
     pub fn new(stream: Stream, peer: &Peer, lane: &Lane<'_>) -> Self {
-        let service = &lane.duty.service;
+        let service = lane.duty.service_of(stream.listener());
         let mut peer = *peer;
         if service.wants_local() {
             peer.local = stream.local();
@@ -187,6 +189,7 @@ impl Connection {
             stage,
             uptake: Uptake::default(),
             heard: false,
+            most: usize::MAX,
         }
     }
 
@@ -296,6 +299,8 @@ impl Connection {
             self.break_off(CloseReason::Overflow);
             return;
         }
+        let count = room.len().min(self.most);
+        let room = &mut room[..count];
         let received = match patience_until {
             Some(deadline) => {
                 let patience = deadline.saturating_duration_since(lane.now);

@@ -276,7 +276,7 @@ impl Parent<'_> {
                 continue;
             }
             while let Some(lane) = self.children.iter().position(Option::is_none) {
-                match accept(queue.as_fd(), false) {
+                match accept(queue.as_fd(), index, false) {
                     Accepted::Connection(stream, peer) => {
                         self.connections += 1;
                         self.hand_over(lane, stream, peer, false);

@@ -9,6 +9,7 @@ use crate::protocol::{Activity, CloseReason, Input, Output, Peer};
 use crate::scoreboard::{Counter, Row, RowState};
 use crate::sys::{clock, random};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 /// What a driver's loop carries along. Not shared: each thread has its own.
@@ -198,6 +199,20 @@ impl<'d> Lane<'d> {
                 let _ = std::fmt::write(shown, format_args!("{peer}"));
             }
         }
+    }
+
+    /// The client of the connection is another one than was shown so far.
+    pub fn meet(&mut self, client: &Peer) {
+        self.show(client);
+        if let Face::Full { draining, .. } = &mut self.face {
+            // So that the title is written again.
+            *draining = None;
+        }
+    }
+
+    /// Whether a client whom a proxy names may come in.
+    pub fn is_welcome(&mut self, _client: Option<SocketAddr>) -> bool {
+        true
     }
 
     /// A connection has ended: it is counted, and told where that is news.

@@ -50,6 +50,9 @@ pub const ORPHAN_SECONDS: u32 = 5;
 pub struct Duty {
     /// Makes the machine for each connection.
     pub service: Arc<dyn Service>,
+    /// The same, for each listener in turn where some expect a PROXY header, with
+    /// that in front there; else nothing.
+    pub fronts: Vec<Arc<dyn Service>>,
     /// Where to accept. When the worker is told to retire, the signal handler
     /// puts a socket that does not listen under these numbers.
     pub listeners: Vec<Arc<Listener>>,
@@ -139,6 +142,11 @@ pub enum Leave {
 }
 
 impl Duty {
+    /// Makes the machine for a connection that came by this listener.
+    pub fn service_of(&self, listener: usize) -> &Arc<dyn Service> {
+        self.fronts.get(listener).unwrap_or(&self.service)
+    }
+
     /// Whether the worker is on its way out.
     pub fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Relaxed)

@@ -367,6 +367,12 @@ impl Crew {
         }
         self.scoreboard.note_rows(first_row + row_count);
         let pool = &cohort.opened.pool;
+        let entry_of = |one| cohort.listeners.entry_of(pool, one);
+        // What nobody knows any more is no entry with a PROXY header.
+        let entries = listeners
+            .iter()
+            .map(|one| entry_of(one).unwrap_or(usize::MAX));
+        let entries = entries.collect();
         let all = SigSet::all();
         // Signals wait while there are two of us with one set of handlers.
         let mask = all.thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
@@ -375,6 +381,7 @@ impl Crew {
             slot,
             seat,
             generation: cohort.generation,
+            entries,
             listeners: listeners.clone(),
             roots: cohort.opened.roots.clone(),
             access_log: Arc::clone(&cohort.opened.access_log),

@@ -106,6 +106,8 @@ pub(crate) struct World {
     computes: usize,
     readiness: Readiness,
     pause: Duration,
+    /// Nobody is welcome whom a proxy names.
+    unwelcoming: bool,
 }
 
 /// Everything that could be seen of a connection.
@@ -132,6 +134,12 @@ pub(crate) struct Seen {
     pub(crate) ran: Vec<Ran>,
     /// One of them was still running at the end.
     pub(crate) left_running: bool,
+    /// Whom a proxy named.
+    pub(crate) met: Option<Peer>,
+    /// What was taken off the socket and not consumed.
+    pub(crate) unread: Vec<u8>,
+    /// How many octets were still on the socket.
+    pub(crate) untaken: usize,
 }
 
 impl World {
@@ -148,6 +156,7 @@ impl World {
             computes: usize::MAX,
             readiness: Readiness::Ready,
             pause: Duration::ZERO,
+            unwelcoming: false,
         }
     }
 
@@ -210,6 +219,12 @@ impl World {
         self
     }
 
+    /// Nobody is welcome whom a proxy names.
+    pub(crate) fn unwelcoming(mut self) -> Self {
+        self.unwelcoming = true;
+        self
+    }
+
     /// So it stands with new clients.
     pub(crate) fn being(mut self, readiness: Readiness) -> Self {
         self.readiness = readiness;
@@ -233,6 +248,7 @@ impl World {
         let mut now = begin;
         let mut segments = segments.iter().copied().filter(|part| !part.is_empty());
         let mut pending: &[u8] = &[];
+        let (mut peer, mut met) = (PEER, None);
         let mut machine = self.service.connection(&PEER);
         let (mut input, mut output) = (Input::default(), Output::default());
         let (mut log, mut activity) = (Vec::new(), Activity::default());
@@ -248,7 +264,7 @@ impl World {
         for call in 0.. {
             assert!(call < 1_000_000, "the protocol does not end");
             let mut turn = Turn {
-                peer: &PEER,
+                peer: &peer,
                 now,
                 wall: &WALL,
                 draining: call >= self.resumes_before_drain,
@@ -264,8 +280,22 @@ impl World {
             };
             let action = machine.resume(outcome, &mut turn);
             deepest = deepest.max(output.len());
+            let most = if let Action::ReceiveAtMost { most, .. } = action {
+                most
+            } else {
+                usize::MAX
+            };
             outcome = match action {
-                Action::Receive { deadline, .. } => {
+                Action::Meet(client) => {
+                    (peer, met) = (client, Some(client));
+                    if self.unwelcoming {
+                        let reason = CloseReason::Refused("not welcome");
+                        Outcome::Broken { sent: 0, reason }
+                    } else {
+                        Outcome::Connected
+                    }
+                }
+                Action::Receive { deadline, .. } | Action::ReceiveAtMost { deadline, .. } => {
                     if pending.is_empty() {
                         let arrives = *due.get_or_insert(now + self.pause);
                         if arrives > deadline {
@@ -288,7 +318,7 @@ impl World {
                             }
                         }
                     } else {
-                        let taken = input.push(pending);
+                        let taken = input.push(&pending[..pending.len().min(most)]);
                         assert!(taken > 0, "asked for more with a full input");
                         pending = &pending[taken..];
                         Outcome::Received
@@ -426,6 +456,9 @@ impl World {
                         elapsed: now - begin,
                         ran,
                         left_running: running.is_some(),
+                        met,
+                        unread: input.unread().to_vec(),
+                        untaken: pending.len() + segments.map(<[u8]>::len).sum::<usize>(),
                     };
                 }
             };

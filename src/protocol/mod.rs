@@ -63,6 +63,12 @@ pub trait Service: Send + Sync {
     fn wants_local(&self) -> bool {
         false
     }
+
+    /// Whether its machines pass the socket on, to a program that reads it for
+    /// itself: then nothing that follows a PROXY header may be taken off it.
+    fn takes_socket(&self) -> bool {
+        false
+    }
 }
 
 /// Any closure from a peer to a machine is a service.
@@ -140,6 +146,19 @@ pub enum Action<'p> {
         /// Nothing has begun: the client may be silent without being at fault.
         idle: bool,
     },
+    /// As a `Receive` of what has begun, which takes `most` octets off the socket,
+    /// 1 or more, and leaves what follows for whoever reads it next.
+    ReceiveAtMost {
+        /// When to give up with [`Outcome::TimedOut`].
+        deadline: Instant,
+        /// The most octets to take.
+        most: usize,
+    },
+    /// The client is not who connected, but this one, who counts from now on: for
+    /// [`Turn::peer`], what is shown and logged, and limits. Comes back as
+    /// [`Outcome::Connected`], or as [`Outcome::Broken`] for one who is not
+    /// welcome.
+    Meet(Peer),
     /// Send all of [`Turn::output`], then go on with [`Outcome::Flushed`]. Where
     /// there is an access log, [`Turn::now`] is then the time when the kernel had
     /// taken the last octet; else nobody looks at the clock for it. The bound on
@@ -262,7 +281,7 @@ pub struct Entry {
 /// What came of the last [`Action`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The connection is new.
+    /// The connection is new, or its client is, see [`Action::Meet`].
     Connected,
     /// At least one octet was added to [`Turn::input`].
     Received,

@@ -25,6 +25,9 @@ const TRUNCATED: Outcome = Outcome::Broken {
     reason: CloseReason::Truncated,
 };
 
+/// The client whom a proxy names may not come in.
+const UNWELCOME: CloseReason = CloseReason::Refused("not admitted");
+
 impl Connection {
     /// One turn of the protocol, and the beginning of what it asks for.
     pub(super) fn resume(&mut self, outcome: Outcome, lane: &mut Lane<'_>) {
@@ -95,6 +98,26 @@ impl Connection {
             }
             Action::Hear { deadline } => Stage::Hearing { deadline },
             Action::Receive { deadline, idle } => Stage::Receiving { deadline, idle },
+            Action::ReceiveAtMost { deadline, most } => {
+                self.most = most;
+                let idle = false;
+                Stage::Receiving { deadline, idle }
+            }
+            Action::Meet(client) => {
+                self.peer = client;
+                // What was heard so far was the proxy.
+                self.heard = !self.input.is_empty();
+                self.most = usize::MAX;
+                lane.meet(&client);
+                Stage::Resume(if lane.is_welcome(client.remote) {
+                    Outcome::Connected
+                } else {
+                    Outcome::Broken {
+                        sent: 0,
+                        reason: UNWELCOME,
+                    }
+                })
+            }
             Action::Flush => Stage::Flushing,
             Action::Open { root, path } => {
                 let found = files.kept(root, path, now).ok_or(()).or_else(|()| {

@@ -67,7 +67,7 @@ impl Loop<'_> {
                 self.pause(None);
                 return Ok(());
             }
-            match accept(queue.as_fd(), true) {
+            match accept(queue.as_fd(), index, true) {
                 Accepted::Connection(stream, peer) => {
                     let number = stream.as_fd().as_raw_fd();
                     self.admit(stream, peer);
@@ -159,7 +159,7 @@ impl Loop<'_> {
         };
         for index in 0..self.duty.queues.len() {
             while owned >> index & 1 == 1 && !self.is_full() {
-                match accept(self.duty.queues[index].as_fd(), true) {
+                match accept(self.duty.queues[index].as_fd(), index, true) {
                     Accepted::Connection(stream, peer) => self.admit(stream, peer),
                     Accepted::Again => {}
                     Accepted::Nothing

@@ -48,6 +48,15 @@ pub struct Header {
 #[error("{0}")]
 pub struct Broken(&'static str);
 
+impl Broken {
+    /// The rule that was broken, e.g. `proxy-2.1 line end`.
+    pub const fn rule(self) -> &'static str {
+        self.0
+    }
+}
+
+/// The shortest header of version 1, `PROXY UNKNOWN` and CRLF, in octets.
+const SHORTEST_LINE: usize = 15;
 /// The longest header of version 1, its CRLF included, in octets (§2.1).
 const LONGEST_LINE: usize = 107;
 /// What version 2 begins with (§2.2).
@@ -70,6 +79,21 @@ pub fn parse(octets: &[u8]) -> Result<Option<Header>, Broken> {
     } else {
         Err(Broken("proxy-2 no header"))
     }
+}
+
+/// How many octets behind `octets`, which [`parse`] takes for the beginning of a
+/// header, belong to it for certain: at least 1.
+pub fn wanted(octets: &[u8]) -> usize {
+    let end = match octets {
+        [b'\r', ..] => match octets.get(14..FIXED) {
+            Some(&[high, low]) => FIXED + usize::from(u16::from_be_bytes([high, low])),
+            Some(_) | None => FIXED,
+        },
+        // A line goes on until its CRLF.
+        [.., b'\r'] => octets.len() + 1,
+        _ => SHORTEST_LINE.max(octets.len() + 2),
+    };
+    end.saturating_sub(octets.len()).max(1)
 }
 
 /// Whether `octets` begin with `mark`, as far as they have come.
@@ -248,6 +272,13 @@ mod tests {
     /// follows.
     fn read(octets: &[u8]) -> Result<Option<Header>, Broken> {
         let whole = parse(octets);
+        if let Ok(Some(header)) = whole {
+            let mut taken = 0;
+            while parse(&octets[..taken]) == Ok(None) {
+                taken += wanted(&octets[..taken]);
+            }
+            assert_eq!(taken, header.length, "never more than the header");
+        }
         let stepwise = (0..=octets.len())
             .map(|count| parse(&octets[..count]))
             .find(|result| *result != Ok(None));

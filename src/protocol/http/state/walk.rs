@@ -161,6 +161,9 @@ impl Walk {
             Action::List { path, .. } => Asked::List(String::from_utf8_lossy(path).into_owned()),
             Action::Run(program) => Asked::Run(String::from_utf8_lossy(program.path).into_owned()),
             Action::Hear { deadline } => Asked::Hear(deadline - self.now),
+            Action::ReceiveAtMost { .. } | Action::Meet(_) => {
+                panic!("only what stands in front of a service asks for that")
+            }
             Action::Close(ending) => Asked::Close(ending.reason, ending.manner),
         }
     }
