@@ -460,7 +460,9 @@ struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        process::signal(self.0.id(), Signal::SIGTERM);
+        if let Ok(None) = self.0.try_wait() {
+            process::signal(self.0.id(), Signal::SIGTERM);
+        }
         let _ = self.0.wait();
     }
 }
@@ -488,9 +490,14 @@ fn run_proxy(mut command: Command, place: &Path, ports: &[SocketAddr]) -> Runnin
         .stderr(errors)
         .spawn()
         .unwrap();
-    let running = Running(child);
+    let mut running = Running(child);
     for port in ports {
-        eventually("the proxy listens", SOON, || TcpStream::connect(port).ok());
+        eventually("the proxy listens", SOON, || {
+            let ended = running.0.try_wait().unwrap();
+            let said = || fs::read_to_string(place.join("proxy.log")).unwrap();
+            assert!(ended.is_none(), "{ended:?}: {}", said());
+            TcpStream::connect(port).ok()
+        });
     }
     running
 }
@@ -568,7 +575,7 @@ fn haproxy_and_nginx_in_front(model: &str) {
         let path = place.path().join("nginx.conf");
         let port = free_port();
         let text = format!(
-            "include /etc/nginx/modules-enabled/*.conf;\ndaemon off;\npid {0}/pid;\n\
+            "load_module {STREAM};\ndaemon off;\npid {0}/pid;\n\
              error_log stderr;\nevents {{}}\n\
              stream {{ server {{ listen {port}; proxy_pass {backend}; proxy_protocol on; }} }}\n",
             place.path().display()
@@ -591,8 +598,10 @@ fn haproxy_and_nginx_in_front(model: &str) {
     server.stop();
 }
 
+const STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+
 fn has_stream_module() -> bool {
-    let found = Path::new("/usr/lib/nginx/modules/ngx_stream_module.so").exists();
+    let found = Path::new(STREAM).exists();
     if !found {
         eprintln!("skipped: nginx with libnginx-mod-stream is not installed");
     }

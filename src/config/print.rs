@@ -322,6 +322,16 @@ mod tests {
         [pool.files.http.host."example.net"]
         root = "/srv/www"
         fallback = "/index.html"
+        [pool.options]
+        service = "echo"
+        listen = [
+            { address = "9081", proxy_protocol = true, proxy_from = ["10.0.0.0/8", "unix:"] },
+            { address = "9082", backlog = 5, defer_accept = "2s", nodelay = false, tos = "AF21" },
+            { address = "9083", keepalive = true, fin_timeout = "9s", rcvbuf = "64KiB", sndbuf = 5000 },
+            { address = "9084", keepalive = true, keepalive_idle = "60s", keepalive_interval = "6s" },
+            { address = "9085", user_timeout = "30s", fastopen = 5, mark = 7, freebind = true },
+            { address = "9086", transparent = true, keepalive = true, keepalive_count = 3 },
+        ]
         [pool.text]
         listen = { address = "unix:s", mode = "0640" }
         service = "message"
@@ -383,10 +393,13 @@ mod tests {
             r#"access_log = { to = "/srv/a.log", format = "combined" }"#,
             r#"# threads_per_worker: 16; only with model = "threads""#,
             "max_workers = 5",
+            OPTIONS,
         ] {
             assert!(shown.lines().any(|l| l == line), "{line}\n{shown}");
         }
     }
+
+    const OPTIONS: &str = r#"listen = [{ address = "0.0.0.0:9081", proxy_protocol = true, proxy_from = ["10.0.0.0/8", "unix:"], proxy_timeout = "3s" }, { address = "0.0.0.0:9082", backlog = 5, defer_accept = "2s", nodelay = false, tos = "AF21" }, { address = "0.0.0.0:9083", keepalive = true, fin_timeout = "9s", rcvbuf = "64KiB", sndbuf = "5000B" }, { address = "0.0.0.0:9084", keepalive = true, keepalive_idle = "60s", keepalive_interval = "6s" }, { address = "0.0.0.0:9085", user_timeout = "30s", fastopen = 5, mark = 7, freebind = true }, { address = "0.0.0.0:9086", keepalive = true, keepalive_count = 3, transparent = true }]"#;
 
     proptest! {
         #[test]
