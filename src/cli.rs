@@ -6,6 +6,7 @@
 //! stand in `preforkd help COMMAND` and in preforkd(8).
 
 pub mod reference;
+pub mod value;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;

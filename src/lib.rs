@@ -61,6 +61,7 @@
 //! - [`scoreboard`]: what everybody knows of everybody, in shared memory.
 //! - [`status`]: what is shown of it, and by which words;
 //!   [`status::reading`] takes it from the scoreboard, in whatever process.
+//! - [`client`]: the other side: from the name of a place to a connected socket.
 //! - [`manual`]: what the program prints of itself: pages, completions, every key.
 //! - [`escape`]: what a character must not be able to do in a line.
 //! - [`mix`]: numbers from octets, for tables and tags.
@@ -68,6 +69,7 @@
 
 pub mod calendar;
 pub mod cli;
+pub mod client;
 pub mod command;
 pub mod config;
 pub mod daemon;

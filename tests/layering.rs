@@ -39,6 +39,9 @@ const ROOMS: &[(&str, &[&str])] = &[
             "sys",
         ],
     ),
+    ("client", &["client::failure", "client::race"]),
+    ("client::failure", &[]),
+    ("client::race", &[]),
     ("daemon", &["sys"]),
     (
         "master",
@@ -188,6 +191,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 
 /// Modules that decide and do nothing: bytes, events and time are arguments.
 const PURE: &[&str] = &[
+    "client::race",
     "config",
     "manual",
     "escape",
