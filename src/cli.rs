@@ -5,6 +5,7 @@
 //! first paragraph of a command is all that the list of commands has, the others
 //! stand in `preforkd help COMMAND` and in preforkd(8).
 
+pub mod client;
 pub mod reference;
 pub mod value;
 
@@ -86,6 +87,16 @@ pub enum Command {
     /// young, and with 69 where a reload or a stop came in between. A pool that
     /// finds its size itself is refused.
     Scale(Scale),
+    /// Connect to a port or a unix socket: standard input there, and back
+    ///
+    /// What comes from standard input is sent, what comes back is printed, both at
+    /// once. At the end of the input the other side is told so, and what it still
+    /// sends is read to its end. All addresses of the host are tried, IPv4 and IPv6
+    /// in turn, a quarter of a second apart; the first that answers is taken. At a
+    /// terminal lines can be edited, those before are to be had with the arrow keys
+    /// and are kept nowhere else, and what comes cannot drive the terminal.
+    #[command(after_help = client::statuses())]
+    Connect(client::Connect),
     /// Print the manual, completions for a shell, or a configuration file
     Generate(Generate),
 }

@@ -19,12 +19,14 @@ const ROOMS: &[(&str, &[&str])] = &[
         "lib",
         &["config", "master", "master::generation", "protocol"],
     ),
-    ("cli", &[]),
+    ("cli", &["client::failure"]),
     (
         "command",
         &[
             "calendar",
             "cli",
+            "client",
+            "client::failure",
             "config",
             "daemon",
             "escape",

@@ -28,10 +28,69 @@ pub fn patience(text: &str) -> Result<Duration, String> {
     })
 }
 
+/// What is to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Octets(pub Vec<u8>);
+
+/// Reads a text with escapes as C has them: `\r`, `\n`, `\t`, `\0`, `\\` and
+/// `\xHH`.
+///
+/// # Errors
+/// What was expected.
+pub fn octets(text: &str) -> Result<Octets, String> {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        if first != b'\\' {
+            octets.push(first);
+            continue;
+        }
+        let (octet, length) = match rest {
+            [b'r', ..] => (b'\r', 1),
+            [b'n', ..] => (b'\n', 1),
+            [b't', ..] => (b'\t', 1),
+            [b'0', ..] => (0, 1),
+            [b'\\', ..] => (b'\\', 1),
+            [b'x', high, low, ..] => match (digit(*high), digit(*low)) {
+                (Some(high), Some(low)) => (high << 4 | low, 3),
+                (Some(_) | None, _) => return Err(String::from(ESCAPES)),
+            },
+            _ => return Err(String::from(ESCAPES)),
+        };
+        octets.push(octet);
+        rest = &rest[length..];
+    }
+    Ok(Octets(octets))
+}
+
+const ESCAPES: &str = r"after a backslash comes r, n, t, 0, another one, or x and two digits";
+
+fn digit(letter: u8) -> Option<u8> {
+    let digit = char::from(letter).to_digit(16)?;
+    u8::try_from(digit).ok()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_sent_may_have_escapes() {
+        for (text, expected) in [
+            ("", &b""[..]),
+            ("plain", b"plain"),
+            (r"a\r\n\t\0\\b", b"a\r\n\t\0\\b"),
+            (r"\x00\xfF\x4a4", b"\x00\xff\x4a4"),
+            ("\u{e9}", "\u{e9}".as_bytes()),
+        ] {
+            assert_eq!(octets(text).unwrap().0, expected, "{text}");
+        }
+        for text in ["\\", r"\e", r"\x", r"\x1", r"\xg0", r"\x0g", r"\u{e9}"] {
+            assert!(octets(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_time_has_decimals() {

@@ -171,6 +171,23 @@ pub fn connect(
     }
 }
 
+/// A UDP socket that sends to `address` and hears of nobody else; non-blocking.
+/// Nothing is sent by it: whether anybody is there is not known.
+///
+/// # Errors
+/// Which of socket(2), bind(2) or connect(2) refused, and why.
+pub fn associate(address: SocketAddr, options: &Options) -> Result<Socket, Failure> {
+    let step = |call: &'static str| move |error| Failure::of(call, address, &error);
+    let kind = Type::DGRAM.nonblocking().cloexec();
+    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::UDP))
+        .map_err(step("socket for"))?;
+    if let Some(source) = options.source {
+        bind(&socket, source).map_err(step("bind the source for"))?;
+    }
+    socket.connect(&address.into()).map_err(step("connect"))?;
+    Ok(socket)
+}
+
 /// How long poll(2) may wait: rounded up, so that a time that is over is over.
 pub fn until(time: Instant) -> PollTimeout {
     let left = time.saturating_duration_since(Instant::now());
@@ -195,7 +212,7 @@ fn begin(address: SocketAddr, source: Option<SocketAddr>) -> Result<(Socket, boo
 }
 
 /// Sets where a socket connects from.
-pub(super) fn bind(socket: &Socket, source: SocketAddr) -> io::Result<()> {
+fn bind(socket: &Socket, source: SocketAddr) -> io::Result<()> {
     if source.port() > 0 {
         // Else the connection before, in TIME_WAIT, would keep the port.
         socket.set_reuse_address(true)?;

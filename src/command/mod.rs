@@ -2,7 +2,9 @@
 
 mod ask;
 mod check;
+mod connect;
 mod generate;
+mod reach;
 mod run;
 mod serve;
 mod status;
@@ -49,6 +51,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
                     wait,
                 },
             ),
+            Command::Connect(arguments) => connect::run(&arguments),
             Command::Generate(arguments) => generate::run(&arguments),
         },
         Err(error) => {
