@@ -6,8 +6,13 @@
 //! its memory is bounded however slowly the client reads. It must never wait
 //! for input: what the client says is thrown away, and that it has gone is
 //! learnt from the write that fails.
+//!
+//! Over UDP the answer has between 0 and 512 characters, see
+//! [`ChargenDatagrams`].
 
-use super::{Action, CloseReason, Ending, Manner, Outcome, Peer, Protocol, Service, Turn};
+use super::{
+    Action, CloseReason, Ending, Manner, Outcome, Peer, Protocol, Responder, Service, Turn, Wall,
+};
 
 const FIRST: u8 = b' ';
 const CHARACTERS: usize = 95;
@@ -27,6 +32,47 @@ impl ChargenService {
 impl Service for ChargenService {
     fn connection(&self, _peer: &Peer) -> Box<dyn Protocol> {
         Box::new(Chargen)
+    }
+}
+
+/// The character generator over UDP. RFC 864 has a random number of characters,
+/// 0 to 512, in each answer, which makes of an empty datagram with a forged
+/// address one of 256 octets for whom the address is (CVE-1999-0103). So here it
+/// is the number of octets that came, and random only where that is wanted.
+#[derive(Clone, Debug)]
+pub struct ChargenDatagrams {
+    text: Vec<u8>,
+    /// How many characters answers have that may be larger than the request.
+    length: Option<usize>,
+}
+
+/// The most characters in a datagram.
+const MOST: usize = 512;
+
+impl ChargenDatagrams {
+    /// The service; with `amplify` as RFC 864 has it.
+    pub fn new(amplify: bool) -> Self {
+        let mut text = Vec::new();
+        write_round(&mut text);
+        text.truncate(MOST);
+        Self {
+            text,
+            length: amplify.then_some(MOST),
+        }
+    }
+}
+
+impl Responder for ChargenDatagrams {
+    fn begin(&mut self, wall: &Wall) {
+        // Nobody gains by a guess, so the clock is chance enough.
+        if let Some(length) = &mut self.length {
+            *length = wall.nanoseconds as usize % (MOST + 1);
+        }
+    }
+
+    fn answer<'a>(&'a self, request: &'a [u8]) -> Option<&'a [u8]> {
+        let length = self.length.unwrap_or(request.len());
+        self.text.get(..length.min(self.text.len()))
     }
 }
 
@@ -74,7 +120,7 @@ fn write_round(out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::harness::{Finale, World};
+    use super::super::harness::{Finale, WALL, World};
     use super::*;
 
     #[test]
@@ -88,6 +134,28 @@ mod tests {
         assert!(lines[1].starts_with(b"!\"#") && lines[1].ends_with(b"defgh\r\n"));
         assert!(lines[94].starts_with(b"~ !\""));
         assert!(lines.iter().all(|line| line.len() == LINE + 2));
+    }
+
+    #[test]
+    fn a_datagram_is_answered_with_no_more_than_it_had() {
+        let service = ChargenDatagrams::new(false);
+        for (length, answered) in [(0, 0), (1, 1), (511, 511), (65_507, 512)] {
+            let request = vec![b'x'; length];
+            assert_eq!(service.answer(&request).map(<[u8]>::len), Some(answered));
+        }
+        assert_eq!(service.answer(b"xxxx"), Some(&b" !\"#"[..]));
+    }
+
+    #[test]
+    fn one_that_amplifies_answers_with_any_number_up_to_512() {
+        let mut service = ChargenDatagrams::new(true);
+        for (nanoseconds, answered) in [(0, 0), (512, 512), (513, 0), (999_999_999, 378)] {
+            service.begin(&Wall {
+                nanoseconds,
+                ..WALL
+            });
+            assert_eq!(service.answer(b"x").map(<[u8]>::len), Some(answered));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use std::io::Write;
 
 use super::message::speak_once;
-use super::{Action, Civil, Outcome, Output, Peer, Protocol, Service, Turn};
+use super::{Action, Civil, Outcome, Peer, Protocol, Responder, Service, Turn, Wall};
 
 /// The daytime service.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,6 +27,29 @@ impl Service for DaytimeService {
     }
 }
 
+/// The daytime service over UDP: a datagram with the line for each that comes
+/// (RFC 867). The line is made once a second.
+#[derive(Clone, Debug, Default)]
+pub struct DaytimeDatagrams {
+    line: Vec<u8>,
+    /// The second that it is of; `None` before the first.
+    unix: Option<i64>,
+}
+
+impl Responder for DaytimeDatagrams {
+    fn begin(&mut self, wall: &Wall) {
+        if self.unix != Some(wall.unix) {
+            self.unix = Some(wall.unix);
+            self.line.clear();
+            write_line(&mut self.line, &wall.local);
+        }
+    }
+
+    fn answer<'a>(&'a self, _request: &'a [u8]) -> Option<&'a [u8]> {
+        Some(&self.line)
+    }
+}
+
 struct Daytime;
 
 impl Protocol for Daytime {
@@ -37,7 +60,7 @@ impl Protocol for Daytime {
     }
 }
 
-fn write_line(output: &mut Output, time: &Civil) {
+fn write_line(output: &mut impl Write, time: &Civil) {
     // Writing to a buffer in memory cannot fail.
     let _ = write!(
         output,
@@ -86,7 +109,7 @@ fn month(month: u8) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::harness::{Finale, World};
+    use super::super::harness::{Finale, WALL, World};
     use super::super::{CloseReason, Manner};
     use super::*;
 
@@ -97,5 +120,19 @@ mod tests {
         assert_eq!(seen.output, b"Wednesday, July 1, 2026 12:30:05 +0200\r\n");
         assert_eq!(seen.ending.reason, CloseReason::Complete);
         assert_eq!(seen.ending.manner, Manner::Linger);
+    }
+
+    #[test]
+    fn a_datagram_is_answered_with_the_line_of_its_second() {
+        // Rule 133.
+        let mut service = DaytimeDatagrams::default();
+        let line = b"Wednesday, July 1, 2026 12:30:05 +0200\r\n";
+        service.begin(&WALL);
+        assert_eq!(service.answer(b"junk"), Some(&line[..]));
+        let mut later = WALL;
+        (later.unix, later.local.second) = (WALL.unix + 1, 6);
+        service.begin(&later);
+        let line = b"Wednesday, July 1, 2026 12:30:06 +0200\r\n";
+        assert_eq!(service.answer(b""), Some(&line[..]));
     }
 }

@@ -3,7 +3,8 @@
 //! It must never keep or send an octet.
 
 use super::{
-    Action, CloseReason, Ending, Manner, Outcome, Patience, Peer, Protocol, Service, Turn,
+    Action, CloseReason, Ending, Manner, Outcome, Patience, Peer, Protocol, Responder, Service,
+    Turn,
 };
 
 /// The discard service.
@@ -24,6 +25,16 @@ impl Service for DiscardService {
         Box::new(Discard {
             patience: self.patience,
         })
+    }
+}
+
+/// The discard service over UDP: "no response is sent" (RFC 863).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DiscardDatagrams;
+
+impl Responder for DiscardDatagrams {
+    fn answer<'a>(&'a self, _request: &'a [u8]) -> Option<&'a [u8]> {
+        None
     }
 }
 
@@ -76,6 +87,13 @@ mod tests {
             assert!(seen.output.is_empty());
             assert_eq!(seen.ending.reason, CloseReason::Complete);
         });
+    }
+
+    #[test]
+    fn a_datagram_has_no_answer() {
+        // Rule 132.
+        assert_eq!(DiscardDatagrams.answer(b"anything at all"), None);
+        assert_eq!(DiscardDatagrams.answer(b""), None);
     }
 
     #[test]

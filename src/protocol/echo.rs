@@ -13,9 +13,12 @@
 //! [`Turn::output`]. It owes the client every octet it took, also after the
 //! client's end of file. It must never hold more than [`HOLD`] octets and what
 //! one `Receive` brought.
+//!
+//! Over UDP a datagram comes back as it is, [`EchoDatagrams`].
 
 use super::{
-    Action, CloseReason, Ending, Manner, Outcome, Patience, Peer, Protocol, Service, Turn,
+    Action, CloseReason, Ending, Manner, Outcome, Patience, Peer, Protocol, Responder, Service,
+    Turn,
 };
 
 /// Octets that may wait for the client before we stop reading, 1 MiB: a client
@@ -40,6 +43,16 @@ impl Service for EchoService {
         Box::new(Echo {
             patience: self.patience,
         })
+    }
+}
+
+/// The echo service over UDP: "any data received is sent back" (RFC 862).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EchoDatagrams;
+
+impl Responder for EchoDatagrams {
+    fn answer<'a>(&'a self, request: &'a [u8]) -> Option<&'a [u8]> {
+        Some(request)
     }
 }
 
@@ -100,6 +113,14 @@ mod tests {
             assert_eq!(seen.output, b"hello\r\n\0\xff");
             assert_eq!(seen.ending.reason, CloseReason::Complete);
         });
+    }
+
+    #[test]
+    fn a_datagram_comes_back_as_it_is() {
+        // Rule 130: also without an octet, and with as many as fit.
+        for request in [Vec::new(), b"hello".to_vec(), vec![9; 65_507]] {
+            assert_eq!(EchoDatagrams.answer(&request), Some(&request[..]));
+        }
     }
 
     #[test]

@@ -7,7 +7,9 @@
 
 use std::sync::Arc;
 
-use super::{Action, CloseReason, Ending, Manner, Outcome, Peer, Protocol, Service, Turn};
+use super::{
+    Action, CloseReason, Ending, Manner, Outcome, Peer, Protocol, Responder, Service, Turn,
+};
 
 /// A service that sends one text to everybody.
 #[derive(Clone, Debug)]
@@ -29,6 +31,13 @@ impl Service for MessageService {
         Box::new(Message {
             text: Arc::clone(&self.text),
         })
+    }
+}
+
+/// Over UDP everybody gets the text, whatever they ask; it must fit a datagram.
+impl Responder for MessageService {
+    fn answer<'a>(&'a self, _request: &'a [u8]) -> Option<&'a [u8]> {
+        Some(&self.text)
     }
 }
 
@@ -88,5 +97,14 @@ mod tests {
         assert_eq!(seen.output, b"Message received.");
         assert_eq!(seen.ending.reason, CloseReason::Complete);
         assert_eq!(seen.ending.manner, Manner::Linger);
+    }
+
+    #[test]
+    fn a_datagram_is_answered_with_the_text() {
+        // Rule 133.
+        let service = MessageService::new("Message received.");
+        for request in [&b""[..], b"junk"] {
+            assert_eq!(service.answer(request), Some(&b"Message received."[..]));
+        }
     }
 }

@@ -17,11 +17,13 @@
 //! conversation: [`Action::Receive`] comes back as [`Outcome::Received`],
 //! [`Outcome::PeerFinished`], [`Outcome::TimedOut`] or [`Outcome::Broken`];
 //! [`Action::Open`] as [`Outcome::Found`] or [`Outcome::Missing`]; and so on.
-//! A program that is run is a second peer, see [`program`].
+//! A program that is run is a second peer, see [`program`]; services for
+//! datagrams have a contract of their own, see [`datagram`].
 //! Read [`echo`] first: it is the contract at its smallest.
 
 pub mod activity;
 pub mod chargen;
+pub mod datagram;
 pub mod daytime;
 pub mod discard;
 pub mod echo;
@@ -42,6 +44,7 @@ pub use crate::calendar::{Civil, Wall, utc_date};
 pub use crate::status::Readiness;
 pub use activity::Activity;
 pub use buffer::{Input, Output};
+pub use datagram::Responder;
 pub use pace::{Floor, Pace, Verdict};
 pub use program::{Content, Program, ProgramEnd, ProgramLimits, ProgramNews, RunError};
 pub use subject::{RequestId, Subject};

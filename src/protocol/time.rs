@@ -6,7 +6,7 @@
 //! that, and clients take the era nearest to their own clock.
 
 use super::message::speak_once;
-use super::{Action, Outcome, Peer, Protocol, Service, Turn};
+use super::{Action, Outcome, Peer, Protocol, Responder, Service, Turn, Wall};
 
 /// Seconds from 1900 to 1970: seventy years, seventeen of them leap years.
 const TO_UNIX: i64 = (70 * 365 + 17) * 86_400;
@@ -25,6 +25,23 @@ impl TimeService {
 impl Service for TimeService {
     fn connection(&self, _peer: &Peer) -> Box<dyn Protocol> {
         Box::new(Time)
+    }
+}
+
+/// The time service over UDP: a datagram with the four octets for each that
+/// comes; those of an empty one are all that RFC 868 speaks of.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TimeDatagrams {
+    octets: [u8; 4],
+}
+
+impl Responder for TimeDatagrams {
+    fn begin(&mut self, wall: &Wall) {
+        self.octets = since_1900(wall.unix);
+    }
+
+    fn answer<'a>(&'a self, _request: &'a [u8]) -> Option<&'a [u8]> {
+        Some(&self.octets)
     }
 }
 
@@ -57,6 +74,15 @@ mod tests {
     #[test]
     fn wraps_instead_of_failing() {
         assert_eq!(since_1900((1 << 32) - TO_UNIX), [0; 4]);
+    }
+
+    #[test]
+    fn a_datagram_is_answered_with_the_time_of_its_batch() {
+        let mut service = TimeDatagrams::default();
+        for unix in [0, 420_595_200] {
+            service.begin(&Wall { unix, ..WALL });
+            assert_eq!(service.answer(b""), Some(&since_1900(unix)[..]));
+        }
     }
 
     #[test]
