@@ -10,6 +10,7 @@
 #![allow(unsafe_code)]
 
 pub mod clock;
+pub mod datagram;
 pub mod memory;
 pub mod option;
 pub mod process;

@@ -333,7 +333,7 @@ pub fn steer_no_more(member: BorrowedFd<'_>) -> io::Result<()> {
 /// `SKF_AD_OFF + SKF_AD_RANDOM` of <linux/filter.h>.
 const SKF_AD_RANDOM: u32 = (-0x1000i32 + 56) as u32;
 
-fn attach(
+pub(super) fn attach(
     socket: BorrowedFd<'_>,
     option: libc::c_int,
     program: &[libc::sock_filter],
