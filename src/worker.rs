@@ -10,6 +10,7 @@ mod reporter;
 
 use crate::config::{self, Model, Pool};
 use crate::daemon;
+use crate::driver::datagram::Terms;
 use crate::driver::effects::Roots;
 use crate::driver::files::Files;
 use crate::driver::journal::AccessLog;
@@ -17,7 +18,7 @@ use crate::driver::{self, Duty, Leave, Limits, ORPHAN_SECONDS, threads};
 use crate::log::Output;
 use crate::net::Listener;
 use crate::protocol::proxy::ProxyService;
-use crate::protocol::{self, Floor, Patience, Service};
+use crate::protocol::{self, Floor, Patience, Responder, Service};
 use crate::scoreboard::{Board, Row, View};
 use crate::sys::signal::{Reopening, Retirement, reopen_on, retire_on, ring_on};
 use crate::sys::title::Title;
@@ -47,6 +48,9 @@ pub struct Assignment {
     pub listeners: Vec<Arc<Listener>>,
     /// For each of them the number of its `listen` entry.
     pub entries: Vec<usize>,
+    /// The ports on which this program answers datagrams, in the order of their
+    /// numbers.
+    pub datagram_ports: Vec<u16>,
     /// What it opens files below.
     pub roots: Roots,
     /// Where access-log lines go.
@@ -98,6 +102,20 @@ impl fmt::Display for Stillborn {
     }
 }
 
+/// What the worker serves by.
+enum Way {
+    /// Connections, on a model.
+    Connections {
+        model: Model,
+        shared_with_others: bool,
+    },
+    /// Datagrams.
+    Datagrams {
+        responder: Box<dyn Responder>,
+        terms: Terms,
+    },
+}
+
 /// Exit status of a worker whose start failed (EX_OSERR of sysexits.h); the
 /// text of its first row says why.
 pub const START_FAILED: i32 = 71;
@@ -119,8 +137,8 @@ pub fn enter(assignment: Assignment) -> Infallible {
             process::exit(START_FAILED)
         }
     };
-    let leave = run(&duty);
-    let (duty, ..) = &duty;
+    let (duty, way) = duty;
+    let leave = run(&duty, way);
     duty.complaints.finish();
     duty.access_log.settle();
     let status = match leave {
@@ -135,7 +153,7 @@ pub fn enter(assignment: Assignment) -> Infallible {
 }
 
 /// The list: every step in its order, up to READY.
-fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
+fn prepare(assignment: Assignment) -> Result<(Duty, Way), Stillborn> {
     let Assignment {
         pool,
         slot,
@@ -324,15 +342,38 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Model, bool), Stillborn> {
         row.set_ready();
     }
     duty.board.ring();
-    Ok((duty, pool.model, shared_with_others))
+    let way = match responder(&pool) {
+        Some(responder) => Way::Datagrams {
+            responder,
+            terms: Terms {
+                rate: pool.datagrams.rate,
+                burst: pool.datagrams.burst,
+                reflectors: assignment.datagram_ports,
+            },
+        },
+        None => Way::Connections {
+            model: pool.model,
+            shared_with_others,
+        },
+    };
+    Ok((duty, way))
 }
 
-fn run((duty, model, shared_with_others): &(Duty, Model, bool)) -> Leave {
-    match model {
-        Model::Prefork => driver::blocking::prefork(duty),
-        Model::Event => driver::event::run(duty, *shared_with_others),
-        Model::Threads => driver::threads::run(duty),
-        Model::Fork => driver::fork::run(duty),
+fn run(duty: &Duty, way: Way) -> Leave {
+    match way {
+        Way::Connections {
+            model,
+            shared_with_others,
+        } => match model {
+            Model::Prefork => driver::blocking::prefork(duty),
+            Model::Event => driver::event::run(duty, shared_with_others),
+            Model::Threads => driver::threads::run(duty),
+            Model::Fork => driver::fork::run(duty),
+        },
+        Way::Datagrams {
+            mut responder,
+            terms,
+        } => driver::datagram::run(duty, responder.as_mut(), &terms),
     }
 }
 
@@ -403,6 +444,29 @@ fn fronts(pool: &Pool, entries: &[usize], service: &Arc<dyn Service>) -> Vec<Arc
         }
     };
     entries.iter().map(front).collect()
+}
+
+/// What answers datagrams, in a pool that listens for these.
+fn responder(pool: &Pool) -> Option<Box<dyn Responder>> {
+    if !pool.is_datagram() {
+        return None;
+    }
+    Some(match &pool.service {
+        config::Service::Echo => Box::new(protocol::echo::EchoDatagrams),
+        config::Service::Daytime => Box::new(protocol::daytime::DaytimeDatagrams::default()),
+        config::Service::Time => Box::new(protocol::time::TimeDatagrams::default()),
+        config::Service::Chargen => {
+            let amplify = pool.datagrams.amplify;
+            Box::new(protocol::chargen::ChargenDatagrams::new(amplify))
+        }
+        config::Service::Message(text) => {
+            Box::new(protocol::message::MessageService::new(text.clone()))
+        }
+        // The others never come here: no generation has them with datagrams.
+        config::Service::Discard | config::Service::Http(_) | config::Service::Custom => {
+            Box::new(protocol::discard::DiscardDatagrams)
+        }
+    })
 }
 
 /// The service that the configuration names.

@@ -3,8 +3,8 @@
 use super::{CONFIG, USAGE, complain};
 use crate::cli::{AcceptName, ModelName, Serve, ServiceName};
 use crate::config::{
-    Accept, Config, Http, Listen, LogTarget, Master as MasterConfig, Model, Pool, Service, Size,
-    System, ThisMachine, parse_listen,
+    Accept, Config, Http, LogTarget, Master as MasterConfig, Model, Pool, Service, Size, System,
+    ThisMachine, parse_listen,
 };
 use crate::master::generation::Services;
 use crate::master::{Activation, Master, Source};
@@ -71,18 +71,19 @@ fn configuration(arguments: &Serve) -> Result<Config, Refusal> {
     for place in places {
         let listen = parse_listen(place)
             .map_err(|message| Refusal(USAGE, format!("--listen {place}: {message}")))?;
-        let why = match (accept, &listen) {
-            (Accept::Shared, _) | (Accept::Reuseport, Listen::Tcp { .. }) => None,
-            (Accept::Reuseport, Listen::Unix { .. }) => Some("a unix socket"),
-            (Accept::Reuseport, Listen::Fd { .. }) => Some("what is passed"),
-        };
-        if let Some(what) = why {
+        if let Some(what) = listen.unfit_for(accept) {
             return Err(Refusal(
                 USAGE,
                 format!("--listen {place}: {what} cannot be of the kind reuseport"),
             ));
         }
         pool.listen.push(listen.into());
+    }
+    if let Some(why) = pool.datagram_fault() {
+        return Err(Refusal(USAGE, why));
+    }
+    if pool.is_datagram() && arguments.workers.is_none() && !arguments.once {
+        pool = pool.one_a_processor(&ThisMachine);
     }
     let mut master = MasterConfig::with_defaults();
     master.once = arguments.once;

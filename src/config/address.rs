@@ -13,11 +13,12 @@ use super::Listen;
 pub(crate) const UNIX_MODE: u32 = 0o666;
 
 /// What [`parse_listen`] takes, for messages.
-pub(crate) const EXPECTED: &str = "expected \"127.0.0.1:8080\", \"[::1]:8080\", \":8080\", \"localhost:8080\", \"unix:PATH\" or \"fd:NAME\"";
+pub(crate) const EXPECTED: &str = "expected \"127.0.0.1:8080\", \"[::1]:8080\", \":8080\", \"localhost:8080\", \"udp:127.0.0.1:7\", \"unix:PATH\" or \"fd:NAME\"";
 
 /// Reads an address to listen on: `127.0.0.1:8080`, `[::1]:8080`,
 /// `localhost:8080` (which is 127.0.0.1), `unix:PATH`; `8080` and `:8080` are
-/// 0.0.0.0, every IPv4 address of the machine. `fd:NAME` is the sockets that the
+/// 0.0.0.0, every IPv4 address of the machine. `udp:` before any of these that
+/// have a port is UDP. `fd:NAME` is the sockets that the
 /// service manager passes by this name (sd_listen_fds(3)), `fd:3` the one of this
 /// number.
 ///
@@ -34,9 +35,22 @@ pub fn parse_listen(text: &str) -> Result<Listen, String> {
     if let Some(name) = text.strip_prefix("fd:") {
         return passed(name);
     }
-    if text.starts_with("udp:") {
-        return Err("UDP is not supported in this version: use TCP or \"unix:PATH\"".to_owned());
+    let v6only = true;
+    if let Some(text) = text.strip_prefix("udp:") {
+        return match internet(text) {
+            Ok(address) => Ok(Listen::Udp { address, v6only }),
+            Err(_) if text.starts_with("unix:") || text.starts_with("fd:") => {
+                Err("UDP has an address and a port: write \"udp:127.0.0.1:7\"".to_owned())
+            }
+            Err(why) => Err(why),
+        };
     }
+    let address = internet(text)?;
+    Ok(Listen::Tcp { address, v6only })
+}
+
+/// An address of the machine, with a port.
+fn internet(text: &str) -> Result<SocketAddr, String> {
     let address = match text.rsplit_once(':') {
         None if is_number(text) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port(text)?)),
         Some(("", number)) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port(number)?)),
@@ -49,10 +63,7 @@ pub fn parse_listen(text: &str) -> Result<Listen, String> {
         let port = address.port();
         return Err(format!("an IPv4 address is written \"{v4}:{port}\""));
     }
-    Ok(Listen::Tcp {
-        address,
-        v6only: true,
-    })
+    Ok(address)
 }
 
 /// Whether the kernel would refuse to have both, or they would share one name.
@@ -64,16 +75,30 @@ pub(crate) fn clash(one: &Listen, other: &Listen) -> bool {
     match (one, other) {
         (Listen::Unix { path: a, .. }, Listen::Unix { path: b, .. }) => a == b,
         (Listen::Fd { name: a }, Listen::Fd { name: b }) => a == b,
-        (Listen::Tcp { .. }, Listen::Unix { .. })
-        | (Listen::Unix { .. }, Listen::Tcp { .. })
-        | (Listen::Fd { .. }, Listen::Tcp { .. } | Listen::Unix { .. })
-        | (Listen::Tcp { .. } | Listen::Unix { .. }, Listen::Fd { .. }) => false,
+        // The ports of TCP and those of UDP are not the same.
+        (Listen::Tcp { .. }, Listen::Udp { .. })
+        | (Listen::Udp { .. }, Listen::Tcp { .. })
+        | (Listen::Tcp { .. } | Listen::Udp { .. }, Listen::Unix { .. } | Listen::Fd { .. })
+        | (Listen::Unix { .. }, Listen::Tcp { .. } | Listen::Udp { .. } | Listen::Fd { .. })
+        | (Listen::Fd { .. }, Listen::Tcp { .. } | Listen::Udp { .. } | Listen::Unix { .. }) => {
+            false
+        }
         (
             Listen::Tcp {
                 address: a,
                 v6only: a_v6only,
             },
             Listen::Tcp {
+                address: b,
+                v6only: b_v6only,
+            },
+        )
+        | (
+            Listen::Udp {
+                address: a,
+                v6only: a_v6only,
+            },
+            Listen::Udp {
                 address: b,
                 v6only: b_v6only,
             },
@@ -177,6 +202,10 @@ mod tests {
             ("8080", "0.0.0.0:8080"),
             (":8080", "0.0.0.0:8080"),
             ("localhost:8080", "127.0.0.1:8080"),
+            ("udp:0.0.0.0:7", "udp:0.0.0.0:7"),
+            ("udp:7", "udp:0.0.0.0:7"),
+            ("udp:[::1]:7", "udp:[::1]:7"),
+            ("udp:localhost:7", "udp:127.0.0.1:7"),
             ("unix:/run/x.sock", "unix:/run/x.sock"),
             ("unix:run/x:1", "unix:run/x:1"),
             ("fd:web", "fd:web"),
@@ -199,7 +228,11 @@ mod tests {
             ("99999", "0 to 65535"),
             ("example.org:80", "names are not looked up"),
             ("[::ffff:127.0.0.1]:80", "\"127.0.0.1:80\""),
-            ("udp:0.0.0.0:7", "UDP is not supported"),
+            ("udp:", "expected"),
+            ("udp:0.0.0.0", "write \"0.0.0.0:8080\""),
+            ("udp:unix:/a", "\"udp:127.0.0.1:7\""),
+            ("udp:fd:a", "\"udp:127.0.0.1:7\""),
+            ("udp:udp:7", "names are not looked up"),
             ("fd:", "1 to 255"),
             ("fd:a:b", "without control characters"),
             ("fd:\u{e9}", "ASCII"),
@@ -220,7 +253,11 @@ mod tests {
                 address,
                 v6only: false,
             },
-            Listen::Unix { .. } | Listen::Fd { .. } => panic!("{text} is TCP"),
+            Listen::Udp { address, .. } => Listen::Udp {
+                address,
+                v6only: false,
+            },
+            Listen::Unix { .. } | Listen::Fd { .. } => panic!("{text} has no port"),
         };
         let plain = |text| parse_listen(text).unwrap();
         for (one, other, expected) in [
@@ -235,6 +272,12 @@ mod tests {
             (dual("[::]:80"), plain("0.0.0.0:80"), true),
             (dual("[::]:80"), plain("127.0.0.1:80"), true),
             (dual("[::1]:80"), plain("127.0.0.1:80"), false),
+            (plain("udp:127.0.0.1:80"), plain("127.0.0.1:80"), false),
+            (plain("udp:127.0.0.1:80"), plain("udp:127.0.0.1:80"), true),
+            (plain("udp:80"), plain("udp:127.0.0.1:80"), true),
+            (plain("udp:[::]:80"), plain("udp:0.0.0.0:80"), false),
+            (dual("udp:[::]:80"), plain("udp:127.0.0.1:80"), true),
+            (plain("udp:80"), plain("unix:/a"), false),
             (plain("unix:/a"), plain("unix:/a"), true),
             (plain("unix:/a"), plain("unix:/b"), false),
             (plain("unix:/a"), plain("127.0.0.1:80"), false),

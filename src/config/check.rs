@@ -5,6 +5,7 @@
 //! changes anything on the machine and never binds: a check beside a running
 //! server must not take its port, not even for a moment.
 
+mod datagrams;
 mod identity;
 mod listen;
 mod site;
@@ -79,7 +80,14 @@ impl Checker<'_> {
         let PoolSection { name, span, table } = section;
         let listen = self.listeners(table, span);
         let service = self.service(table, span);
-        let size = self.size(table);
+        let datagrams = listen.iter().any(|one| one.listen.is_datagram());
+        let size = if datagrams {
+            self.datagrams(table, service.as_ref(), span)
+        } else {
+            let why = "only with an address that begins with udp:";
+            self.misplaced(&table.udp, "udp", why);
+            self.size(table)
+        };
         let backlog = self.queue("backlog", &table.backlog);
         let identity = self.identity(table, who);
         let log = table.log.value.as_ref();
@@ -89,7 +97,10 @@ impl Checker<'_> {
             let why = "only with model = \"threads\"";
             self.misplaced(&table.threads_per_worker, "threads_per_worker", why);
         }
-        if !table.defer_accept.value.is_zero() && is_first_to_speak(table.service.value) {
+        if !datagrams
+            && !table.defer_accept.value.is_zero()
+            && is_first_to_speak(table.service.value)
+        {
             let expected = "remove it: the client would wait for the server, and the server for it";
             let at = table.defer_accept.span(span);
             self.error(
@@ -98,7 +109,7 @@ impl Checker<'_> {
                 expected,
             );
         }
-        if !matches!(model, Model::Event | Model::Fork) && table.model.is_sound() {
+        if !matches!(model, Model::Event | Model::Fork) && !datagrams && table.model.is_sound() {
             let why = "only with model = \"event\" or \"fork\"";
             self.misplaced(&table.max_connections, "max_connections", why);
         }

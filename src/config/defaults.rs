@@ -8,11 +8,11 @@ use std::path::PathBuf;
 
 use super::file::http::HttpTable;
 use super::file::site::{CgiTable, StatusTable};
-use super::file::{LogTable, MOST_WORKERS, MasterTable, PoolTable, Workers};
+use super::file::{LogTable, MOST_WORKERS, MasterTable, PoolTable, UdpTable, Workers};
 use super::system::System;
 use super::{
-    Accept, Access, Cgi, Http, Log, LogTarget, Master, Model, Pool, Service, Size, StatusPages,
-    Trust,
+    Accept, Access, Cgi, Datagrams, Http, Log, LogTarget, Master, Model, Pool, Service, Size,
+    StatusPages, Trust,
 };
 
 /// The program's name in syslog lines.
@@ -58,6 +58,18 @@ impl Pool {
             max_connections: max_connections(model, self.threads_per_worker),
             ..self
         }
+    }
+}
+
+impl Pool {
+    /// The pool with a worker a processor, as one for datagrams has it: none is
+    /// ever busy for long, so none need be spare.
+    #[must_use]
+    pub fn one_a_processor(self, system: &dyn System) -> Self {
+        let workers = Some(Workers::Auto);
+        let none = Spares::default();
+        let size = size(self.model, self.accept, workers, &none, system.processors());
+        Self { size, ..self }
     }
 }
 
@@ -119,6 +131,16 @@ pub(crate) fn pool(name: &str, service: Service, table: &PoolTable) -> Pool {
         linger_timeout: table.linger_timeout.value,
         log: None,
         identity: None,
+        datagrams: datagrams(&table.udp.value.clone().unwrap_or_default()),
+    }
+}
+
+/// What holds for datagrams.
+fn datagrams(table: &UdpTable) -> Datagrams {
+    Datagrams {
+        rate: table.rate.value,
+        burst: table.burst.value,
+        amplify: table.amplify.value,
     }
 }
 

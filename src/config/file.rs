@@ -160,7 +160,7 @@ table! {
         accept: Accept = Word(ACCEPTS), Accept::Shared,
             "Whether workers accept on the same sockets or each on sockets of its own (SO_REUSEPORT).";
         workers: Option<Workers> = Optional(WorkersKind,
-                "as many as keep some spare with model = \"prefork\", \"auto\" with event and threads, 1 with fork, 8 with prefork and reuseport"),
+                "as many as keep some spare with model = \"prefork\", \"auto\" with event, threads and datagrams, 1 with fork, 8 with prefork and reuseport"),
             None,
             "A fixed number of workers; \"auto\" is one a processor.";
         start_workers: Option<u32> = Optional(WORKERS, SPARE), None,
@@ -209,6 +209,20 @@ table! {
             "The group of the pool's workers.";
         http: Option<HttpTable> = Optional(SubTable, "only for service = \"http\""), None,
             "What the service http needs to know.";
+        udp: Option<UdpTable> = Optional(SubTable, "only with an address that begins with udp:"), None,
+            "What holds for datagrams.";
+    }
+}
+
+table! {
+    /// `[pool.NAME.udp]`.
+    UdpTable in "[pool.NAME.udp]" {
+        rate: u32 = Count { min: 0, max: 1_000_000_000 }, 100,
+            "Answers a second that a source gets from each worker on the average: an IPv4 address, or the first 64 bits of an IPv6 address; 0 is any.";
+        burst: u32 = Count { min: 1, max: 1_000_000_000 }, 200,
+            "Answers that a source gets at once which has had none for a while.";
+        amplify: bool = Flag, false,
+            "Whether chargen answers with up to 512 octets whatever it is asked with, instead of with as many as came: who forges the sender's address multiplies what it sends.";
     }
 }
 
@@ -216,7 +230,7 @@ table! {
     /// An item of `[pool.NAME] listen`.
     ListenTable in "[pool.NAME] listen" {
         address: Option<Listen> = Optional(Address, "required"), None,
-            "The address: IPv4 or [IPv6] with a port, a port alone, unix:PATH, or fd:NAME for sockets from the service manager.";
+            "The address: IPv4 or [IPv6] with a port, a port alone, udp: and one of these for datagrams, unix:PATH, or fd:NAME for sockets from the service manager.";
         v6only: Option<bool> = Optional(Flag, "true; only for IPv6"), None,
             "Whether an IPv6 socket leaves IPv4 connections alone.";
         mode: Option<u32> = Optional(Mode, "\"0666\"; only for a unix socket"), None,
@@ -337,6 +351,7 @@ pub fn keys() -> Vec<Key> {
     keys.extend(PoolTable::keys());
     keys.extend(PoolLogTable::keys());
     keys.extend(ListenTable::keys());
+    keys.extend(UdpTable::keys());
     keys.extend(HttpTable::keys());
     keys.extend(AccessLogTable::keys());
     keys.extend(AuthTable::keys());

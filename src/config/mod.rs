@@ -11,6 +11,7 @@
 
 mod address;
 mod check;
+mod datagram;
 mod defaults;
 mod endpoint;
 mod file;
@@ -189,6 +190,8 @@ pub struct Pool {
     pub log: Option<Log>,
     /// Whom the workers run as; `None` leaves them as the master is.
     pub identity: Option<Identity>,
+    /// What holds for datagrams, where it listens for those.
+    pub datagrams: Datagrams,
 }
 
 /// A user with its groups, looked up when the configuration was read.
@@ -224,6 +227,13 @@ pub enum Listen {
         /// An IPv6 socket takes no IPv4 connections; meaningless for IPv4.
         v6only: bool,
     },
+    /// UDP: datagrams instead of connections.
+    Udp {
+        /// Address and port; port 0 lets the kernel choose.
+        address: SocketAddr,
+        /// An IPv6 socket takes no IPv4 datagrams; meaningless for IPv4.
+        v6only: bool,
+    },
     /// A unix stream socket.
     Unix {
         /// Its path.
@@ -243,10 +253,43 @@ impl std::fmt::Display for Listen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Tcp { address, .. } => address.fmt(f),
+            Self::Udp { address, .. } => write!(f, "udp:{address}"),
             Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
             Self::Fd { name } => write!(f, "fd:{name}"),
         }
     }
+}
+
+impl Listen {
+    /// Whether there are datagrams to be had, and no connections.
+    pub const fn is_datagram(&self) -> bool {
+        match self {
+            Self::Udp { .. } => true,
+            Self::Tcp { .. } | Self::Unix { .. } | Self::Fd { .. } => false,
+        }
+    }
+
+    /// What it is, where its sockets cannot be of this kind.
+    pub const fn unfit_for(&self, accept: Accept) -> Option<&'static str> {
+        match (accept, self) {
+            (Accept::Shared, _) | (Accept::Reuseport, Self::Tcp { .. } | Self::Udp { .. }) => None,
+            (Accept::Reuseport, Self::Unix { .. }) => Some("a unix socket"),
+            (Accept::Reuseport, Self::Fd { .. }) => Some("what is passed"),
+        }
+    }
+}
+
+/// The `[pool.NAME.udp]` table: what holds for datagrams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Datagrams {
+    /// Answers a second that a source gets from a worker, on the average; 0 is
+    /// any. A source is an IPv4 address, or the first 64 bits of an IPv6 address.
+    pub rate: u32,
+    /// Answers that a source gets at once, if it has had none for a while; 1 or
+    /// more.
+    pub burst: u32,
+    /// Whether chargen may answer with more octets than it was asked with.
+    pub amplify: bool,
 }
 
 /// How a worker spends itself.

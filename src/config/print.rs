@@ -10,13 +10,13 @@ use std::path::PathBuf;
 
 use super::file::http::{AccessLogTable, HttpTable};
 use super::file::logs::PoolLogTable;
-use super::file::{ListenTable, LogTable, MasterTable, PoolTable, ServiceName, Workers};
+use super::file::{ListenTable, LogTable, MasterTable, PoolTable, ServiceName, UdpTable, Workers};
 use super::kind::{At, Shown};
 use super::place::Target;
 use super::table::{Entry, Table};
 use super::{
-    Config, Endpoint, Facility, Http, Identity, Listen, Log, LogTarget, Master, Model, Pool,
-    Service, Size,
+    Config, Datagrams, Endpoint, Facility, Http, Identity, Listen, Log, LogTarget, Master, Model,
+    Pool, Service, Size,
 };
 
 /// The configuration as a file that says every key, with comments for those
@@ -31,6 +31,9 @@ impl fmt::Display for Config {
                 let header = format!("pool.{}.http", pool.name);
                 write_table(f, &format!("\n[{header}]"), http)?;
                 site::write(f, &header, http)?;
+            }
+            if let Some(udp) = &table.udp.value {
+                write_table(f, &format!("\n[pool.{}.udp]", pool.name), udp)?;
             }
         }
         Ok(())
@@ -76,7 +79,7 @@ fn master(master: &Master) -> MasterTable {
 fn pool(pool: &Pool) -> PoolTable {
     let (service, message, http) = service(&pool.service);
     let (workers, [start, min_spare, max_spare, max]) = size(pool.size);
-    let many = matches!(pool.model, Model::Event | Model::Fork);
+    let many = matches!(pool.model, Model::Event | Model::Fork) && !pool.is_datagram();
     let identity = pool.identity.as_ref();
     let group = |identity: &Identity| identity.gid.to_string();
     PoolTable {
@@ -110,6 +113,15 @@ fn pool(pool: &Pool) -> PoolTable {
         user: Entry::of(identity.map(|identity| identity.user.clone())),
         group: Entry::of(identity.map(group)),
         http: Entry::of(http),
+        udp: Entry::of(pool.is_datagram().then(|| datagrams(pool.datagrams))),
+    }
+}
+
+fn datagrams(datagrams: Datagrams) -> UdpTable {
+    UdpTable {
+        rate: Entry::of(datagrams.rate),
+        burst: Entry::of(datagrams.burst),
+        amplify: Entry::of(datagrams.amplify),
     }
 }
 
@@ -127,7 +139,9 @@ fn log(log: &Log) -> PoolLogTable {
 fn listen(endpoint: &Endpoint) -> At<ListenTable> {
     let listen = &endpoint.listen;
     let (v6only, mode) = match listen {
-        Listen::Tcp { address, v6only } => (address.is_ipv6().then_some(*v6only), None),
+        Listen::Tcp { address, v6only } | Listen::Udp { address, v6only } => {
+            (address.is_ipv6().then_some(*v6only), None)
+        }
         Listen::Unix { mode, .. } => (None, Some(*mode)),
         Listen::Fd { .. } => (None, None),
     };
@@ -346,6 +360,13 @@ mod tests {
         accept = "reuseport"
         log = { tag = "many" }
         max_connections = 9
+        [pool.datagrams]
+        listen = ["udp:81", { address = "udp:[::1]:82", v6only = false }]
+        service = "chargen"
+        workers = 2
+        [pool.datagrams.udp]
+        rate = 0
+        amplify = true
     "#;
 
     #[test]

@@ -10,13 +10,15 @@
 //!
 //! [`connection`] does the work of one connection and is the same everywhere;
 //! [`blocking`] and [`event`] differ only in how they wait; [`threads`] and
-//! [`fork`] run the blocking driver many times over. [`program`] is a program
+//! [`fork`] run the blocking driver many times over; [`datagram`] has no
+//! connections to serve. [`program`] is a program
 //! that runs beside a connection.
 
 pub mod accept;
 pub mod blocking;
 mod complaints;
 pub mod connection;
+pub mod datagram;
 pub mod effects;
 pub mod event;
 pub mod files;

@@ -383,6 +383,7 @@ impl Crew {
             generation: cohort.generation,
             entries,
             listeners: listeners.clone(),
+            datagram_ports: cohort.listeners.datagram_ports(),
             roots: cohort.opened.roots.clone(),
             access_log: Arc::clone(&cohort.opened.access_log),
             custom: cohort.opened.custom.clone(),

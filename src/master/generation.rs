@@ -64,6 +64,8 @@ pub enum OpenFailure {
     },
     /// A pool whose service the embedding program should have brought.
     NoService(String),
+    /// A pool, made by the embedding program, that cannot be; and why.
+    Unfit(String, String),
 }
 
 impl fmt::Display for OpenFailure {
@@ -74,6 +76,7 @@ impl fmt::Display for OpenFailure {
                 write!(f, "open {what} {}: {error}", path.display())
             }
             Self::NoService(pool) => write!(f, "pool {pool}: no service was given for it"),
+            Self::Unfit(pool, why) => write!(f, "pool {pool}: {why}"),
         }
     }
 }
@@ -88,7 +91,7 @@ impl OpenFailure {
             Self::Bind(failure) if failure.is_missing() => return 69,
             Self::Bind(failure) => &failure.error,
             Self::File { error, .. } => error,
-            Self::NoService(_) => return 70,
+            Self::NoService(_) | Self::Unfit(..) => return 70,
         };
         match error.kind() {
             io::ErrorKind::PermissionDenied => 77,
@@ -149,6 +152,9 @@ impl Generation {
 
 impl Opened {
     fn open(pool: &Pool, services: &Services) -> Result<Self, OpenFailure> {
+        if let Some(why) = pool.datagram_fault() {
+            return Err(OpenFailure::Unfit(pool.name.clone(), why));
+        }
         let (roots, sink) = match pool.service.http() {
             Some(http) => (
                 open_roots(http)?,
@@ -207,6 +213,10 @@ impl Opened {
     /// Whether its workers need listeners that never block: those that wait
     /// for something else as well.
     pub fn wants_nonblocking(&self) -> bool {
+        if self.pool.is_datagram() {
+            // Each call says for itself whether it waits.
+            return false;
+        }
         match self.pool.model {
             Model::Event | Model::Fork => true,
             Model::Prefork | Model::Threads => {

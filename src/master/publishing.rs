@@ -125,6 +125,7 @@ impl Master {
         if self.control.is_some() || is_shown {
             self.crew.look_at_queues();
         }
+        self.crew.look_for_drops();
         self.crew.sample(now);
         self.publishing.touch();
     }

@@ -2,6 +2,7 @@
 
 mod file;
 
+use super::datagram;
 use super::options;
 use super::queue::Queue;
 use super::roster::{Member, Roster};
@@ -14,7 +15,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// A bound socket that listens. Dropping it closes this process's share of it,
@@ -38,6 +39,8 @@ pub struct Listener {
     membership: OnceLock<(Arc<Roster>, Member)>,
     /// Where clients are counted that are lost with it.
     lost: Arc<AtomicU64>,
+    /// What the kernel had dropped when it was last asked.
+    dropped: AtomicU32,
 }
 
 /// Why an address cannot be listened on: the call, the address, the errno.
@@ -107,6 +110,11 @@ impl Listener {
         };
         let (socket, file) = match listen {
             Listen::Tcp { .. } => (tcp(listen, options, reuseport, &step)?, None),
+            Listen::Udp { address, v6only } => {
+                let socket = datagram::bind(*address, *v6only, reuseport, &step)?;
+                let local = local(&socket, listen).map_err(step("getsockname"))?;
+                return Ok(Self::of(socket, local, None));
+            }
             Listen::Unix { path, mode } => {
                 let socket =
                     Socket::new(Domain::UNIX, Type::STREAM, None).map_err(step("socket"))?;
@@ -144,6 +152,7 @@ impl Listener {
             open: AtomicBool::new(false),
             membership: OnceLock::new(),
             lost: Arc::default(),
+            dropped: AtomicU32::new(0),
         }
     }
 
@@ -164,16 +173,22 @@ impl Listener {
             return Self::passed(socket).map_err(io::Error::other);
         }
         let socket = Socket::from(socket);
-        if !socket.is_listener()? {
+        let fits = match listen {
+            Listen::Udp { .. } => socket.r#type()? == Type::DGRAM,
+            Listen::Tcp { .. } | Listen::Unix { .. } | Listen::Fd { .. } => socket.is_listener()?,
+        };
+        if !fits {
             return Err(io::Error::from_raw_os_error(nix::libc::EINVAL));
         }
         let file = match listen {
-            Listen::Tcp { .. } | Listen::Fd { .. } => None,
+            Listen::Tcp { .. } | Listen::Udp { .. } | Listen::Fd { .. } => None,
             Listen::Unix { path, .. } => Some(SocketFile::at(path)?),
         };
         let local = local(&socket, listen)?;
         let listener = Self::of(socket, local, file);
         listener.entrust();
+        // What was dropped under another master was told by that one.
+        listener.newly_dropped();
         Ok(listener)
     }
 
@@ -230,19 +245,39 @@ impl Listener {
     }
 
     /// How many clients wait in the accept queue, and how many may; `None` for
-    /// a unix socket, of which the kernel does not tell.
+    /// a unix socket, of which the kernel does not tell, and for datagrams, whose
+    /// queue is measured in octets.
     pub fn queue(&self) -> Option<(u32, u32)> {
         match self.local {
             Listen::Tcp { .. } => sys::socket::queue(self.socket.as_fd()).ok(),
-            Listen::Unix { .. } | Listen::Fd { .. } => None,
+            Listen::Udp { .. } | Listen::Unix { .. } | Listen::Fd { .. } => None,
         }
     }
 
-    /// How many clients are lost if it is closed now. Those of a unix socket
-    /// can only be counted by taking them out.
+    /// How many datagrams the kernel has dropped because nobody took those before
+    /// them in time, since the last time this was asked.
+    pub fn newly_dropped(&self) -> u64 {
+        let Listen::Udp { .. } = self.local else {
+            return 0;
+        };
+        if self.refusing.load(Ordering::Relaxed) {
+            // What comes now is dropped on purpose.
+            return 0;
+        }
+        let Ok(dropped) = sys::datagram::dropped(self.socket.as_fd()) else {
+            return 0;
+        };
+        // The kernel's count has 32 bits, and may begin anew.
+        let before = self.dropped.swap(dropped, Ordering::Relaxed);
+        u64::from(dropped.wrapping_sub(before))
+    }
+
+    /// How many clients are lost if it is closed now. Those of a unix socket, and
+    /// datagrams, can only be counted by taking them out.
     fn abandoned(&self) -> u64 {
         match self.local {
             Listen::Tcp { .. } => self.queue().map_or(0, |(length, _)| u64::from(length)),
+            Listen::Udp { .. } => datagram::abandoned(&self.socket),
             Listen::Unix { .. } | Listen::Fd { .. } => {
                 let accept = || sys::socket::accept(self.socket.as_fd(), false).ok();
                 match self.socket.set_nonblocking(true) {
@@ -269,6 +304,9 @@ impl Listener {
         };
         match listen {
             Listen::Tcp { .. } => tcp(listen, options, false, &step).map(drop),
+            Listen::Udp { address, v6only } => {
+                datagram::bind(*address, *v6only, false, &step).map(drop)
+            }
             Listen::Unix { .. } | Listen::Fd { .. } => Ok(()),
         }
     }
@@ -307,7 +345,9 @@ impl Listener {
                 options::rehearse(options, v6, v6 && !v6only)
                     .map_err(|(name, error)| BindError::new(name, &self.local, error))
             }
-            Listen::Tcp { .. } | Listen::Unix { .. } | Listen::Fd { .. } => Ok(()),
+            Listen::Tcp { .. } | Listen::Udp { .. } | Listen::Unix { .. } | Listen::Fd { .. } => {
+                Ok(())
+            }
         }
     }
 
@@ -336,14 +376,16 @@ impl Listener {
                 .change(&self.socket)
                 .map_err(step("TCP_DEFER_ACCEPT"))?;
         }
-        self.socket.listen(queue.length()).map_err(step("listen"))?;
+        if !listen.is_datagram() {
+            self.socket.listen(queue.length()).map_err(step("listen"))?;
+        }
         match listen {
             // A slot may have gone, and with it who emptied this queue, while the
             // generation that has it again was about to prove itself.
-            Listen::Tcp { .. } if self.refusing.load(Ordering::Relaxed) => {
+            Listen::Tcp { .. } | Listen::Udp { .. } if self.refusing.load(Ordering::Relaxed) => {
                 sys::socket::admit_handshakes(self.socket.as_fd()).map_err(step("SO_DETACH_FILTER"))
             }
-            Listen::Tcp { .. } | Listen::Fd { .. } => Ok(()),
+            Listen::Tcp { .. } | Listen::Udp { .. } | Listen::Fd { .. } => Ok(()),
             Listen::Unix { path, mode } => {
                 let mode = std::fs::Permissions::from_mode(*mode);
                 std::fs::set_permissions(path, mode).map_err(step("chmod"))
@@ -382,6 +424,7 @@ impl Listener {
                     |_| self.socket.listen(0),
                 )
             }
+            Listen::Udp { .. } => sys::datagram::refuse_all(self.socket.as_fd()),
             // There is no handshake to drop: taking the name away does it.
             Listen::Unix { .. } | Listen::Fd { .. } => {
                 if let Some(file) = &self.file {
@@ -432,6 +475,10 @@ impl Drop for Listener {
 fn local(socket: &Socket, listen: &Listen) -> io::Result<Listen> {
     Ok(match listen {
         Listen::Tcp { address, v6only } => Listen::Tcp {
+            address: socket.local_addr()?.as_socket().unwrap_or(*address),
+            v6only: *v6only,
+        },
+        Listen::Udp { address, v6only } => Listen::Udp {
             address: socket.local_addr()?.as_socket().unwrap_or(*address),
             v6only: *v6only,
         },

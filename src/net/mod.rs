@@ -1,6 +1,7 @@
 //! Sockets: how they are made, kept over reloads, and given up.
 
 mod activation;
+pub mod datagram;
 pub mod listener;
 mod options;
 mod queue;

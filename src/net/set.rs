@@ -73,14 +73,17 @@ struct Key {
 impl Key {
     fn new(pool: &Pool, index: usize) -> Self {
         let listen = match &pool.listen[index].listen {
-            known @ (Listen::Tcp { .. } | Listen::Fd { .. }) => known.clone(),
+            known @ (Listen::Tcp { .. } | Listen::Udp { .. } | Listen::Fd { .. }) => known.clone(),
             // The mode can change while the socket stays.
             Listen::Unix { path, .. } => Listen::Unix {
                 path: path.clone(),
                 mode: 0,
             },
         };
-        let chosen = matches!(&listen, Listen::Tcp { address, .. } if address.port() == 0);
+        let chosen = match &listen {
+            Listen::Tcp { address, .. } | Listen::Udp { address, .. } => address.port() == 0,
+            Listen::Unix { .. } | Listen::Fd { .. } => false,
+        };
         Self {
             listen,
             owner: chosen.then(|| (pool.name.clone(), index)),
@@ -359,6 +362,18 @@ impl ListenerSet {
             .collect()
     }
 
+    /// The ports on which datagrams are answered, in the order of their numbers.
+    pub fn datagram_ports(&self) -> Vec<u16> {
+        let ports = self.all().filter_map(|one| match one.local() {
+            Listen::Udp { address, .. } => Some(address.port()),
+            Listen::Tcp { .. } | Listen::Unix { .. } | Listen::Fd { .. } => None,
+        });
+        let mut ports: Vec<u16> = ports.collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports
+    }
+
     /// Every socket there is.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Listener>> {
         self.groups.iter().flat_map(|group| &group.sockets)
@@ -407,7 +422,7 @@ impl Group {
     fn of_slot(&self, slot: usize) -> &[Arc<Listener>] {
         match self.key.listen {
             Listen::Fd { .. } => &self.sockets,
-            Listen::Tcp { .. } | Listen::Unix { .. } => {
+            Listen::Tcp { .. } | Listen::Udp { .. } | Listen::Unix { .. } => {
                 let count = self.sockets.len().max(1);
                 self.sockets.chunks(1).nth(slot % count).unwrap_or_default()
             }

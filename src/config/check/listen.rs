@@ -9,8 +9,8 @@ use crate::config::kind::At;
 use crate::config::mistake::{Mistake, Span};
 use crate::config::table::Entry;
 use crate::config::{
-    Accept, Clients, Endpoint, Keepalive, Listen, MAX_LISTENERS, Master, Proxy, SocketOptions,
-    address,
+    Clients, Endpoint, Keepalive, Listen, MAX_LISTENERS, Master, Proxy, SocketOptions, address,
+    datagram,
 };
 
 /// The longest path of a unix socket: sun_path of unix(7) without its NUL.
@@ -41,17 +41,16 @@ impl Checker<'_> {
             if let Listen::Unix { path, .. } = &listen {
                 self.socket_path(path, &item.span);
                 self.can_hold(path, &item.span);
-                if table.accept.value == Accept::Reuseport {
-                    let message = "a unix socket cannot be accepted on with \"reuseport\"";
-                    let expected = "use accept = \"shared\", or a pool of its own";
-                    self.error(&item.span, message, expected);
-                }
             }
-            if let Listen::Fd { .. } = &listen
-                && table.accept.value == Accept::Reuseport
-            {
-                let message = "what is passed cannot be accepted on with \"reuseport\"";
+            if let Some(what) = listen.unfit_for(table.accept.value) {
+                let message = format!("{what} cannot be accepted on with \"reuseport\"");
                 let expected = "use accept = \"shared\", or a pool of its own";
+                self.error(&item.span, message, expected);
+            }
+            let first = listeners.first().map(|one: &Endpoint| &one.listen);
+            if let Some(first) = first.filter(|one| one.is_datagram() != listen.is_datagram()) {
+                let message = datagram::mixed(&listen);
+                let expected = format!("expected more of {first}'s kind alone");
                 self.error(&item.span, message, expected);
             }
             self.take(&listen, &item.span);
@@ -104,6 +103,19 @@ impl Checker<'_> {
                     self.misplaced(&table.v6only, "v6only", "only for an IPv6 address");
                 }
                 Some(Listen::Tcp {
+                    address: *address,
+                    v6only: table.v6only.value.unwrap_or(*v6only),
+                })
+            }
+            Listen::Udp { address, v6only } => {
+                self.misplaced(&table.mode, "mode", "only for a unix socket");
+                if address.is_ipv4() {
+                    self.misplaced(&table.v6only, "v6only", "only for an IPv6 address");
+                }
+                self.misplaced(&table.proxy_protocol, "proxy_protocol", "only for streams");
+                self.misplaced(&table.backlog, "backlog", "only for streams");
+                self.only_for_tcp(table, "only for TCP");
+                Some(Listen::Udp {
                     address: *address,
                     v6only: table.v6only.value.unwrap_or(*v6only),
                 })

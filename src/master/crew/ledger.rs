@@ -195,6 +195,21 @@ impl Crew {
         }
     }
 
+    /// Asks the kernel for datagrams that were dropped because nobody took those
+    /// before them in time, and tells of them.
+    pub fn look_for_drops(&self) {
+        // A socket may be in several generations.
+        for listener in self.cohorts.values().flat_map(|one| one.listeners.all()) {
+            let dropped = listener.newly_dropped();
+            if dropped > 0 {
+                log::warn!(
+                    "{}: datagrams lost for want of room in its queue: {dropped}",
+                    listener.local()
+                );
+            }
+        }
+    }
+
     /// Asks the kernel who waits in the accept queues.
     pub fn look_at_queues(&mut self) {
         let Self {

@@ -40,7 +40,7 @@ fn accepted(listener: &Listener) -> (OwnedFd, TcpStream) {
 fn address(listener: &Listener) -> SocketAddr {
     match *listener.local() {
         Listen::Tcp { address, .. } => address,
-        Listen::Unix { .. } | Listen::Fd { .. } => panic!("not TCP"),
+        Listen::Udp { .. } | Listen::Unix { .. } | Listen::Fd { .. } => panic!("not TCP"),
     }
 }
 
@@ -82,7 +82,9 @@ fn what_a_listener_is_told_its_connections_have() {
                 address,
                 v6only: !dual,
             },
-            Listen::Unix { .. } | Listen::Fd { .. } => panic!("{place} is TCP"),
+            Listen::Udp { .. } | Listen::Unix { .. } | Listen::Fd { .. } => {
+                panic!("{place} is TCP")
+            }
         };
         let listener = Listener::bind(&listen, &everything(), QUEUE, false).unwrap();
         let told = all(listener.as_fd(), v6, dual);

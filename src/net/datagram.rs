@@ -1,0 +1,59 @@
+//! Sockets for datagrams: how they are made, and what is lost with them.
+
+use crate::sys;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// How long a worker waits in the receiving call, at most: a second after the
+/// last datagram it has to say so.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A bound UDP socket that tells of each datagram to which address it was sent.
+///
+/// SO_REUSEADDR is not set, for it would let any process of the same user have
+/// the address as well (socket(7)); a UDP port has nothing to wait for anyway.
+pub(super) fn bind<E>(
+    address: SocketAddr,
+    v6only: bool,
+    reuseport: bool,
+    step: &impl Fn(&'static str) -> E,
+) -> Result<Socket, super::BindError>
+where
+    E: FnOnce(io::Error) -> super::BindError,
+{
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP)).map_err(step("socket"))?;
+    if reuseport {
+        socket.set_reuse_port(true).map_err(step("SO_REUSEPORT"))?;
+    }
+    if address.is_ipv6() {
+        socket.set_only_v6(v6only).map_err(step("IPV6_V6ONLY"))?;
+        sys::datagram::tell_destination6(socket.as_fd()).map_err(step("IPV6_RECVPKTINFO"))?;
+    }
+    if address.is_ipv4() || !v6only {
+        sys::datagram::tell_destination4(socket.as_fd()).map_err(step("IP_PKTINFO"))?;
+    }
+    socket
+        .set_read_timeout(Some(PATIENCE))
+        .map_err(step("SO_RCVTIMEO"))?;
+    socket.bind(&address.into()).map_err(step("bind"))?;
+    Ok(socket)
+}
+
+/// How many datagrams wait in a socket that is about to be closed: they are
+/// taken out.
+pub(super) fn abandoned(socket: &Socket) -> u64 {
+    let mut room = [0; 1];
+    let mut next = || sys::socket::receive(socket.as_fd(), &mut room, false);
+    let mut count = 0;
+    loop {
+        match next() {
+            Ok(_) => count += 1,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return count,
+        }
+    }
+}
