@@ -206,10 +206,10 @@ fn a_wrong_file_is_answered_with_line_and_column() {
             "taken here",
         ),
         (
-            "[pool.a]\nservice = \"echo\"\nlisten = \"udp:7\"".to_owned(),
+            "[pool.a]\nservice = \"echo\"\nlisten = \"udp:fd:x\"".to_owned(),
             "3:10",
-            "\"udp:7\" is not an address",
-            "UDP is not supported in this version",
+            "\"udp:fd:x\" is not an address",
+            "UDP has an address and a port",
         ),
         (
             "[pool.a]\nservice = \"echo\"\nlisten = \"fd:2\"".to_owned(),

@@ -110,6 +110,8 @@ enum Found {
     Batch(usize),
     /// None.
     Nothing,
+    /// A signal has come: look again.
+    Interrupted,
     /// The sockets are parked: the worker is told to retire.
     Parked,
 }
@@ -131,6 +133,7 @@ impl Server<'_> {
                         return Leave::Sick(errno.into());
                     }
                 }
+                Ok(Found::Interrupted) => {}
                 Ok(Found::Parked) if self.duty.is_retired() => break,
                 Ok(Found::Parked) => return Leave::Sick(Errno::EINVAL.into()),
                 Err(error) => return Leave::Sick(error),
@@ -159,6 +162,7 @@ impl Server<'_> {
                 Ok(_) => return Ok(Found::Batch(index)),
                 Err(error) => match classify(&error) {
                     Trouble::Passing => {}
+                    Trouble::Signal => return Ok(Found::Interrupted),
                     Trouble::Memory => self.pause(&error),
                     Trouble::Parked => return Ok(Found::Parked),
                     Trouble::Lasting => return Err(error),
@@ -343,7 +347,7 @@ impl Server<'_> {
                 Ok(count) => return count > 0,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) => match classify(&error) {
-                    Trouble::Passing => {}
+                    Trouble::Passing | Trouble::Signal => {}
                     Trouble::Memory => self.pause(&error),
                     Trouble::Parked | Trouble::Lasting => return false,
                 },
@@ -436,6 +440,8 @@ fn send_all(socket: BorrowedFd<'_>, parcels: &[Parcel<'_>], counts: &mut Counts)
 enum Trouble {
     /// Nothing was there, or it is about a datagram that was sent before.
     Passing,
+    /// A signal came; with SO_RCVTIMEO it ends the call (signal(7)).
+    Signal,
     /// The kernel has no memory.
     Memory,
     /// Another socket is behind the number.
@@ -446,8 +452,8 @@ enum Trouble {
 
 fn classify(error: &io::Error) -> Trouble {
     match error.raw_os_error().unwrap_or(0) {
+        libc::EINTR => Trouble::Signal,
         libc::EAGAIN
-        | libc::EINTR
         // What ICMP says of earlier answers (ip(7)).
         | libc::ECONNREFUSED
         | libc::EHOSTUNREACH
