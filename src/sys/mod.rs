@@ -11,6 +11,7 @@
 
 pub mod clock;
 pub mod datagram;
+pub mod image;
 pub mod memory;
 pub mod option;
 pub mod process;

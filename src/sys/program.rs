@@ -241,7 +241,7 @@ fn lower(resource: libc::__rlimit_resource_t, soft: u64, hard: u64) -> Result<()
 
 /// Every signal with its default action, and none blocked: execve(2) resets
 /// handlers, but neither SIG_IGN nor the mask.
-fn reset_signals() {
+pub(super) fn reset_signals() {
     for signal in 1..=libc::SIGRTMAX() {
         // SAFETY: it takes numbers; those that have no choice say EINVAL.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
