@@ -13,10 +13,12 @@ mod batch;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod line;
+mod relay;
 mod repeats;
 mod sink;
 
 pub use batch::Torn;
+pub use relay::{Voice, relay};
 pub use sink::{Sink, stderr_is_watched};
 
 use crate::config::{self, LogFormat};
