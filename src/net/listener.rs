@@ -10,6 +10,7 @@ use crate::config::{Listen, SocketOptions};
 use crate::sys;
 use file::SocketFile;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt;
 use std::io;
@@ -31,6 +32,9 @@ pub struct Listener {
     /// Another master has it as well, and decides about it: see
     /// [`Listener::entrust`].
     entrusted: AtomicBool,
+    /// Programs have it as well, which may have made it wait or not: see
+    /// [`Listener::lend`].
+    lent: AtomicBool,
     /// The service manager has it as well, and it is the manager's.
     foreign: bool,
     /// A worker has been READY on it: clients may be led to it.
@@ -148,6 +152,7 @@ impl Listener {
             file,
             refusing: AtomicBool::new(false),
             entrusted: AtomicBool::new(false),
+            lent: AtomicBool::new(false),
             foreign: false,
             open: AtomicBool::new(false),
             membership: OnceLock::new(),
@@ -207,6 +212,23 @@ impl Listener {
 
     fn is_entrusted(&self) -> bool {
         self.entrusted.load(Ordering::Relaxed)
+    }
+
+    /// Whether programs accept on it that are not ours. Whether their accept(2)
+    /// waits is between them and the socket: while they have it, nothing is made
+    /// to wait, and nothing stops waiting because it is refused.
+    pub fn lend(&self, lent: bool) {
+        self.lent.store(lent, Ordering::Relaxed);
+    }
+
+    fn is_lent(&self) -> bool {
+        self.lent.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody waits in its queue, of whatever kind it is.
+    pub fn is_wanted(&self) -> bool {
+        let mut look = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        poll(&mut look, PollTimeout::ZERO).is_ok_and(|count| count > 0)
     }
 
     /// Adds to `lost` the clients that wait in its queue when it is dropped.
@@ -324,10 +346,11 @@ impl Listener {
     /// As fcntl(2).
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         let flags = OFlag::from_bits_retain(fcntl(&self.socket, FcntlArg::F_GETFL)?);
-        let nonblocking = nonblocking || self.refusing.load(Ordering::Relaxed);
+        let empties = self.refusing.load(Ordering::Relaxed) && !self.is_lent();
+        let nonblocking = nonblocking || empties;
         let mut wanted = flags;
         wanted.set(OFlag::O_NONBLOCK, nonblocking);
-        if wanted != flags && (nonblocking || !self.is_entrusted()) {
+        if wanted != flags && (nonblocking || !(self.is_entrusted() || self.is_lent())) {
             fcntl(&self.socket, FcntlArg::F_SETFL(wanted))?;
         }
         Ok(())
@@ -412,7 +435,9 @@ impl Listener {
             return Ok(());
         }
         self.refusing.store(true, Ordering::Relaxed);
-        self.set_nonblocking(true)?;
+        if !self.is_lent() {
+            self.set_nonblocking(true)?;
+        }
         match self.local {
             Listen::Tcp { .. } => {
                 // Who was left to the kernel because it sent nothing joins the

@@ -162,6 +162,14 @@ impl ListenerSet {
         })
     }
 
+    /// How many sockets a worker of `pool` has from each `listen` entry.
+    pub fn counts(&self, pool: &Pool) -> Vec<usize> {
+        let groups = (0..pool.listen.len()).map(|index| self.find(&Key::new(pool, index)));
+        groups
+            .map(|group| group.map_or(0, |group| group.of_slot(0).len()))
+            .collect()
+    }
+
     /// The same set with `slots` sockets a `listen` entry of `pool`, where each
     /// slot has its own.
     ///
