@@ -269,7 +269,11 @@ impl<'d> Lane<'d> {
         }
         match new {
             RowState::Idle => line.extend_from_slice(b" idle"),
-            RowState::Reading | RowState::KeepAlive | RowState::Closing | RowState::Serving => {
+            RowState::Reading
+            | RowState::KeepAlive
+            | RowState::Closing
+            | RowState::Serving
+            | RowState::Program => {
                 for part in [" ", new.name(), " ", peer] {
                     line.extend_from_slice(part.as_bytes());
                 }

@@ -22,16 +22,19 @@ pub enum RowState {
     Closing,
     /// Serving several connections at once (event) or none itself (fork).
     Serving,
+    /// A program that accepts for itself, and does not say what it does.
+    Program,
 }
 
 impl RowState {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Idle,
         Self::Reading,
         Self::Writing,
         Self::KeepAlive,
         Self::Closing,
         Self::Serving,
+        Self::Program,
     ];
 
     /// The word for titles, status and logs.
@@ -42,7 +45,7 @@ impl RowState {
             Self::Writing => "writing",
             Self::KeepAlive => "keep-alive",
             Self::Closing => "closing",
-            Self::Serving => "serving",
+            Self::Serving | Self::Program => "serving",
         }
     }
 }

@@ -64,6 +64,11 @@ pub fn doing(rows: impl Iterator<Item = Row>, now: Instant) -> String {
             .map(|peer| format!(" {peer}"))
             .unwrap_or_default();
         let text = row.text();
+        if state == RowState::Program {
+            let said = if text.is_empty() { "" } else { ": " };
+            busy.push(format!("{}{said}{text}", state.name()));
+            continue;
+        }
         if state == RowState::Serving {
             busy.push(serving(active, &text));
             continue;
