@@ -6,6 +6,7 @@
 //! asked for after the change of user (setuid(2) forgets it), and READY comes
 //! last, when the worker can be relied upon.
 
+mod program;
 mod reporter;
 
 use crate::config::{self, Model, Pool};
@@ -26,6 +27,8 @@ use crate::sys::{process, signal};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Gid, Pid, Uid, getpid, getppid, setgroups, setresgid, setresuid};
+pub use program::Belongings;
+pub(crate) use program::signal_of;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
@@ -88,6 +91,8 @@ pub struct Assignment {
     pub log: Option<Output>,
     /// Whether to take leave of the terminal that the master was started from.
     pub detached: bool,
+    /// What it gets where the worker is a program.
+    pub belongings: Option<Belongings>,
 }
 
 /// What a new worker could not do; its exit status tells the master.
@@ -126,6 +131,14 @@ const SICK: i32 = 1;
 pub fn enter(assignment: Assignment) -> Infallible {
     crate::log::set_worker(&assignment.pool.name, assignment.slot);
     let row = assignment.rows.first().copied();
+    if let Some(app) = assignment.pool.service.app() {
+        let failure = program::become_it(&assignment, app);
+        // Where the log was, something of the program's may be by now.
+        if let Some(row) = row {
+            row.set_text(failure.to_string().as_bytes());
+        }
+        process::exit(START_FAILED)
+    }
     let duty = match prepare(assignment) {
         Ok(duty) => duty,
         Err(failure) => {
@@ -403,7 +416,7 @@ fn become_user(identity: &config::Identity) -> io::Result<()> {
 /// How long a handshake may take that was under way: a round trip, generously.
 /// Who was left to the kernel is there when its handshake is repeated, after a
 /// second the first time.
-fn stragglers(deferred: Duration) -> Duration {
+pub(crate) fn stragglers(deferred: Duration) -> Duration {
     const ROUND_TRIP: Duration = Duration::from_millis(100);
     const REPETITION: Duration = Duration::from_secs(1);
     if deferred.is_zero() {
@@ -463,9 +476,10 @@ fn responder(pool: &Pool) -> Option<Box<dyn Responder>> {
             Box::new(protocol::message::MessageService::new(text.clone()))
         }
         // The others never come here: no generation has them with datagrams.
-        config::Service::Discard | config::Service::Http(_) | config::Service::Custom => {
-            Box::new(protocol::discard::DiscardDatagrams)
-        }
+        config::Service::Discard
+        | config::Service::Http(_)
+        | config::Service::App(_)
+        | config::Service::Custom => Box::new(protocol::discard::DiscardDatagrams),
     })
 }
 
@@ -490,6 +504,8 @@ fn service(pool: &Pool, custom: Option<Arc<dyn Service>>) -> Arc<dyn Service> {
                 settings, variable,
             ))
         }
+        // Such a worker is a program, and never comes here.
+        config::Service::App(_) => Arc::new(protocol::discard::DiscardService::new(patience)),
         config::Service::Custom => custom.unwrap_or_else(|| {
             // The library refuses a custom pool without a service before it starts.
             Arc::new(protocol::discard::DiscardService::new(patience))

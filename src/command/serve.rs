@@ -3,8 +3,8 @@
 use super::{CONFIG, USAGE, complain};
 use crate::cli::{AcceptName, ModelName, Serve, ServiceName};
 use crate::config::{
-    Accept, Config, Http, LogTarget, Master as MasterConfig, Model, Pool, Service, Size, System,
-    ThisMachine, parse_listen,
+    Accept, App, Config, Http, LogTarget, Master as MasterConfig, Model, Pool, Service, Size,
+    System, ThisMachine, parse_listen,
 };
 use crate::master::generation::Services;
 use crate::master::{Activation, Master, Source};
@@ -47,6 +47,10 @@ pub(super) fn run(arguments: &Serve) -> u8 {
 
 fn configuration(arguments: &Serve) -> Result<Config, Refusal> {
     let (service, port) = service(arguments)?;
+    if service.app().is_none() && !arguments.command.is_empty() {
+        let message = "only the service app takes a program after --";
+        return Err(Refusal(USAGE, message.to_owned()));
+    }
     let model = match arguments.model {
         ModelName::Prefork => Model::Prefork,
         ModelName::Event => Model::Event,
@@ -119,12 +123,38 @@ fn service(arguments: &Serve) -> Result<(Service, u16), Refusal> {
                 argument.ok_or_else(|| Refusal(USAGE, "serve message: which text?".to_owned()))?;
             Ok((Service::Message(text.as_bytes().to_vec()), 7000))
         }
+        ServiceName::App => Ok((Service::App(Box::new(program(arguments)?)), 8080)),
         ServiceName::Echo => none(Service::Echo, 7007),
         ServiceName::Discard => none(Service::Discard, 7009),
         ServiceName::Daytime => none(Service::Daytime, 7013),
         ServiceName::Chargen => none(Service::Chargen, 7019),
         ServiceName::Time => none(Service::Time, 7037),
     }
+}
+
+/// The program behind `--`, in the directory where we are.
+fn program(arguments: &Serve) -> Result<App, Refusal> {
+    let mut command = arguments.command.clone();
+    if let Some(extra) = &arguments.argument {
+        let message = format!("what is {}? the program follows after --", extra.display());
+        return Err(Refusal(USAGE, message));
+    }
+    if arguments.once {
+        let why = "serve app --once: a program tells nobody when its first connection is over";
+        return Err(Refusal(USAGE, why.to_owned()));
+    }
+    let Some(name) = command.first_mut() else {
+        let message = "serve app: which program? serve app -- COMMAND ARGUMENTS";
+        return Err(Refusal(USAGE, message.to_owned()));
+    };
+    let unfit = |what: &str, error| Refusal(CONFIG, format!("{what}: {error}"));
+    let directory = std::env::current_dir().map_err(|error| unfit("directory", error))?;
+    if name.contains('/') {
+        *name = directory.join(&*name).to_string_lossy().into_owned();
+    }
+    let found = ThisMachine.find_program(name, None);
+    let program = found.map_err(|error| unfit(name, error))?;
+    Ok(App::with_defaults(program, command, directory))
 }
 
 fn files(directory: Option<&OsStr>, logged: bool) -> Result<Http, Refusal> {

@@ -5,6 +5,7 @@
 //! changes anything on the machine and never binds: a check beside a running
 //! server must not take its port, not even for a moment.
 
+mod app;
 mod datagrams;
 mod identity;
 mod listen;
@@ -93,7 +94,8 @@ impl Checker<'_> {
         let log = table.log.value.as_ref();
         let log = log.map(|own| self.pool_log(own, masters));
         let model = table.model.value;
-        if model != Model::Threads && table.model.is_sound() {
+        let ours = table.service.value != Some(ServiceName::App);
+        if ours && model != Model::Threads && table.model.is_sound() {
             let why = "only with model = \"threads\"";
             self.misplaced(&table.threads_per_worker, "threads_per_worker", why);
         }
@@ -109,7 +111,11 @@ impl Checker<'_> {
                 expected,
             );
         }
-        if !matches!(model, Model::Event | Model::Fork) && !datagrams && table.model.is_sound() {
+        if ours
+            && !datagrams
+            && !matches!(model, Model::Event | Model::Fork)
+            && table.model.is_sound()
+        {
             let why = "only with model = \"event\" or \"fork\"";
             self.misplaced(&table.max_connections, "max_connections", why);
         }
@@ -139,6 +145,10 @@ impl Checker<'_> {
             let why = "only with service = \"http\"";
             self.misplaced(&table.http, "http", why);
         }
+        if service != ServiceName::App {
+            let why = "only with service = \"app\"";
+            self.misplaced(&table.app, "app", why);
+        }
         let at = table.service.span(header);
         match service {
             ServiceName::Echo => Some(Service::Echo),
@@ -162,6 +172,7 @@ impl Checker<'_> {
                 let http = table.http.value.as_ref()?;
                 self.http(http, &table.http.span(&at)).map(Service::Http)
             }
+            ServiceName::App => self.app(table, &at).map(Box::new).map(Service::App),
         }
     }
 
@@ -235,6 +246,11 @@ impl Checker<'_> {
             (&table.max_workers, "max_workers"),
         ];
         let [start, min_spare, max_spare, max] = given;
+        let processors = self.system.processors();
+        if table.service.value == Some(ServiceName::App) {
+            // What these cannot be used for is said with the service.
+            return defaults::app_size(table.workers.value, processors);
+        }
         if !table.model.is_sound() {
             // Which keys go with it cannot be said.
         } else if table.model.value != Model::Prefork {
@@ -272,7 +288,6 @@ impl Checker<'_> {
             max_spare: max_spare.0.value,
             max: max.0.value,
         };
-        let processors = self.system.processors();
         let (model, accept) = (table.model.value, table.accept.value);
         defaults::size(model, accept, table.workers.value, &spares, processors)
     }
@@ -443,7 +458,8 @@ fn is_first_to_speak(service: Option<ServiceName>) -> bool {
         Some(
             ServiceName::Daytime | ServiceName::Time | ServiceName::Chargen | ServiceName::Message,
         ) => true,
-        Some(ServiceName::Http | ServiceName::Echo | ServiceName::Discard) | None => false,
+        Some(ServiceName::Http | ServiceName::Echo | ServiceName::Discard | ServiceName::App)
+        | None => false,
     }
 }
 

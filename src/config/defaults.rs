@@ -6,12 +6,13 @@
 
 use std::path::PathBuf;
 
+use super::file::app::AppTable;
 use super::file::http::HttpTable;
 use super::file::site::{CgiTable, StatusTable};
 use super::file::{LogTable, MOST_WORKERS, MasterTable, PoolTable, UdpTable, Workers};
 use super::system::System;
 use super::{
-    Accept, Access, Cgi, Datagrams, Http, Log, LogTarget, Master, Model, Pool, Service, Size,
+    Accept, Access, App, Cgi, Datagrams, Http, Log, LogTarget, Master, Model, Pool, Service, Size,
     StatusPages, Trust,
 };
 
@@ -54,7 +55,19 @@ impl Pool {
             model,
             accept,
             backlog,
-            size: size(model, accept, None, &Spares::default(), system.processors()),
+            size: match &self.service {
+                Service::App(_) => app_size(None, system.processors()),
+                Service::Echo
+                | Service::Discard
+                | Service::Daytime
+                | Service::Time
+                | Service::Chargen
+                | Service::Message(_)
+                | Service::Http(_)
+                | Service::Custom => {
+                    size(model, accept, None, &Spares::default(), system.processors())
+                }
+            },
             max_connections: max_connections(model, self.threads_per_worker),
             ..self
         }
@@ -70,6 +83,18 @@ impl Pool {
         let none = Spares::default();
         let size = size(self.model, self.accept, workers, &none, system.processors());
         Self { size, ..self }
+    }
+}
+
+impl App {
+    /// The program `command`, found in `program`, with the defaults of a
+    /// `[pool.NAME.app]` table; it runs in `directory`. Both paths are absolute.
+    pub fn with_defaults(program: PathBuf, command: Vec<String>, directory: PathBuf) -> Self {
+        Self {
+            program,
+            command,
+            ..app(directory, &AppTable::default())
+        }
     }
 }
 
@@ -141,6 +166,36 @@ fn datagrams(table: &UdpTable) -> Datagrams {
         rate: table.rate.value,
         burst: table.burst.value,
         amplify: table.amplify.value,
+    }
+}
+
+/// The program of a table, without what it is called.
+pub(crate) fn app(directory: PathBuf, table: &AppTable) -> App {
+    App {
+        program: PathBuf::new(),
+        command: Vec::new(),
+        directory,
+        environment: table.environment.value.clone(),
+        pass_environment: table.pass_environment.value.clone(),
+        fd_names: table.fd_names.value.clone().unwrap_or_default(),
+        umask: table.umask.value,
+        nice: table.nice.value,
+        memory: table.memory.value,
+        processor_time: table.processor_time.value,
+        open_files: table.open_files.value,
+        ready: table.ready.value,
+        stop_signal: table.stop_signal.value,
+        reopen_signal: table.reopen_signal.value,
+        stdout: table.stdout.value,
+        stderr: table.stderr.value,
+    }
+}
+
+/// How many programs: nobody tells which of them is idle, so it is a number.
+pub(crate) fn app_size(workers: Option<Workers>, processors: u32) -> Size {
+    match workers {
+        Some(Workers::Fixed(workers)) => Size::Fixed(workers),
+        Some(Workers::Auto) | None => Size::Fixed(processors.clamp(1, MOST_WORKERS)),
     }
 }
 

@@ -4,6 +4,7 @@
 //! Reading goes on past a wrong value, so that one run shows all mistakes. What
 //! depends on several keys, or on the machine, is left to [`check`](super::check).
 
+pub(crate) mod app;
 pub(crate) mod http;
 pub(crate) mod logs;
 pub(crate) mod site;
@@ -27,6 +28,7 @@ use super::table::{Key, Shorthand, SubTable, Table, in_order, table, unknown_key
 use super::tos::TosKind;
 use super::wording::{abridged, printable, quote};
 use super::{Accept, Facility, Listen, LogFormat, Model};
+use app::AppTable;
 use http::{AccessLogTable, HttpTable};
 use logs::PoolLogTable;
 use site::{AuthTable, CgiTable, HostTable, PathTable, RespondTable, StatusTable};
@@ -58,6 +60,7 @@ pub(crate) enum ServiceName {
     Chargen,
     Message,
     Http,
+    App,
 }
 
 /// The value of the key `workers`.
@@ -211,6 +214,8 @@ table! {
             "What the service http needs to know.";
         udp: Option<UdpTable> = Optional(SubTable, "only with an address that begins with udp:"), None,
             "What holds for datagrams.";
+        app: Option<AppTable> = Optional(SubTable, "only for service = \"app\""), None,
+            "What the service app needs to know: programs that accept for themselves.";
     }
 }
 
@@ -290,6 +295,7 @@ const SERVICES: &[(&str, ServiceName)] = &[
     ("time", ServiceName::Time),
     ("chargen", ServiceName::Chargen),
     ("message", ServiceName::Message),
+    ("app", ServiceName::App),
 ];
 
 const MODELS: &[(&str, Model)] = &[
@@ -360,6 +366,7 @@ pub fn keys() -> Vec<Key> {
     keys.extend(RespondTable::keys());
     keys.extend(StatusTable::keys());
     keys.extend(CgiTable::keys());
+    keys.extend(AppTable::keys());
     keys
 }
 

@@ -10,6 +10,7 @@
 //! check --print` and [`keys()`] for the manual all follow that list.
 
 mod address;
+mod app;
 mod check;
 mod datagram;
 mod defaults;
@@ -40,6 +41,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use address::parse_listen;
+pub use app::{App, ProgramSignal, Ready, Stream};
 pub use endpoint::{Endpoint, Keepalive, Proxy, SocketOptions, Tos};
 pub use file::keys;
 pub use htpasswd::Passwords;
@@ -382,6 +384,8 @@ pub enum Service {
     Message(Vec<u8>),
     /// HTTP/1.1.
     Http(Http),
+    /// Programs that accept for themselves.
+    App(Box<App>),
     /// A service that the program using the library brings along.
     Custom,
 }
@@ -397,6 +401,7 @@ impl Service {
             Self::Chargen => "chargen",
             Self::Message(_) => "message",
             Self::Http(_) => "http",
+            Self::App(_) => "app",
             Self::Custom => "custom",
         }
     }
@@ -411,6 +416,22 @@ impl Service {
             | Self::Time
             | Self::Chargen
             | Self::Message(_)
+            | Self::App(_)
+            | Self::Custom => None,
+        }
+    }
+
+    /// What the service app needs to know, where it is that.
+    pub fn app(&self) -> Option<&App> {
+        match self {
+            Self::App(app) => Some(app),
+            Self::Echo
+            | Self::Discard
+            | Self::Daytime
+            | Self::Time
+            | Self::Chargen
+            | Self::Message(_)
+            | Self::Http(_)
             | Self::Custom => None,
         }
     }

@@ -3,11 +3,13 @@
 //! Owes a file that is read back to an equal configuration, and every key once:
 //! the tables are filled field by field, so a new key cannot be forgotten.
 
+mod app;
 mod site;
 
 use std::fmt;
 use std::path::PathBuf;
 
+use super::app::MEANINGLESS;
 use super::file::http::{AccessLogTable, HttpTable};
 use super::file::logs::PoolLogTable;
 use super::file::{ListenTable, LogTable, MasterTable, PoolTable, ServiceName, UdpTable, Workers};
@@ -26,7 +28,8 @@ impl fmt::Display for Config {
         write_table(f, "[master]", &master(&self.master))?;
         for pool in &self.pools {
             let table = self::pool(pool);
-            write_table(f, &format!("\n[pool.{}]", pool.name), &table)?;
+            let idle = pool.service.app().map_or(&[][..], |_| MEANINGLESS);
+            write_table_but(idle, f, &format!("\n[pool.{}]", pool.name), &table)?;
             if let Some(http) = &table.http.value {
                 let header = format!("pool.{}.http", pool.name);
                 write_table(f, &format!("\n[{header}]"), http)?;
@@ -35,14 +38,32 @@ impl fmt::Display for Config {
             if let Some(udp) = &table.udp.value {
                 write_table(f, &format!("\n[pool.{}.udp]", pool.name), udp)?;
             }
+            if let Some(app) = &table.app.value {
+                write_table(f, &format!("\n[pool.{}.app]", pool.name), app)?;
+            }
         }
         Ok(())
     }
 }
 
 fn write_table(f: &mut fmt::Formatter<'_>, header: &str, table: &impl Table) -> fmt::Result {
+    write_table_but(&[], f, header, table)
+}
+
+/// Writes a table, but for the values of the keys in `idle`, which mean nothing
+/// here and would be refused.
+fn write_table_but(
+    idle: &[(&str, &str)],
+    f: &mut fmt::Formatter<'_>,
+    header: &str,
+    table: &impl Table,
+) -> fmt::Result {
     writeln!(f, "{header}")?;
     for (name, shown) in table.shown() {
+        if let Some((_, why)) = idle.iter().find(|(one, _)| *one == name) {
+            writeln!(f, "# {name}: no effect: {why}")?;
+            continue;
+        }
         match shown {
             Shown::Value(text) => writeln!(f, "{name} = {text}")?,
             Shown::Unset(what) => writeln!(f, "# {name}: {what}")?,
@@ -114,6 +135,7 @@ fn pool(pool: &Pool) -> PoolTable {
         group: Entry::of(identity.map(group)),
         http: Entry::of(http),
         udp: Entry::of(pool.is_datagram().then(|| datagrams(pool.datagrams))),
+        app: Entry::of(pool.service.app().map(app::app)),
     }
 }
 
@@ -190,6 +212,7 @@ fn service(service: &Service) -> (Option<ServiceName>, Option<String>, Option<Ht
             (Some(ServiceName::Message), Some(text), None)
         }
         Service::Http(http) => (Some(ServiceName::Http), None, Some(self::http(http))),
+        Service::App(_) => (Some(ServiceName::App), None, None),
         Service::Custom => (None, None, None),
     }
 }
@@ -353,6 +376,23 @@ mod tests {
         model = "threads"
         log = { to = "./text.log", level = "debug", format = "json" }
         idle_timeout = "1h30m5s250ms"
+        [pool.program]
+        listen = ["127.0.0.1:82", "unix:p"]
+        service = "app"
+        workers = 3
+        [pool.program.app]
+        command = ["prog", "a b", "\"\\"]
+        directory = "www"
+        environment = ["TZ=UTC", "EMPTY="]
+        pass_environment = "LANG"
+        fd_names = ["http", "local"]
+        umask = "0077"
+        open_files = 1024
+        processor_time = "5s"
+        ready = "notify"
+        stop_signal = "WINCH"
+        reopen_signal = "USR1"
+        stdout = "off"
         [pool.many]
         listen = ":81"
         service = "chargen"

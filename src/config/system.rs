@@ -5,7 +5,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::unistd::{Gid, Group, Uid, User};
@@ -54,6 +54,15 @@ pub trait System {
     ///
     /// stat(2)'s.
     fn is_directory(&self, path: &Path) -> io::Result<bool>;
+
+    /// The file of the program called `name`: this very path if there is a slash
+    /// in it, else looked for in the directories of `path`, or of this process's
+    /// own PATH.
+    ///
+    /// # Errors
+    ///
+    /// ENOENT where there is none; EACCES where it may not be executed.
+    fn find_program(&self, name: &str, path: Option<&str>) -> io::Result<PathBuf>;
 
     /// What a regular file holds, its symbolic links followed.
     ///
@@ -122,6 +131,24 @@ impl System for ThisMachine {
         std::fs::metadata(path).map(|found| found.is_dir())
     }
 
+    fn find_program(&self, name: &str, path: Option<&str>) -> io::Result<PathBuf> {
+        if name.contains('/') {
+            return executable(PathBuf::from(name));
+        }
+        let own = std::env::var("PATH").ok();
+        let path = path.or(own.as_deref()).unwrap_or(USUAL_PATH);
+        let mut outcome = Err(Errno::ENOENT.into());
+        // An empty one would be wherever this process happens to be.
+        for directory in path.split(':').filter(|one| one.starts_with('/')) {
+            match executable(Path::new(directory).join(name)) {
+                Ok(found) => return Ok(found),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => outcome = Err(error),
+            }
+        }
+        outcome
+    }
+
     fn contents(&self, path: &Path) -> io::Result<Vec<u8>> {
         super::load::contents(path)
     }
@@ -139,6 +166,21 @@ impl System for ThisMachine {
     fn processors(&self) -> u32 {
         let found = std::thread::available_parallelism().map_or(1, usize::from);
         u32::try_from(found).unwrap_or(u32::MAX)
+    }
+}
+
+/// Where programs are looked for if nobody says.
+pub(crate) const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// A regular file that somebody may execute: who the workers are is not known
+/// here, and root may not.
+fn executable(path: PathBuf) -> io::Result<PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    let found = std::fs::metadata(&path)?;
+    if found.is_file() && found.permissions().mode() & 0o111 != 0 {
+        Ok(path)
+    } else {
+        Err(Errno::EACCES.into())
     }
 }
 
@@ -206,6 +248,16 @@ impl System for Pretend {
             Some("/srv/file") => Ok(false),
             Some("/srv/secret") => Err(io::ErrorKind::PermissionDenied.into()),
             Some(_) | None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn find_program(&self, name: &str, path: Option<&str>) -> io::Result<PathBuf> {
+        match (name, path) {
+            ("prog", None) => Ok(PathBuf::from("/usr/bin/prog")),
+            ("prog", Some("/opt")) => Ok(PathBuf::from("/opt/prog")),
+            ("/srv/prog", _) => Ok(PathBuf::from("/srv/prog")),
+            ("/srv/file", _) => Err(Errno::EACCES.into()),
+            (_, _) => Err(Errno::ENOENT.into()),
         }
     }
 

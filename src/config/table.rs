@@ -104,6 +104,9 @@ pub(crate) trait Table: Default {
         found: &mut Vec<Mistake>,
     ) -> bool;
 
+    /// Where the file says the key of this name, if it does.
+    fn given(&self, name: &str) -> Option<&Given>;
+
     /// Every key with its value.
     fn shown(&self) -> Vec<(&'static str, Shown)>;
 
@@ -162,6 +165,13 @@ macro_rules! table {
                     _ => return false,
                 }
                 true
+            }
+
+            fn given(&self, name: &str) -> Option<&$crate::config::table::Given> {
+                match name {
+                    $( stringify!($key) => self.$key.given.as_ref(), )*
+                    _ => None,
+                }
             }
 
             fn shown(&self) -> Vec<(&'static str, $crate::config::kind::Shown)> {

@@ -6,6 +6,7 @@ mod leave;
 mod ledger;
 mod logs;
 mod memory;
+mod programs;
 mod record;
 mod report;
 
@@ -36,6 +37,7 @@ pub use leave::Death;
 
 use blackbox::BlackBox;
 use ledger::Ledger;
+use programs::Program;
 use record::Record;
 
 /// All workers and cohorts.
@@ -114,6 +116,8 @@ struct Worker {
     killed: Option<Cut>,
     /// How the kernel found it just before; empty for whoever was not killed.
     process: String,
+    /// What is to be had of it where it is a program.
+    program: Option<Program>,
 }
 
 /// What the bell was rung for.
@@ -257,14 +261,13 @@ impl Crew {
     pub fn settle_blocking(&self) {
         for cohort in self.cohorts.values() {
             for listener in cohort.listeners.of_pool(&cohort.opened.pool) {
-                let nonblocking = self.cohorts.values().any(|other| {
-                    let has_it = other
-                        .listeners
-                        .of_pool(&other.opened.pool)
-                        .iter()
-                        .any(|one| Arc::ptr_eq(one, &listener));
-                    has_it && other.opened.wants_nonblocking()
-                });
+                let has_it = |other: &&Cohort| {
+                    let listeners = other.listeners.of_pool(&other.opened.pool);
+                    listeners.iter().any(|one| Arc::ptr_eq(one, &listener))
+                };
+                let mut having = self.cohorts.values().filter(has_it);
+                listener.lend(having.clone().any(|one| one.opened.is_program()));
+                let nonblocking = having.any(|one| one.opened.wants_nonblocking());
                 if let Err(error) = listener.set_nonblocking(nonblocking) {
                     log::error!("fcntl {}: {error}", listener.local());
                 }
@@ -340,6 +343,11 @@ impl Crew {
             None,
             SockFlag::SOCK_CLOEXEC,
         )?;
+        let names = |app| cohort.listener_names(app);
+        let pool = &cohort.opened.pool;
+        let program = pool.service.app();
+        let program = program.map(|app| Program::new(pool, app, names(app)));
+        let (mut program, belongings) = program.transpose()?.unzip();
         let row_count = cohort.opened.rows();
         let full = || io::Error::other("the scoreboard is full");
         let first_row = self.rows.take(row_count).ok_or_else(full)?;
@@ -402,6 +410,7 @@ impl Crew {
             channel: theirs,
             log,
             detached: self.detached,
+            belongings,
         };
         let forked = process::fork_into(move || {
             child_first();
@@ -420,6 +429,9 @@ impl Crew {
         self.scoreboard
             .row(first_row)
             .occupy(pid.as_raw().unsigned_abs());
+        if let Some(program) = &mut program {
+            program.introduce(&pool.name, slot, pid);
+        }
         cohort.seats[seat] = true;
         let worker = Worker {
             pid,
@@ -431,13 +443,18 @@ impl Crew {
             listeners,
             spawned,
             channel: ours,
-            born_after: self.reopening,
+            // A program is not asked for its opinion of that.
+            born_after: match program {
+                Some(_) => u64::MAX,
+                None => self.reopening,
+            },
             ready: None,
             wished: false,
             retired: false,
             heir: false,
             killed: None,
             process: String::new(),
+            program,
         };
         self.workers.insert(id, worker);
         self.unready.push(id);
@@ -501,6 +518,9 @@ impl Crew {
     /// included.
     pub fn hung(&self, now: Instant) -> Vec<WorkerId> {
         let hangs = |worker: &Worker| {
+            if let Some(program) = &worker.program {
+                return program.is_hung(now);
+            }
             let Some(cohort) = self.cohorts.get(&worker.cohort) else {
                 return false;
             };

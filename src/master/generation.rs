@@ -7,7 +7,7 @@
 use crate::config::{Config, Http, Listen, Log, LogTarget, Model, Pool, Service, Symlinks};
 use crate::driver::effects::{Links, Roots};
 use crate::driver::journal::AccessLog;
-use crate::log::{Output, Sink};
+use crate::log::{Output, Sink, Torn, Voice};
 use crate::net::{BindError, Listener, ListenerSet};
 use crate::protocol;
 use std::collections::BTreeMap;
@@ -184,6 +184,12 @@ impl Opened {
         self.with_log(|log| log.try_clone()).transpose()
     }
 
+    /// Writes a line of one of its programs to its own log; answers whether it has
+    /// one.
+    pub fn relay(&self, voice: &Voice, line: &str, torn: &mut Torn) -> bool {
+        self.with_log(|log| log.relay(voice, line, torn)).is_some()
+    }
+
     /// Whether its workers' messages go elsewhere than the master's.
     pub fn has_own_log(&self) -> bool {
         self.log.is_some()
@@ -213,8 +219,8 @@ impl Opened {
     /// Whether its workers need listeners that never block: those that wait
     /// for something else as well.
     pub fn wants_nonblocking(&self) -> bool {
-        if self.pool.is_datagram() {
-            // Each call says for itself whether it waits.
+        if self.pool.is_datagram() || self.is_program() {
+            // Each call says for itself whether it waits, or it is up to the program.
             return false;
         }
         match self.pool.model {
@@ -226,6 +232,11 @@ impl Opened {
                     || listen.any(|one| matches!(one.listen, Listen::Fd { .. }))
             }
         }
+    }
+
+    /// Whether its workers are programs, which accept for themselves.
+    pub fn is_program(&self) -> bool {
+        self.pool.service.app().is_some()
     }
 
     /// Rows that each of its workers needs.

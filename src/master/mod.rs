@@ -178,6 +178,7 @@ impl Master {
         self.answer_scaling();
         self.wait();
         self.take_signals();
+        self.crew.attend_programs(Instant::now());
         self.take_words();
         self.hear_successor();
         self.hear_predecessor();
@@ -210,8 +211,12 @@ impl Master {
             .as_ref()
             .and_then(Control::next_deadline)
             .map(|at| at.saturating_duration_since(now));
+        let programs = self
+            .crew
+            .program_deadline(now)
+            .map(|at| at.saturating_duration_since(now));
         let held = (!self.held.is_empty()).then_some(Duration::ZERO);
-        let patience = [due, count, watchdog, crowd, held]
+        let patience = [due, count, watchdog, crowd, programs, held]
             .into_iter()
             .flatten()
             .fold(HEARTBEAT, Duration::min);
@@ -227,6 +232,7 @@ impl Master {
         if let Some(control) = &self.control {
             control.watch(&mut ready);
         }
+        self.crew.watch_programs(&mut ready);
         self.watch_relatives(&mut ready);
         match poll(&mut ready, timeout.unwrap_or(PollTimeout::MAX)) {
             Ok(_) | Err(Errno::EINTR) => {}

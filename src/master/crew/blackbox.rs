@@ -156,6 +156,8 @@ fn busy(row: Row, now: Instant) -> Option<Lane> {
 /// The request that was begun last: that of the lane which changed last among
 /// those that have had any.
 fn last_request(rows: impl Iterator<Item = Row>, now: Instant) -> String {
+    // Of a program it is what it said of itself.
+    let rows = rows.filter(|row| row.state(now).0 != RowState::Program);
     let texts = rows.map(|row| (row.state(now).1, row.last_text()));
     let texts = texts.filter(|(_, text)| !text.is_empty());
     let last = texts.min_by_key(|(since, _)| *since);

@@ -1,7 +1,9 @@
 //! How workers go: told to leave, ended, and reaped.
 
+use super::programs::end_session;
 use super::{Crew, Worker};
 use crate::config::MAX_LISTENERS;
+use crate::master::death::End;
 use crate::master::message::{CohortId, Cut, WorkerId};
 use crate::net::{Listener, ListenerSet};
 use crate::scoreboard::{Cause, Counter, Sums};
@@ -22,14 +24,19 @@ impl Crew {
             return;
         };
         worker.retired = true;
+        let mut last_of = Vec::new();
         let mut mask = 0;
         for (index, listener) in worker.listeners.iter().enumerate().take(MAX_LISTENERS) {
             if !staying.holds(listener) && !listener.is_foreign() {
                 mask |= 1 << index;
                 refuse(listener);
+                last_of.push(Arc::clone(listener));
             }
         }
         self.scoreboard.row(worker.first_row).make_last_owner(mask);
+        if worker.program.is_some() {
+            return self.part_with(id, last_of);
+        }
         self.signal(id, Signal::SIGTERM);
     }
 
@@ -47,6 +54,7 @@ impl Crew {
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.killed = Some(cut);
             worker.process.clone_from(&process);
+            let worker_is_program = worker.program.is_some();
             let level = match cut {
                 // That one was told of, as far as it is news.
                 Cut::NotReady => Level::Debug,
@@ -59,6 +67,9 @@ impl Crew {
                 self.pid(id),
                 self.doing(id)
             );
+            if worker_is_program {
+                end_session(Pid::from_raw(self.pid(id)));
+            }
             self.signal(id, Signal::SIGKILL);
         }
     }
@@ -71,6 +82,7 @@ impl Crew {
         // Nobody came into what is left here: it was all to end at once.
         self.estates.clear();
         loop {
+            self.end_sessions();
             match process::reap() {
                 Ok((WaitStatus::StillAlive, _)) | Err(Errno::ECHILD) => return deaths,
                 Ok((status, usage)) => deaths.extend(self.settle(status, usage, &broken)),
@@ -106,15 +118,18 @@ impl Crew {
             self.strangers.push(status);
             return None;
         };
-        let exit = match status {
-            WaitStatus::Exited(_, code) => Some(code),
-            _ => None,
-        };
+        self.hear_last_words(id);
         let facts = self.facts(id, status)?;
+        let exit = match facts.end {
+            End::Exited(code) => Some(code),
+            End::Signalled | End::Killed => None,
+        };
         let worker = self.workers.get(&id)?;
-        let may_repeat = broken(worker.cohort);
+        let (may_repeat, program) = (broken(worker.cohort), worker.program.is_some());
         self.tell_death(id, status, facts, usage, may_repeat);
         let estate = match exit {
+            // One that knows nothing of us has not looked whether it was the last.
+            _ if program => self.estate_of_program(id),
             Some(0) => Vec::new(),
             Some(_) | None => self.estate(id),
         };
@@ -226,6 +241,16 @@ impl Crew {
             .filter(|(index, listener)| mask >> index & 1 == 1 && !shared(listener))
             .map(|(_, listener)| Arc::clone(listener))
             .collect()
+    }
+
+    /// As [`Crew::estate`], of a program: all its listeners, for it knows them by
+    /// their order, if somebody waits at one.
+    fn estate_of_program(&self, id: WorkerId) -> Vec<Arc<Listener>> {
+        let waits = self.estate(id).iter().any(|one| one.is_wanted());
+        match self.workers.get(&id).filter(|_| waits) {
+            Some(worker) => worker.listeners.clone(),
+            None => Vec::new(),
+        }
     }
 }
 

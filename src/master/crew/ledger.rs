@@ -253,7 +253,10 @@ fn identity(pool: &Pool) -> Identity {
     Identity {
         name: pool.name.clone(),
         service: pool.service.name().to_owned(),
-        model: pool.model.name().to_owned(),
+        model: match pool.service.app() {
+            Some(_) => String::from("program"),
+            None => pool.model.name().to_owned(),
+        },
         accept: pool.accept.name().to_owned(),
     }
 }

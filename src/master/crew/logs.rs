@@ -22,6 +22,12 @@ impl Crew {
             }
         }
         for (id, worker) in &self.workers {
+            if let Some(signal) = Self::reopen_signal(worker) {
+                signal
+                    .into_iter()
+                    .for_each(|signal| self.signal(*id, signal));
+                continue;
+            }
             let Some(cohort) = self.cohorts.get(&worker.cohort) else {
                 continue;
             };

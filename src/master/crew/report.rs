@@ -80,6 +80,10 @@ impl Crew {
             WaitStatus::Signaled(_, Signal::SIGKILL, _) => End::Killed,
             _ => End::Signalled,
         };
+        let end = match &worker.program {
+            Some(program) => program.end(end, status),
+            None => end,
+        };
         let rows = worker.first_row..worker.first_row + worker.row_count;
         let finished = |row: Row| row.count(Counter::Connections) > row.active();
         let mut lanes = rows.map(|index| self.scoreboard.row(index));

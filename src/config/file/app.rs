@@ -1,0 +1,51 @@
+//! The table of the service app.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::app::{
+    Assignments, CommandLine, ListenerNames, ProgramSignal, Readiness, Ready, SIGNALS, STREAMS,
+    Stream, VariableNames,
+};
+use crate::config::kind::{FilePath, Optional, Word};
+use crate::config::number::{Count, Mode, Size, Time};
+use crate::config::table::table;
+
+table! {
+    /// `[pool.NAME.app]`.
+    AppTable in "[pool.NAME.app]" {
+        command: Option<Vec<String>> = Optional(CommandLine, "required"), None,
+            "The program and its arguments, which no shell reads; a name without a slash is looked for in PATH.";
+        directory: Option<PathBuf> = Optional(FilePath, "the directory of this file"), None,
+            "Where the program runs.";
+        environment: Vec<String> = Assignments, Vec::new(),
+            "Variables that the program gets, NAME=value; of the server's own it gets PATH.";
+        pass_environment: Vec<String> = VariableNames, Vec::new(),
+            "Variables of the server's own environment that it gets as well.";
+        fd_names: Option<Vec<String>> = Optional(ListenerNames, "the pool's name for each"), None,
+            "What LISTEN_FDNAMES calls the listeners: a name for each item of `listen`.";
+        umask: u32 = Mode, 0o022,
+            "The permission bits that its new files do not get.";
+        nice: u8 = Count { min: 0, max: 19 }, 0,
+            "What is added to its nice value.";
+        memory: Option<u64> = Optional(Size { min: 1 << 20, max: 1 << 50 }, "that of the server"), None,
+            "Its address space (RLIMIT_AS).";
+        processor_time: Option<Duration> = Optional(
+                Time { min: Duration::from_secs(1), max: DAY }, "that of the server"), None,
+            "Its processor time, in whole seconds (RLIMIT_CPU).";
+        open_files: Option<u64> = Optional(Count { min: 16, max: 1 << 30 }, "that of the server"), None,
+            "How many descriptors it may have (RLIMIT_NOFILE).";
+        ready: Ready = Readiness, Ready::Alive(Duration::from_secs(1)),
+            "When it counts as ready: when it says READY=1 (sd_notify(3)), or once it has lived for so long.";
+        stop_signal: ProgramSignal = Word(SIGNALS), ProgramSignal::Term,
+            "The signal at which it stops accepting, finishes what it has, and ends.";
+        reopen_signal: Option<ProgramSignal> = Optional(Word(SIGNALS), "nothing is sent"), None,
+            "The signal that it gets when logs are reopened.";
+        stdout: Stream = Word(STREAMS), Stream::Log,
+            "Where its standard output goes: line by line into the pool's log, to that of the server, or nowhere.";
+        stderr: Stream = Word(STREAMS), Stream::Log,
+            "Where its standard error goes.";
+    }
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
