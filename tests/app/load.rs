@@ -1,0 +1,123 @@
+//! Servers of others, reloaded again and again under load: no request is lost.
+
+use super::{MASTER, PYTHON, ask, has, running, script};
+use crate::harness::Server;
+use crate::harness::crowd::{Crowd, Manners};
+use crate::harness::ledger::Fate;
+use crate::harness::load::{Habit, Load};
+use nix::sys::signal::Signal;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const NODE: &str = "/usr/bin/node";
+
+/// The server of tests/app/ that this program runs; nothing where it is not there.
+fn server(program: &str, accept: &str) -> Option<Server> {
+    if !has(program) {
+        return None;
+    }
+    let file = script(if program == NODE {
+        "server.js"
+    } else {
+        "server.py"
+    });
+    let command = super::array(&[program, &file]);
+    let keys = format!("accept = \"{accept}\"\nworkers = 2");
+    let pools = running(&command, &keys, "ready = \"400ms\"");
+    let server = Server::run_with(TempDir::new().unwrap(), MASTER, &pools);
+    // By time is a guess: it is no test of that.
+    Some(server)
+}
+
+fn reloads(program: &str, accept: &str, habit: Habit, count: u32) {
+    let Some(mut server) = server(program, accept) else {
+        return;
+    };
+    let load = Load::start(server.address("web"), "/", b"index\n", 4, habit);
+    for generation in 2..count + 2 {
+        load.wait_for(30);
+        server.reload(generation);
+    }
+    load.wait_for(30);
+    let (answered, losses) = load.stop();
+    assert!(
+        losses.is_empty(),
+        "{answered} and {losses:?}\n{}",
+        server.log
+    );
+    assert!(answered > u64::from(count) * 30);
+    println!("{program} {accept} {habit:?}: {count} reloads, {answered} answers, none lost");
+    server.stop();
+}
+
+#[test]
+fn python_loses_nothing_over_reloads() {
+    reloads(PYTHON, "shared", Habit::Fresh, 2);
+    reloads(PYTHON, "shared", Habit::KeepAlive, 2);
+    reloads(PYTHON, "reuseport", Habit::Fresh, 2);
+}
+
+#[test]
+fn node_loses_nothing_over_reloads() {
+    reloads(NODE, "shared", Habit::Fresh, 2);
+    reloads(NODE, "shared", Habit::KeepAlive, 2);
+    reloads(NODE, "reuseport", Habit::Fresh, 2);
+}
+
+#[test]
+#[ignore = "long"]
+fn python_loses_nothing_over_fifty_reloads() {
+    for accept in ["shared", "reuseport"] {
+        for habit in [Habit::Fresh, Habit::KeepAlive] {
+            reloads(PYTHON, accept, habit, 50);
+        }
+    }
+}
+
+#[test]
+#[ignore = "long"]
+fn node_loses_nothing_over_fifty_reloads() {
+    for accept in ["shared", "reuseport"] {
+        for habit in [Habit::Fresh, Habit::KeepAlive] {
+            reloads(NODE, accept, habit, 50);
+        }
+    }
+}
+
+/// Clients who are still coming when the stop begins are served or refused.
+fn a_stop_loses_nothing(program: &str) {
+    let Some(mut server) = server(program, "shared") else {
+        return;
+    };
+    let crowd = Crowd::start(Manners {
+        address: server.address("web"),
+        path: String::from("/"),
+        body: b"index\n".to_vec(),
+        habit: Habit::Fresh,
+        clients: 16,
+        think: Duration::ZERO..Duration::from_millis(5),
+        patience: crate::harness::SOON,
+        keepalive: Duration::MAX,
+        seed: 7,
+    });
+    crowd.wait_for(200);
+    ask(&server, &["status"]);
+    server.signal(Signal::SIGTERM);
+    server.assert_good_end();
+    let ledger = crowd.stop();
+    assert_eq!(ledger.lost(), 0, "{ledger}\n{}", ledger.complaints());
+    assert!(
+        ledger.count(Fate::Refused) > 0,
+        "they came to the end: {ledger}"
+    );
+}
+
+#[test]
+fn a_stop_of_python_servers_loses_nothing() {
+    a_stop_loses_nothing(PYTHON);
+}
+
+#[test]
+fn a_stop_of_node_servers_loses_nothing() {
+    a_stop_loses_nothing(NODE);
+}
