@@ -54,8 +54,8 @@ pub enum Command {
     /// It prints a line for each address it listens on, such as `listening on
     /// http 127.0.0.1:8080`; port 0 there is the port that the kernel chose.
     /// Without `--listen` it listens on 127.0.0.1: http and app on port 8080,
-    /// message on 7000, the others on their own port plus 7000. For app the
-    /// program and its arguments follow after `--`.
+    /// message on 7000, exec on 7001, the others on their own port plus 7000. For
+    /// exec and app the program and its arguments follow after `--`.
     Serve(Serve),
     /// Show what the running master and its workers do
     #[command(after_help = STATUS_EXIT)]
@@ -133,9 +133,9 @@ pub struct Serve {
     /// The directory, for http; the text, for message
     #[arg(value_name = "ARG", value_hint = ValueHint::AnyPath)]
     pub argument: Option<std::ffi::OsString>,
-    /// The program and its arguments, for app
+    /// The program and its arguments, for exec and app
     #[arg(last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
-    pub command: Vec<String>,
+    pub command: Vec<std::ffi::OsString>,
     /// Where to listen: HOST:PORT (an IPv6 host in brackets), :PORT, unix:PATH, or
     /// fd:NAME for sockets that are passed by this name; port 0 lets the kernel
     /// choose; may be given several times
@@ -175,6 +175,8 @@ pub enum ServiceName {
     Time,
     /// A fixed text
     Message,
+    /// A program for each connection, as inetd
+    Exec,
     /// Programs that accept for themselves on descriptor 3
     App,
 }

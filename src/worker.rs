@@ -30,9 +30,12 @@ use nix::unistd::{Gid, Pid, Uid, getpid, getppid, setgroups, setresgid, setresui
 pub use program::Belongings;
 pub(crate) use program::signal_of;
 use std::convert::Infallible;
+use std::ffi::CString;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64};
 use std::time::{Duration, Instant};
@@ -232,9 +235,6 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Way), Stillborn> {
     for signal in [Signal::SIGTERM, Signal::SIGQUIT] {
         retire_on(signal as i32, &retirement).map_err(step("sigaction"))?;
     }
-    if pool.model == Model::Fork {
-        ring_on(Signal::SIGCHLD as i32, wake.as_fd()).map_err(step("sigaction"))?;
-    }
     // What a terminal, or a hand that slipped, sends to the whole group is
     // the master's to judge: here these do nothing.
     let deaf = [
@@ -261,6 +261,11 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Way), Stillborn> {
 
     // 6. The service, and all that serving needs.
     let service = service(&pool, assignment.custom);
+    // Whose connections a program gets has no children but these.
+    let forks = pool.model == Model::Fork && !service.hands_over();
+    if forks {
+        ring_on(Signal::SIGCHLD as i32, wake.as_fd()).map_err(step("sigaction"))?;
+    }
     let most = most_descriptors();
     let descriptors = spare_descriptors(most, !assignment.roots.is_empty());
     // A process for one connection has hardly a use for it.
@@ -278,14 +283,15 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Way), Stillborn> {
         linger_timeout: pool.linger_timeout,
         stragglers: stragglers(pool.longest_deferral()),
         max_connections: pool.max_connections,
+        graceful: assignment.graceful_timeout,
         connections: assignment.connections,
         requests: assignment.requests,
         once: assignment.once,
     };
     // In the model fork the worker says itself when its children are done.
-    let reopened: &'static AtomicU64 = match (pool.model, assignment.rows.first()) {
-        (Model::Prefork | Model::Event | Model::Threads, Some(row)) => row.reopened(),
-        (Model::Fork, _) | (_, None) => Box::leak(Box::new(AtomicU64::new(0))),
+    let reopened: &'static AtomicU64 = match assignment.rows.first() {
+        Some(row) if !forks => row.reopened(),
+        Some(_) | None => Box::leak(Box::new(AtomicU64::new(0))),
     };
     // A pool that began with one worker may have been given more.
     let others = pool.size.max() > 1 || slot > 0;
@@ -332,11 +338,7 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Way), Stillborn> {
         ],
         done: duty.reopened,
         // The children of the model fork have to be waited for first.
-        bell: if pool.model == Model::Fork {
-            duty.wake.as_fd()
-        } else {
-            bell
-        },
+        bell: if forks { duty.wake.as_fd() } else { bell },
     };
     reopen_on(Signal::SIGUSR1 as i32, &reopening).map_err(step("sigaction"))?;
     // The handler has its number, for as long as the process lives.
@@ -381,6 +383,10 @@ fn run(duty: &Duty, way: Way) -> Leave {
             Model::Prefork => driver::blocking::prefork(duty),
             Model::Event => driver::event::run(duty, shared_with_others),
             Model::Threads => driver::threads::run(duty),
+            // The process for each connection is the program: none of ours in between.
+            Model::Fork if duty.service.hands_over() => {
+                driver::event::run(duty, shared_with_others)
+            }
             Model::Fork => driver::fork::run(duty),
         },
         Way::Datagrams {
@@ -479,6 +485,7 @@ fn responder(pool: &Pool) -> Option<Box<dyn Responder>> {
         config::Service::Discard
         | config::Service::Http(_)
         | config::Service::App(_)
+        | config::Service::Exec(_)
         | config::Service::Custom => Box::new(protocol::discard::DiscardDatagrams),
     })
 }
@@ -506,9 +513,47 @@ fn service(pool: &Pool, custom: Option<Arc<dyn Service>>) -> Arc<dyn Service> {
         }
         // Such a worker is a program, and never comes here.
         config::Service::App(_) => Arc::new(protocol::discard::DiscardService::new(patience)),
+        config::Service::Exec(settings) => Arc::new(exec(settings, pool.idle_timeout)),
         config::Service::Custom => custom.unwrap_or_else(|| {
             // The library refuses a custom pool without a service before it starts.
             Arc::new(protocol::discard::DiscardService::new(patience))
         }),
     }
+}
+
+/// The service exec. A path or a text with NUL came through no configuration.
+fn exec(settings: &config::Exec, idle: Duration) -> protocol::exec::ExecService {
+    let text = |octets: &[u8]| CString::new(octets).unwrap_or_default();
+    let path = |path: &Path| text(path.as_os_str().as_bytes());
+    let command = protocol::exec::Command {
+        program: path(&settings.program),
+        directory: path(&settings.directory),
+        arguments: settings
+            .command
+            .iter()
+            .map(|one| text(one.as_bytes()))
+            .collect(),
+        errors: match settings.stderr {
+            config::StandardError::Log => protocol::Errors::Log,
+            config::StandardError::Socket => protocol::Errors::Socket,
+        },
+        limits: protocol::SessionLimits {
+            memory: settings.memory,
+            processor_time: settings.processor_time,
+            open_files: settings.open_files,
+            processes: settings.processes,
+            file_size: settings.file_size,
+            core: settings.core,
+            nice: settings.nice,
+            umask: settings.umask,
+            timeout: (!settings.timeout.is_zero()).then_some(settings.timeout),
+            idle,
+            grace: settings.grace,
+        },
+    };
+    let passed = settings.pass.iter().map(String::as_str);
+    let passed = passed.filter_map(|name| Some((name, std::env::var_os(name)?)));
+    let usual = [("PATH", config::USUAL_PATH.into())];
+    let passed = passed.chain(usual);
+    protocol::exec::ExecService::new(command, &settings.environment, passed)
 }

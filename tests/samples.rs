@@ -158,6 +158,20 @@ fn programs_run() {
 }
 
 #[test]
+fn a_program_has_each_connection() {
+    let server = start("exec.toml");
+    let mut client = Client::connect(server.address("cat"));
+    client.send("there and back\n");
+    client.finish();
+    assert_eq!(client.read_to_end(), b"there and back\n");
+    let said = Client::connect(server.address("environment")).read_to_end();
+    let text = String::from_utf8(said).unwrap();
+    assert!(text.contains("\nPROTO=TCP\n"), "{text}");
+    assert!(text.ends_with("you are 127.0.0.1\n"), "{text}");
+    server.stop();
+}
+
+#[test]
 fn behind_a_balancer_the_log_has_the_client() {
     let server = start("load-balancer.toml");
     let mut client = Client::connect(server.address("web"));

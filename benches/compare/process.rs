@@ -12,7 +12,7 @@
 mod scoreboard;
 
 use crate::echo::load::Work;
-use crate::echo::servers::{self, FORK, Server, TCPSERVER, TEXTBOOK};
+use crate::echo::servers::{self, CATS, EXEC, FORK, Server, TCPSERVER, TEXTBOOK};
 use crate::echo::{self, Task};
 use crate::machine::{SERVER_CORE, free_address};
 use crate::table::{Samples, Table, Verdict, figure, quantile};
@@ -74,7 +74,8 @@ pub(crate) fn run(bench: &mut Bench) -> Result<(), Failure> {
     }
     let servers = servers::installed(bench, servers::ALL);
     let visited = |server: &&Server| VISITED.contains(&server.name);
-    let servers: Vec<&Server> = servers.into_iter().filter(visited).collect();
+    let mut servers: Vec<&Server> = servers.into_iter().filter(visited).collect();
+    servers.extend(servers::installed(bench, servers::SUPER));
     for task in VISITS {
         if bench.options.wants_work(task.name) {
             echo::measure(bench, &servers, task, &mut samples)?;
@@ -99,6 +100,11 @@ fn judge(samples: &Samples, task: &Task, verdicts: &mut Vec<Verdict>) {
         Verdict::at_least(&what(rate, TEXTBOOK), beside(rate, TEXTBOOK), 0.91, ""),
         Verdict::at_least(&what(rate, TCPSERVER), beside(rate, TCPSERVER), 1.0, ""),
     ]);
+    for (ours, theirs) in [(EXEC, TCPSERVER), CATS] {
+        let what = format!("{ours}, {}: {rate} / {theirs}", task.name);
+        let measured = samples.ratio(task.name, ours, rate, theirs);
+        verdicts.push(Verdict::at_least(&what, measured, 1.0, ""));
+    }
     if task.clients > 1 {
         let what = format!("{FORK}, {}: connections/s", task.name);
         let measured = samples.median(task.name, FORK, rate);

@@ -149,6 +149,7 @@ impl Talk {
             | Action::Run(_)
             | Action::ReceiveAtMost { .. }
             | Action::Meet(_)
+            | Action::HandOver(_)
             | Action::Hear { .. }
             | Action::Close(_)) => panic!("nobody has a use for {other:?} here"),
         }

@@ -3,7 +3,7 @@
 use super::{CONFIG, USAGE, complain};
 use crate::cli::{AcceptName, ModelName, Serve, ServiceName};
 use crate::config::{
-    Accept, App, Config, Http, LogTarget, Master as MasterConfig, Model, Pool, Service, Size,
+    Accept, App, Config, Exec, Http, LogTarget, Master as MasterConfig, Model, Pool, Service, Size,
     System, ThisMachine, parse_listen,
 };
 use crate::master::generation::Services;
@@ -13,6 +13,7 @@ use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::path::PathBuf;
 
 /// What cannot be served, and the exit status that says so.
 struct Refusal(u8, String);
@@ -106,6 +107,15 @@ fn configuration(arguments: &Serve) -> Result<Config, Refusal> {
 /// of the small services, out of the range that needs privileges.
 fn service(arguments: &Serve) -> Result<(Service, u16), Refusal> {
     let argument = arguments.argument.as_deref();
+    if !matches!(arguments.service, ServiceName::Exec | ServiceName::App)
+        && let Some(extra) = arguments.command.first()
+    {
+        let extra = extra.display();
+        return Err(Refusal(
+            USAGE,
+            format!("what is {extra}? only exec and app run a program"),
+        ));
+    }
     let none = |service, port| match argument {
         None => Ok((service, port)),
         Some(extra) => Err(Refusal(
@@ -123,6 +133,7 @@ fn service(arguments: &Serve) -> Result<(Service, u16), Refusal> {
                 argument.ok_or_else(|| Refusal(USAGE, "serve message: which text?".to_owned()))?;
             Ok((Service::Message(text.as_bytes().to_vec()), 7000))
         }
+        ServiceName::Exec => Ok((Service::Exec(session(arguments)?), 7001)),
         ServiceName::App => Ok((Service::App(Box::new(program(arguments)?)), 8080)),
         ServiceName::Echo => none(Service::Echo, 7007),
         ServiceName::Discard => none(Service::Discard, 7009),
@@ -132,23 +143,43 @@ fn service(arguments: &Serve) -> Result<(Service, u16), Refusal> {
     }
 }
 
-/// The program behind `--`, in the directory where we are.
-fn program(arguments: &Serve) -> Result<App, Refusal> {
-    let mut command = arguments.command.clone();
+/// The words behind `--`, and the directory where we are.
+fn command(arguments: &Serve, name: &str) -> Result<(Vec<String>, PathBuf), Refusal> {
     if let Some(extra) = &arguments.argument {
         let message = format!("what is {}? the program follows after --", extra.display());
         return Err(Refusal(USAGE, message));
     }
+    let words = arguments.command.iter();
+    let words = words.map(|word| word.to_str().map(str::to_owned));
+    let words: Option<Vec<String>> = words.collect();
+    let words =
+        words.ok_or_else(|| Refusal(USAGE, format!("serve {name}: the command is not UTF-8")))?;
+    if words.is_empty() {
+        let message = format!("serve {name}: which program? serve {name} -- COMMAND ARGUMENTS");
+        return Err(Refusal(USAGE, message));
+    }
+    let here = std::env::current_dir()
+        .map_err(|error| Refusal(CONFIG, format!("the current directory: {error}")))?;
+    Ok((words, here))
+}
+
+/// The program of `serve exec`, found as the table of a file finds it.
+fn session(arguments: &Serve) -> Result<Exec, Refusal> {
+    let (words, base) = command(arguments, "exec")?;
+    Exec::of_command(words, &base, &ThisMachine).map_err(|message| Refusal(CONFIG, message))
+}
+
+/// The program of `serve app`.
+fn program(arguments: &Serve) -> Result<App, Refusal> {
+    let (mut command, directory) = command(arguments, "app")?;
     if arguments.once {
         let why = "serve app --once: a program tells nobody when its first connection is over";
         return Err(Refusal(USAGE, why.to_owned()));
     }
-    let Some(name) = command.first_mut() else {
-        let message = "serve app: which program? serve app -- COMMAND ARGUMENTS";
-        return Err(Refusal(USAGE, message.to_owned()));
-    };
     let unfit = |what: &str, error| Refusal(CONFIG, format!("{what}: {error}"));
-    let directory = std::env::current_dir().map_err(|error| unfit("directory", error))?;
+    let Some(name) = command.first_mut() else {
+        return Err(Refusal(USAGE, "serve app: which program?".to_owned()));
+    };
     if name.contains('/') {
         *name = directory.join(&*name).to_string_lossy().into_owned();
     }

@@ -7,6 +7,7 @@
 
 mod app;
 mod datagrams;
+mod exec;
 mod identity;
 mod listen;
 mod site;
@@ -149,6 +150,10 @@ impl Checker<'_> {
             let why = "only with service = \"app\"";
             self.misplaced(&table.app, "app", why);
         }
+        if service != ServiceName::Exec {
+            let why = "only with service = \"exec\"";
+            self.misplaced(&table.exec, "exec", why);
+        }
         let at = table.service.span(header);
         match service {
             ServiceName::Echo => Some(Service::Echo),
@@ -173,6 +178,14 @@ impl Checker<'_> {
                 self.http(http, &table.http.span(&at)).map(Service::Http)
             }
             ServiceName::App => self.app(table, &at).map(Box::new).map(Service::App),
+            ServiceName::Exec => {
+                if table.exec.given.is_none() {
+                    let expected = "add a table [pool.NAME.exec] with `command`";
+                    self.error(&at, "the service exec needs its own table", expected);
+                }
+                let exec = table.exec.value.as_ref()?;
+                self.exec(exec, &table.exec.span(&at)).map(Service::Exec)
+            }
         }
     }
 
@@ -458,7 +471,9 @@ fn is_first_to_speak(service: Option<ServiceName>) -> bool {
         Some(
             ServiceName::Daytime | ServiceName::Time | ServiceName::Chargen | ServiceName::Message,
         ) => true,
-        Some(ServiceName::Http | ServiceName::Echo | ServiceName::Discard | ServiceName::App)
+        // Whether a program speaks first is not for us to say.
+        Some(ServiceName::Http | ServiceName::Echo | ServiceName::Discard)
+        | Some(ServiceName::App | ServiceName::Exec)
         | None => false,
     }
 }

@@ -49,6 +49,7 @@ pub(crate) fn not_served(service: &Service) -> Option<String> {
         }
         Service::Http(_) => "HTTP wants a connection",
         Service::App(_) => "its programs accept connections",
+        Service::Exec(_) => "its programs have a connection each",
         Service::Custom => "a Protocol wants a connection",
     };
     let name = service.name();

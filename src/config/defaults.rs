@@ -7,13 +7,14 @@
 use std::path::PathBuf;
 
 use super::file::app::AppTable;
+use super::file::exec::ExecTable;
 use super::file::http::HttpTable;
 use super::file::site::{CgiTable, StatusTable};
 use super::file::{LogTable, MOST_WORKERS, MasterTable, PoolTable, UdpTable, Workers};
 use super::system::System;
 use super::{
-    Accept, Access, App, Cgi, Datagrams, Http, Log, LogTarget, Master, Model, Pool, Service, Size,
-    StatusPages, Trust,
+    Accept, Access, App, Cgi, Datagrams, Exec, Http, Log, LogTarget, Master, Model, Pool, Service,
+    Size, StatusPages, Trust,
 };
 
 /// The program's name in syslog lines.
@@ -64,11 +65,12 @@ impl Pool {
                 | Service::Chargen
                 | Service::Message(_)
                 | Service::Http(_)
+                | Service::Exec(_)
                 | Service::Custom => {
                     size(model, accept, None, &Spares::default(), system.processors())
                 }
             },
-            max_connections: max_connections(model, self.threads_per_worker),
+            max_connections: max_connections(model, self.threads_per_worker, &self.service),
             ..self
         }
     }
@@ -106,6 +108,16 @@ impl Http {
     }
 }
 
+impl Exec {
+    /// `command`, whose program was found at `program`, an absolute path, with
+    /// the defaults of a `[pool.NAME.exec]` table.
+    pub fn with_defaults(program: impl Into<PathBuf>, command: Vec<String>) -> Self {
+        let table = ExecTable::default();
+        let directory = table.directory.value.clone();
+        exec(program.into(), command, directory, &table)
+    }
+}
+
 /// The master of a table; paths and the log are left at their defaults.
 pub(crate) fn master(table: &MasterTable) -> Master {
     Master {
@@ -133,6 +145,7 @@ pub(crate) fn pool(name: &str, service: Service, table: &PoolTable) -> Pool {
     let model = table.model.value;
     let threads = table.threads_per_worker.value.unwrap_or(16);
     let connections = table.max_connections.value;
+    let max_connections = connections.unwrap_or_else(|| max_connections(model, threads, &service));
     Pool {
         name: name.to_owned(),
         listen: Vec::new(),
@@ -143,7 +156,7 @@ pub(crate) fn pool(name: &str, service: Service, table: &PoolTable) -> Pool {
         accept: table.accept.value,
         size: size(model, table.accept.value, None, &Spares::default(), 1),
         threads_per_worker: threads,
-        max_connections: connections.unwrap_or_else(|| max_connections(model, threads)),
+        max_connections,
         connections_per_worker: table.connections_per_worker.value,
         requests_per_worker: table.requests_per_worker.value,
         max_worker_memory: table.max_worker_memory.value,
@@ -248,6 +261,33 @@ pub(crate) fn http(root: PathBuf, table: &HttpTable) -> Http {
     }
 }
 
+/// The service exec of a table.
+pub(crate) fn exec(
+    program: PathBuf,
+    command: Vec<String>,
+    directory: PathBuf,
+    table: &ExecTable,
+) -> Exec {
+    Exec {
+        program,
+        command,
+        directory,
+        environment: table.environment.value.clone(),
+        pass: table.pass.value.clone(),
+        stderr: table.stderr.value,
+        timeout: table.timeout.value,
+        grace: table.grace.value,
+        umask: table.umask.value,
+        nice: table.nice.value,
+        memory: table.memory.value,
+        processor_time: table.processor_time.value,
+        open_files: table.open_files.value,
+        processes: table.processes.value,
+        file_size: table.file_size.value,
+        core: table.core.value,
+    }
+}
+
 fn status(table: &StatusTable) -> StatusPages {
     StatusPages {
         page: table.path.value.clone(),
@@ -310,11 +350,12 @@ pub(crate) fn size(
 }
 
 /// What one worker can hold if nothing is said: a blocking one as many as it has
-/// threads.
-fn max_connections(model: Model, threads: u32) -> u32 {
+/// threads. A program a connection is a process, on a loop as well.
+fn max_connections(model: Model, threads: u32, service: &Service) -> u32 {
     match model {
         Model::Prefork => 1,
         Model::Threads => threads,
+        Model::Event if service.exec().is_some() => 256,
         Model::Event => 10_240,
         Model::Fork => 256,
     }

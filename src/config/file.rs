@@ -5,6 +5,7 @@
 //! depends on several keys, or on the machine, is left to [`check`](super::check).
 
 pub(crate) mod app;
+pub(crate) mod exec;
 pub(crate) mod http;
 pub(crate) mod logs;
 pub(crate) mod site;
@@ -29,6 +30,7 @@ use super::tos::TosKind;
 use super::wording::{abridged, printable, quote};
 use super::{Accept, Facility, Listen, LogFormat, Model};
 use app::AppTable;
+use exec::ExecTable;
 use http::{AccessLogTable, HttpTable};
 use logs::PoolLogTable;
 use site::{AuthTable, CgiTable, HostTable, PathTable, RespondTable, StatusTable};
@@ -61,6 +63,7 @@ pub(crate) enum ServiceName {
     Message,
     Http,
     App,
+    Exec,
 }
 
 /// The value of the key `workers`.
@@ -178,7 +181,7 @@ table! {
                 Count { min: 1, max: 1024 }, "16; only with model = \"threads\""), None,
             "Threads of a worker, each serving one connection.";
         max_connections: Option<u32> = Optional(Count { min: 1, max: 1 << 20 },
-                "10240 with model = \"event\", 256 with model = \"fork\"; only with these"), None,
+                "10240 with model = \"event\", 256 with model = \"fork\" or service = \"exec\"; only with these models"), None,
             "Connections a worker holds at once; more wait in the backlog.";
         backlog: u32 = Count { min: 1, max: 1 << 20 }, 4096,
             "The accept queue of each socket; no longer than net.core.somaxconn.";
@@ -216,6 +219,8 @@ table! {
             "What holds for datagrams.";
         app: Option<AppTable> = Optional(SubTable, "only for service = \"app\""), None,
             "What the service app needs to know: programs that accept for themselves.";
+        exec: Option<ExecTable> = Optional(SubTable, "only for service = \"exec\""), None,
+            "What the service exec needs to know.";
     }
 }
 
@@ -296,6 +301,7 @@ const SERVICES: &[(&str, ServiceName)] = &[
     ("chargen", ServiceName::Chargen),
     ("message", ServiceName::Message),
     ("app", ServiceName::App),
+    ("exec", ServiceName::Exec),
 ];
 
 const MODELS: &[(&str, Model)] = &[
@@ -367,6 +373,7 @@ pub fn keys() -> Vec<Key> {
     keys.extend(StatusTable::keys());
     keys.extend(CgiTable::keys());
     keys.extend(AppTable::keys());
+    keys.extend(ExecTable::keys());
     keys
 }
 

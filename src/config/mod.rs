@@ -15,6 +15,7 @@ mod check;
 mod datagram;
 mod defaults;
 mod endpoint;
+mod exec;
 mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
@@ -43,6 +44,7 @@ use std::time::Duration;
 pub use address::parse_listen;
 pub use app::{App, ProgramSignal, Ready, Stream};
 pub use endpoint::{Endpoint, Keepalive, Proxy, SocketOptions, Tos};
+pub use exec::{Exec, StandardError, USUAL_PATH};
 pub use file::keys;
 pub use htpasswd::Passwords;
 pub use load::{LoadError, Loaded, load, load_again, parse};
@@ -386,6 +388,8 @@ pub enum Service {
     Http(Http),
     /// Programs that accept for themselves.
     App(Box<App>),
+    /// A program for each connection.
+    Exec(Exec),
     /// A service that the program using the library brings along.
     Custom,
 }
@@ -402,37 +406,35 @@ impl Service {
             Self::Message(_) => "message",
             Self::Http(_) => "http",
             Self::App(_) => "app",
+            Self::Exec(_) => "exec",
             Self::Custom => "custom",
         }
     }
 
     /// What the service http needs to know, where it is that.
     pub const fn http(&self) -> Option<&Http> {
-        match self {
-            Self::Http(http) => Some(http),
-            Self::Echo
-            | Self::Discard
-            | Self::Daytime
-            | Self::Time
-            | Self::Chargen
-            | Self::Message(_)
-            | Self::App(_)
-            | Self::Custom => None,
+        if let Self::Http(http) = self {
+            Some(http)
+        } else {
+            None
         }
     }
 
     /// What the service app needs to know, where it is that.
-    pub fn app(&self) -> Option<&App> {
-        match self {
-            Self::App(app) => Some(app),
-            Self::Echo
-            | Self::Discard
-            | Self::Daytime
-            | Self::Time
-            | Self::Chargen
-            | Self::Message(_)
-            | Self::Http(_)
-            | Self::Custom => None,
+    pub const fn app(&self) -> Option<&App> {
+        if let Self::App(app) = self {
+            Some(app)
+        } else {
+            None
+        }
+    }
+
+    /// What the service exec needs to know, where it is that.
+    pub const fn exec(&self) -> Option<&Exec> {
+        if let Self::Exec(exec) = self {
+            Some(exec)
+        } else {
+            None
         }
     }
 }

@@ -10,6 +10,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::app::MEANINGLESS;
+use super::file::exec::ExecTable;
 use super::file::http::{AccessLogTable, HttpTable};
 use super::file::logs::PoolLogTable;
 use super::file::{ListenTable, LogTable, MasterTable, PoolTable, ServiceName, UdpTable, Workers};
@@ -17,8 +18,8 @@ use super::kind::{At, Shown};
 use super::place::Target;
 use super::table::{Entry, Table};
 use super::{
-    Config, Datagrams, Endpoint, Facility, Http, Identity, Listen, Log, LogTarget, Master, Model,
-    Pool, Service, Size,
+    Config, Datagrams, Endpoint, Exec, Facility, Http, Identity, Listen, Log, LogTarget, Master,
+    Model, Pool, Service, Size,
 };
 
 /// The configuration as a file that says every key, with comments for those
@@ -40,6 +41,9 @@ impl fmt::Display for Config {
             }
             if let Some(app) = &table.app.value {
                 write_table(f, &format!("\n[pool.{}.app]", pool.name), app)?;
+            }
+            if let Some(exec) = &table.exec.value {
+                write_table(f, &format!("\n[pool.{}.exec]", pool.name), exec)?;
             }
         }
         Ok(())
@@ -136,6 +140,7 @@ fn pool(pool: &Pool) -> PoolTable {
         http: Entry::of(http),
         udp: Entry::of(pool.is_datagram().then(|| datagrams(pool.datagrams))),
         app: Entry::of(pool.service.app().map(app::app)),
+        exec: Entry::of(pool.service.exec().map(exec)),
     }
 }
 
@@ -213,6 +218,7 @@ fn service(service: &Service) -> (Option<ServiceName>, Option<String>, Option<Ht
         }
         Service::Http(http) => (Some(ServiceName::Http), None, Some(self::http(http))),
         Service::App(_) => (Some(ServiceName::App), None, None),
+        Service::Exec(_) => (Some(ServiceName::Exec), None, None),
         Service::Custom => (None, None, None),
     }
 }
@@ -274,6 +280,26 @@ fn http(http: &Http) -> HttpTable {
         cgi: Entry::of(site::cgi(&http.cgi)),
         path: Entry::of(site::paths(&http.paths)),
         host: Entry::of(site::hosts(&http.hosts)),
+    }
+}
+
+fn exec(exec: &Exec) -> ExecTable {
+    ExecTable {
+        command: Entry::of(Some(exec.command.clone())),
+        directory: Entry::of(exec.directory.clone()),
+        environment: Entry::of(exec.environment.clone()),
+        pass: Entry::of(exec.pass.clone()),
+        stderr: Entry::of(exec.stderr),
+        timeout: Entry::of(exec.timeout),
+        grace: Entry::of(exec.grace),
+        umask: Entry::of(exec.umask),
+        nice: Entry::of(exec.nice),
+        memory: Entry::of(exec.memory),
+        processor_time: Entry::of(exec.processor_time),
+        open_files: Entry::of(exec.open_files),
+        processes: Entry::of(exec.processes),
+        file_size: Entry::of(exec.file_size),
+        core: Entry::of(exec.core),
     }
 }
 
@@ -407,6 +433,24 @@ mod tests {
         [pool.datagrams.udp]
         rate = 0
         amplify = true
+        [pool.program]
+        listen = ":82"
+        service = "exec"
+        model = "fork"
+        [pool.program.exec]
+        command = ["cat", "a \"b\""]
+        environment = ["LANG=C"]
+        stderr = "socket"
+        umask = "0077"
+        file_size = "1MiB"
+        [pool.other]
+        listen = ":83"
+        service = "exec"
+        [pool.other.exec]
+        command = ["./prog"]
+        directory = "/srv"
+        pass = []
+        timeout = "1h"
     "#;
 
     #[test]
@@ -430,7 +474,7 @@ mod tests {
                 "[pool.NAME.http.path.\"PATH\"] respond",
             ];
             // These are headers.
-            let tables = ["http", "host", "cgi", "status"];
+            let tables = ["http", "host", "cgi", "status", "exec"];
             if inline.contains(&key.table) || tables.contains(&key.name) {
                 continue;
             }

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::unistd::{Gid, Group, Uid, User};
+use nix::unistd::{AccessFlags, Gid, Group, Uid, User};
 
 /// A row of the user database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,17 @@ pub trait System {
     ///
     /// ENOENT where there is none; EACCES where it may not be executed.
     fn find_program(&self, name: &str, path: Option<&str>) -> io::Result<PathBuf>;
+
+    /// Whether the path, with its symbolic links followed, is a regular file that
+    /// this process may execute.
+    ///
+    /// # Errors
+    ///
+    /// stat(2)'s and access(2)'s; EACCES for what is no regular file.
+    fn is_program(&self, path: &Path) -> io::Result<()>;
+
+    /// A variable of this process's environment.
+    fn variable(&self, name: &str) -> Option<String>;
 
     /// What a regular file holds, its symbolic links followed.
     ///
@@ -149,6 +160,17 @@ impl System for ThisMachine {
         outcome
     }
 
+    fn is_program(&self, path: &Path) -> io::Result<()> {
+        if !std::fs::metadata(path)?.is_file() {
+            return Err(Errno::EACCES.into());
+        }
+        Ok(nix::unistd::access(path, AccessFlags::X_OK)?)
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
     fn contents(&self, path: &Path) -> io::Result<Vec<u8>> {
         super::load::contents(path)
     }
@@ -196,7 +218,7 @@ pub(crate) fn reason(error: &io::Error) -> String {
 }
 
 /// A machine made up for tests: root runs it, `www` is user 33 of the groups 33
-/// and 44, directories are those under `/srv`, `/run` and `/etc`.
+/// and 44, directories are those under `/srv`, `/run` and `/etc`, and programs `/srv/prog` and `/usr/bin/cat`.
 #[cfg(any(test, fuzzing))]
 #[derive(Clone, Debug)]
 pub(crate) struct Pretend {
@@ -259,6 +281,18 @@ impl System for Pretend {
             ("/srv/file", _) => Err(Errno::EACCES.into()),
             (_, _) => Err(Errno::ENOENT.into()),
         }
+    }
+
+    fn is_program(&self, path: &Path) -> io::Result<()> {
+        match path.to_str() {
+            Some("/srv/prog" | "/usr/bin/cat") => Ok(()),
+            Some("/srv/file") => Err(io::ErrorKind::PermissionDenied.into()),
+            Some(_) | None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        (name == "PATH").then(|| "/bin:/usr/bin".to_owned())
     }
 
     fn contents(&self, path: &Path) -> io::Result<Vec<u8>> {

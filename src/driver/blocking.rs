@@ -21,6 +21,10 @@ use std::time::{Duration, Instant};
 /// How long a worker that is out of descriptors waits before it tries again.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
+/// How soon it is noticed that the worker retires while a program has the
+/// connection.
+const SESSION_LOOK: Duration = Duration::from_secs(1);
+
 /// Who must hear of a lane's comings and goings.
 pub trait Attendance {
     /// The lane waits for a connection.
@@ -126,6 +130,14 @@ pub(super) fn serve_begun(mut connection: Connection, lane: &mut Lane<'_>) -> u6
                     connection.hang_up();
                 }
             }
+            Want::Session { deadline } => {
+                connection.let_go(lane.duty);
+                lane.set_deadline(Some(deadline));
+                lane.write_log_if_due();
+                // A thread is not woken when the worker is told to retire.
+                let look = lane.now + SESSION_LOOK;
+                wait_for_program(&connection, true, deadline.min(look), lane);
+            }
         }
         // Until the next wait it is at work, and should be back at once.
         lane.set_deadline(Some(lane.now));
@@ -167,8 +179,8 @@ fn wait_for_program(
     lane: &mut Lane<'_>,
 ) -> bool {
     let patience = deadline.saturating_duration_since(lane.now);
-    let child = connection.child();
-    let child = child.map(|child| PollFd::new(child.as_fd(), PollFlags::POLLIN));
+    let child = connection.program();
+    let child = child.map(|(_, fd)| PollFd::new(fd, PollFlags::POLLIN));
     // Asked for nothing, poll(2) still tells of errors.
     let socket = PollFd::new(connection.as_fd(), PollFlags::empty());
     let mut ready: Vec<PollFd<'_>> = child.into_iter().collect();

@@ -17,6 +17,7 @@
 //!                   ─▶ (open, list)  found, missing ─────────┤
 //!                   ─▶ (run) ────── started, not started ────┤
 //!                   ─▶ Hearing ──── octets, end, deadline ───┘
+//!                   ─▶ Session ──── gone, or Postponed ────┤
 //!                   ─▶ Ending ── all sent ─▶ Lingering ─▶ Closed
 //!                                  └─▶ Dismissing ─┘  where a program still runs
 //! ```
@@ -25,6 +26,7 @@ mod ending;
 mod programs;
 mod rest;
 mod sending;
+mod sessions;
 mod turn;
 mod uptake;
 
@@ -33,6 +35,7 @@ use super::complaints::Who;
 use super::effects::Directory;
 use super::files::Opened;
 use super::program::Child;
+use super::session::Session;
 use crate::net::Stream;
 use crate::protocol::{
     CloseReason, Content, Ending, Entry, Input, Outcome, Output, Peer, Protocol, Work,
@@ -69,6 +72,10 @@ pub struct Connection {
     child: Option<Box<Child>>,
     /// What it wrote.
     written: Input,
+    /// The program that has the connection.
+    session: Option<Box<Session>>,
+    /// The socket is that program's alone.
+    parted: bool,
     stage: Stage,
     /// What the peer takes of what it is sent.
     uptake: Uptake,
@@ -93,6 +100,10 @@ enum Stage {
     Sending { offset: u64, left: u64, sent: u64 },
     /// Sending all output, then waiting for the program.
     Hearing { deadline: Instant },
+    /// A program has the connection.
+    Session,
+    /// There was no process for one; another try at this moment.
+    Postponed { at: Instant },
     /// Sending all output, then closing.
     Ending(Ending),
     /// Half-closed, and waiting for the program to end as it was told.
@@ -137,6 +148,12 @@ pub enum Want {
     /// The program or `deadline`, and nothing of the socket.
     ProgramAlone {
         /// When to call [`Connection::expire`].
+        deadline: Instant,
+    },
+    /// The program that has the connection, or `deadline`. The driver forgets the
+    /// socket, and then has it closed here ([`Connection::let_go`]).
+    Session {
+        /// When to call [`Connection::drive`].
         deadline: Instant,
     },
     /// Nothing: it is over, for this reason.
@@ -186,6 +203,8 @@ impl Connection {
             stored: None,
             child: None,
             written: Input::default(),
+            session: None,
+            parted: false,
             stage,
             uptake: Uptake::default(),
             heard: false,
@@ -267,6 +286,16 @@ impl Connection {
                 },
                 Stage::Dismissing(ending) => {
                     if let Some(want) = self.await_child(ending, lane) {
+                        return want;
+                    }
+                }
+                Stage::Session => {
+                    if let Some(want) = self.attend(lane) {
+                        return want;
+                    }
+                }
+                Stage::Postponed { at } => {
+                    if let Some(want) = self.wait_for_process(at, lane) {
                         return want;
                     }
                 }
@@ -360,6 +389,8 @@ impl Connection {
             | Stage::Flushing
             | Stage::Working
             | Stage::Sending { .. }
+            | Stage::Session
+            | Stage::Postponed { .. }
             | Stage::Ending(_)
             | Stage::Lingering { .. }
             | Stage::Closed(_) => {}

@@ -11,7 +11,7 @@ use super::helpers::Helpers;
 use super::{Duty, Lane, Leave};
 use crate::net::Stream;
 use crate::protocol::{CloseReason, Peer};
-use crate::scoreboard::RowState;
+use crate::scoreboard::{Row, RowState};
 use accepting::Accepting;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -83,6 +83,8 @@ struct Loop<'d> {
     /// Whether there are more connections than [`CROWD`] allows, or lately were.
     crowded: bool,
     connections: u64,
+    /// Whether the connections know that the worker retires.
+    told: bool,
     /// When row and title may be written again, and how many connections they show.
     summary_due: Instant,
     shown: Option<(usize, bool)>,
@@ -127,6 +129,7 @@ impl<'d> Loop<'d> {
             exclusive,
             crowded: false,
             connections: 0,
+            told: false,
             summary_due: now,
             shown: None,
         };
@@ -318,6 +321,21 @@ impl<'d> Loop<'d> {
         }
     }
 
+    /// Visits all that a program answers, or has: the worker retires.
+    fn visit_programs(&mut self) {
+        for place in 0..self.places.len() as u32 {
+            let slot = &self.places[place as usize];
+            let token = Token {
+                place,
+                tenant: slot.tenant,
+            };
+            let watched = |occupant: &Occupant| occupant.watched.is_some();
+            if slot.occupant.as_ref().is_some_and(watched) {
+                self.visit(token, |_, _| {});
+            }
+        }
+    }
+
     fn occupant(&mut self, token: Token) -> Option<&mut Occupant> {
         let place = self.places.get_mut(token.place as usize)?;
         if place.tenant == token.tenant {
@@ -354,10 +372,19 @@ impl<'d> Loop<'d> {
             Want::Either { deadline } => (EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT, deadline),
             // Errors are told whether they are asked for or not.
             Want::Program { deadline } => (EpollFlags::EPOLLERR, deadline),
-            Want::ProgramAlone { deadline } => (EpollFlags::empty(), deadline),
+            Want::ProgramAlone { deadline } | Want::Session { deadline } => {
+                (EpollFlags::empty(), deadline)
+            }
             Want::Closed(reason) => return Some(reason),
         };
-        let program = matches!(want, Want::Program { .. } | Want::ProgramAlone { .. });
+        let program = match want {
+            Want::Program { .. } | Want::ProgramAlone { .. } | Want::Session { .. } => true,
+            Want::Read { .. }
+            | Want::Write { .. }
+            | Want::Either { .. }
+            | Want::Work
+            | Want::Closed(_) => false,
+        };
         let occupant = self.places[token.place as usize].occupant.as_mut()?;
         let registered = occupant
             .watch_socket(&self.epoll, connection, interest, token)
@@ -366,12 +393,23 @@ impl<'d> Loop<'d> {
             log::warn!("epoll_ctl: {errno}");
             return Some(CloseReason::Internal);
         }
+        // Not watched any more.
+        if connection.let_go(self.duty)
+            && let Some(row) = Self::row_of(self.duty, token)
+        {
+            connection.show_program(&self.lane, row);
+        }
         occupant.deadline = deadline;
         if deadline < occupant.timer {
             occupant.timer = deadline;
             self.timers.push(Reverse((deadline, token)));
         }
         None
+    }
+
+    /// On the model fork a connection has a row of its own.
+    fn row_of(duty: &Duty, token: Token) -> Option<Row> {
+        duty.rows.get(token.place as usize + 1).copied()
     }
 
     fn dismiss(&mut self, token: Token, reason: CloseReason) {
@@ -384,6 +422,9 @@ impl<'d> Loop<'d> {
             Body::Away => return,
         };
         self.lane.end(connection.who(), reason);
+        if let Some(row) = Self::row_of(self.duty, token) {
+            row.vacate();
+        }
         // Closing the last descriptor takes it out of the epoll set.
         connection.recycle(&mut self.lane);
         self.vacant.push(token.place);

@@ -11,8 +11,8 @@
 //! [`connection`] does the work of one connection and is the same everywhere;
 //! [`blocking`] and [`event`] differ only in how they wait; [`threads`] and
 //! [`fork`] run the blocking driver many times over; [`datagram`] has no
-//! connections to serve. [`program`] is a program
-//! that runs beside a connection.
+//! connections to serve. [`program`] is a program that runs beside a connection,
+//! [`session`] one that has it to itself.
 
 pub mod accept;
 pub mod blocking;
@@ -27,6 +27,7 @@ mod helpers;
 pub mod journal;
 pub mod lane;
 pub mod program;
+pub mod session;
 pub mod threads;
 
 pub use complaints::Complaints;
@@ -120,6 +121,8 @@ pub struct Limits {
     pub stragglers: Duration,
     /// Open connections on the models `event` and `fork`.
     pub max_connections: u32,
+    /// How long a retirement may take.
+    pub graceful: Duration,
     /// Connections after which the worker asks for a successor; 0 is never.
     pub connections: u64,
     /// Requests after which the worker asks for a successor; 0 is never.

@@ -19,8 +19,8 @@
 
 use super::effects::Roots;
 use crate::escape;
-use crate::protocol::{Content, Input, OpenError, Program, ProgramEnd, RunError};
-use crate::sys::program::{self as launcher, Launch, NOT_RUN, explain};
+use crate::protocol::{Content, Input, OpenError, Peer, Program, ProgramEnd, RunError};
+use crate::sys::program::{self as launcher, Image, Launch, Limits, NotRun};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
@@ -28,12 +28,14 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, pipe2, read};
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Seek, Write};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What the programs of one worker take together.
@@ -43,6 +45,63 @@ pub struct Programs {
     running: Arc<AtomicU32>,
     /// Octets that wait for a program to read them.
     pub content: Arc<AtomicU64>,
+    /// How many were given a connection so far.
+    sessions: Arc<AtomicU64>,
+    /// The addresses of those who have one now, and how many each.
+    clients: Arc<Mutex<BTreeMap<IpAddr, u32>>>,
+}
+
+impl Programs {
+    /// The number of a session that begins.
+    pub(super) fn next_number(&self) -> u64 {
+        self.sessions.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Counts a session among those of its client's address.
+    pub(super) fn join(&self, peer: &Peer) -> Company {
+        let address = peer.remote.map(|remote| remote.ip().to_canonical());
+        if let Some(address) = address {
+            *lock(&self.clients).entry(address).or_default() += 1;
+        }
+        Company {
+            clients: Arc::clone(&self.clients),
+            address,
+        }
+    }
+}
+
+/// A session among those of the same address, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Company {
+    clients: Arc<Mutex<BTreeMap<IpAddr, u32>>>,
+    address: Option<IpAddr>,
+}
+
+impl Company {
+    /// How many there are, this one included.
+    pub(super) fn count(&self) -> u32 {
+        let clients = lock(&self.clients);
+        let count = self.address.and_then(|address| clients.get(&address));
+        count.copied().unwrap_or(1)
+    }
+}
+
+impl Drop for Company {
+    fn drop(&mut self) {
+        let Some(address) = self.address else { return };
+        let mut clients = lock(&self.clients);
+        if let Some(count) = clients.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                clients.remove(&address);
+            }
+        }
+    }
+}
+
+/// A panic elsewhere cannot leave a count half-written.
+fn lock(clients: &Mutex<BTreeMap<IpAddr, u32>>) -> MutexGuard<'_, BTreeMap<IpAddr, u32>> {
+    clients.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A place among the running programs, given back when it is dropped.
@@ -97,16 +156,18 @@ pub struct Child {
     /// It had ended before it was told to.
     by_itself: bool,
     output: Option<OwnedFd>,
-    errors: Option<OwnedFd>,
-    complaints: Complaints,
+    errors: ErrorLines,
     end: Option<ProgramEnd>,
     pidfd: OwnedFd,
     ready: Epoll,
     _seat: Seat,
 }
 
+/// The permission bits that files of a program do not get.
+const UMASK: u32 = 0o022;
+
 /// Between two SIGKILLs for whom the first did not end.
-const AGAIN: Duration = Duration::from_secs(1);
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
 
 /// Moves what `content` holds into `file`, which is made where there is none:
 /// memory without a name (memfd_create(2)), so that nothing is left behind and
@@ -132,8 +193,7 @@ impl Child {
     /// `file` where there is one.
     ///
     /// # Errors
-    /// As [`RunError`]. That it is started does not mean that it runs: one
-    /// that cannot be executed says so, and ends.
+    /// As [`RunError`].
     pub fn start(
         program: &Program<'_>,
         content: &mut Content,
@@ -167,40 +227,39 @@ impl Child {
         let ready = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
             .map_err(|errno| refused(&shown, &errno.into()))?;
         let limits = &program.limits;
-        let pid = launcher::start(&Launch {
-            file: place.as_fd(),
-            directory: directory.as_fd(),
-            name: &name,
+        let (pid, pidfd) = launcher::start(&Launch {
+            image: Image::Checked {
+                file: place.as_fd(),
+                directory: directory.as_fd(),
+                name: &name,
+            },
+            arguments: name.to_bytes_with_nul(),
             environment: program.environment,
             streams: [input.as_fd(), write_output.as_fd(), write_errors.as_fd()],
-            memory: limits.memory,
-            processor_time: limits.processor_time.map(|time| time.as_secs().max(1)),
+            limits: Limits {
+                memory: limits.memory,
+                processor_time: limits.processor_time.map(whole_seconds),
+                ..Limits::default()
+            },
             nice: i32::from(limits.nice),
+            umask: UMASK,
         })
-        .map_err(failed)?;
+        .map_err(|not_run| refused_to_run(&shown, &not_run))?;
         content.clear();
-        let watched = launcher::watch(pid).and_then(|pidfd| {
-            for fd in [output.as_fd(), errors.as_fd(), pidfd.as_fd()] {
-                ready.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
-            }
-            Ok(pidfd)
-        });
-        let pidfd = match watched {
-            Ok(pidfd) => pidfd,
-            Err(error) => {
+        for fd in [output.as_fd(), errors.as_fd(), pidfd.as_fd()] {
+            if let Err(errno) = ready.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, 0)) {
                 end_at_once(pid);
-                return Err(refused(&shown, &error));
+                return Err(refused(&shown, &errno.into()));
             }
-        };
+        }
         Ok(Self {
             pid,
-            complaints: Complaints::new(format!("{shown} [{pid}]")),
             grace: limits.grace,
             phase: Phase::Running,
             exited: false,
             by_itself: false,
             output: Some(output),
-            errors: Some(errors),
+            errors: ErrorLines::new(Some(errors), format!("{shown} [{pid}]")),
             end: None,
             pidfd,
             ready,
@@ -213,7 +272,7 @@ impl Child {
         if let Some(end) = self.end {
             return Heard::Ended(end);
         }
-        self.hear_complaints();
+        self.errors.hear(Some(&self.ready));
         if let Some(output) = &self.output {
             let room = input.room();
             if room.is_empty() {
@@ -254,7 +313,7 @@ impl Child {
     /// interest any more: whether it is gone.
     pub fn is_gone(&mut self, now: Instant) -> bool {
         self.close_output();
-        self.hear_complaints();
+        self.errors.hear(Some(&self.ready));
         self.end.is_some() || self.look(now).is_some()
     }
 
@@ -286,7 +345,7 @@ impl Child {
 
     /// For whom it runs, its path and its id, as logs have it.
     pub fn label(&self) -> &str {
-        &self.complaints.label
+        &self.errors.complaints.label
     }
 
     /// Whether it is gone and was waited for.
@@ -320,18 +379,15 @@ impl Child {
             // Those that it started and that did not listen.
             self.signal(Signal::SIGKILL);
         }
-        self.hear_complaints();
-        self.complaints.finish();
-        let label = &self.complaints.label;
+        self.errors.hear(Some(&self.ready));
+        self.errors.complaints.finish();
+        let label = &self.errors.complaints.label;
         let end = match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(_, _) | WaitStatus::Signaled(_, _, _)) if !self.by_itself => {
                 log::info!("{label}: ended as told");
                 ProgramEnd::Stopped
             }
             Ok(WaitStatus::Exited(_, 0)) => ProgramEnd::Exited(0),
-            Ok(WaitStatus::Exited(_, NOT_RUN)) if self.complaints.explained => {
-                ProgramEnd::Exited(NOT_RUN)
-            }
             Ok(WaitStatus::Exited(_, code)) => {
                 // A test waits for this line.
                 log::warn!("{label}: exited {code}");
@@ -347,23 +403,6 @@ impl Child {
         };
         self.end = Some(end);
         end
-    }
-
-    fn hear_complaints(&mut self) {
-        let Some(errors) = &self.errors else { return };
-        let mut room = [0; 4096];
-        // A bound: others want their turn too, and the rest stays in the pipe.
-        for _ in 0..16 {
-            match read(errors, &mut room) {
-                Ok(0) => {
-                    let _ = self.ready.delete(errors);
-                    self.errors = None;
-                    return;
-                }
-                Ok(count) => self.complaints.add(&room[..count]),
-                Err(_) => return,
-            }
-        }
     }
 
     fn close_output(&mut self) {
@@ -397,17 +436,52 @@ impl Drop for Child {
     }
 }
 
-/// What a program writes to its standard error, as lines of the log.
+/// The standard error of a program, as lines of the log.
 #[derive(Debug)]
-struct Complaints {
-    label: String,
+pub(super) struct ErrorLines {
+    /// Our end of the pipe, until it is at its end.
+    pipe: Option<OwnedFd>,
+    pub(super) complaints: Complaints,
+}
+
+impl ErrorLines {
+    pub(super) fn new(pipe: Option<OwnedFd>, label: String) -> Self {
+        Self {
+            pipe,
+            complaints: Complaints::new(label),
+        }
+    }
+
+    /// Takes in what is there; a pipe at its end leaves the set.
+    pub(super) fn hear(&mut self, ready: Option<&Epoll>) {
+        let Some(pipe) = &self.pipe else { return };
+        let mut room = [0; 4096];
+        // A bound: others want their turn too, and the rest stays in the pipe.
+        for _ in 0..16 {
+            match read(pipe, &mut room) {
+                Ok(0) => {
+                    if let Some(ready) = ready {
+                        let _ = ready.delete(pipe);
+                    }
+                    self.pipe = None;
+                    return;
+                }
+                Ok(count) => self.complaints.add(&room[..count]),
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// What a program complains of.
+#[derive(Debug)]
+pub(super) struct Complaints {
+    pub(super) label: String,
     line: Vec<u8>,
     /// The line under way was longer than a line may be.
     cut: bool,
     written: u32,
     dropped: u64,
-    /// It said why it could not be executed.
-    explained: bool,
 }
 
 impl Complaints {
@@ -423,7 +497,6 @@ impl Complaints {
             cut: false,
             written: 0,
             dropped: 0,
-            explained: false,
         }
     }
 
@@ -445,10 +518,7 @@ impl Complaints {
         if line.is_empty() {
             return;
         }
-        if let Some((step, error)) = explain(&line) {
-            self.explained = true;
-            log::error!("{}: cannot be run: {step}: {error}", self.label);
-        } else if self.written < Self::MOST {
+        if self.written < Self::MOST {
             self.written += 1;
             let dots = if cut { " …" } else { "" };
             // A test waits for this line.
@@ -458,7 +528,7 @@ impl Complaints {
         }
     }
 
-    fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         self.end_line();
         if self.dropped > 0 {
             let (label, dropped) = (&self.label, self.dropped);
@@ -468,7 +538,7 @@ impl Complaints {
 }
 
 /// Text that cannot end a line, or do something to a terminal.
-fn printable(bytes: &[u8]) -> String {
+pub(super) fn printable(bytes: &[u8]) -> String {
     let mut shown = String::with_capacity(bytes.len());
     escape::plain(&String::from_utf8_lossy(bytes), &mut shown);
     shown
@@ -492,20 +562,20 @@ fn is_program(file: BorrowedFd<'_>) -> bool {
 }
 
 /// A pipe whose read end does not block.
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     Ok((read, write))
 }
 
 /// Whether a child has ended; it stays to be waited for.
-fn has_exited(pid: Pid) -> bool {
+pub(super) fn has_exited(pid: Pid) -> bool {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     !matches!(waitid(Id::Pid(pid), flags), Ok(WaitStatus::StillAlive))
 }
 
 /// For a child that we cannot look after.
-fn end_at_once(pid: Pid) {
+pub(super) fn end_at_once(pid: Pid) {
     let _ = kill(pid, Signal::SIGKILL);
     let _ = waitpid(pid, None);
 }
@@ -520,8 +590,22 @@ fn run_error(error: OpenError) -> RunError {
     }
 }
 
+/// RLIMIT_CPU knows only whole ones.
+pub(super) fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs().max(1)
+}
+
+fn refused_to_run(name: &str, not_run: &NotRun) -> RunError {
+    log::error!("{name}: cannot be run: {not_run}");
+    kind_of(&not_run.error)
+}
+
 fn refused(name: &str, error: &io::Error) -> RunError {
     log::error!("{name}: {error}");
+    kind_of(error)
+}
+
+pub(super) fn kind_of(error: &io::Error) -> RunError {
     match error.raw_os_error() {
         Some(libc::EMFILE | libc::ENFILE | libc::EAGAIN | libc::ENOMEM | libc::ENOSPC) => {
             RunError::Exhausted

@@ -102,6 +102,21 @@ const FORMS: &[(&str, &[&str])] = &[
              refused. Whoever fits none comes in if `allow` is empty.",
         ],
     ),
+    (
+        "A program for each connection",
+        &[
+            "The service exec gives each connection to a program of its own, as inetd does: the socket is its descriptors 0 and \
+             1. Its environment is `environment`, what `pass` names, a PATH, and what the connection decides: on TCP `PROTO`, \
+             `TCPLOCALIP`, `TCPLOCALPORT`, `TCPREMOTEIP`, `TCPREMOTEPORT`, `TCPCONNNUM` (how many connections the worker has \
+             from this address), `REMOTE_ADDR`, `REMOTE_PORT`; on a unix socket `PROTO`, `UNIXLOCALPATH`, `UNIXREMOTEPID`, \
+             `UNIXREMOTEEUID`, `UNIXREMOTEEGID`.",
+            "The socket is the program's alone, and the client sees the end when it has closed it. `idle_timeout` of the pool \
+             counts from the last octet in either direction, or from when the connection is known to be gone; on a unix socket, of which \
+             nobody can tell, `timeout` alone holds. Who is ended gets SIGTERM with its whole process group, and \
+             SIGKILL after `grace`; when a program has ended, those that it left in its group get the same. Who has \
+             made a session of its own, a daemon, is let go.",
+        ],
+    ),
 ];
 
 /// What is said of a table, beside the sentence of its key.
@@ -159,6 +174,18 @@ redirect = \"/new/\"
 root = \"/srv/files\"
 listing = true
 allow = [\"10.0.0.0/8\", \"unix:\"]",
+    ),
+    (
+        "A program for each connection, forty at most:",
+        "[pool.finger]
+listen = \":79\"
+service = \"exec\"
+model = \"fork\"
+max_connections = 40
+user = \"nobody\"
+
+[pool.finger.exec]
+command = [\"/usr/sbin/in.fingerd\", \"-w\"]",
     ),
     (
         "Behind a proxy on this machine that says who its client is:",

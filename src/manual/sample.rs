@@ -55,6 +55,8 @@ const BY_NAME: &[(&str, &str)] = &[
     ("auth", "\"htpasswd\""),
     ("body", "\"Hello.\\n\""),
     ("memory", "\"256MiB\""),
+    ("open_files", "1024"),
+    ("processes", "1000"),
     ("max_body", "\"1MiB\""),
     ("tag", "\"preforkd\""),
 ];

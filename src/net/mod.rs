@@ -7,6 +7,7 @@ mod options;
 mod queue;
 mod roster;
 pub mod set;
+mod silence;
 pub mod stream;
 
 pub use activation::Activation;
@@ -14,4 +15,5 @@ pub use listener::{BindError, Listener};
 pub use queue::Queue;
 pub use roster::{Departed, Roster};
 pub use set::{ListenerSet, Passed};
+pub use silence::{Line, Silence};
 pub use stream::Stream;

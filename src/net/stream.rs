@@ -21,6 +21,8 @@ pub struct Stream {
     listener: u8,
     /// SO_RCVTIMEO as it was last set; zero where it is to be set anew.
     receive_timeout: Duration,
+    /// Whether it was ever set.
+    timed: bool,
 }
 
 impl Stream {
@@ -35,6 +37,7 @@ impl Stream {
             nonblocking,
             listener: 0,
             receive_timeout: Duration::ZERO,
+            timed: false,
         }
     }
 
@@ -74,7 +77,7 @@ impl Stream {
         let current = self.receive_timeout;
         if current.is_zero() || current > patience + Self::SLACK {
             setsockopt(&self.fd, sockopt::ReceiveTimeout, &timeval(patience))?;
-            self.receive_timeout = patience;
+            (self.receive_timeout, self.timed) = (patience, true);
         }
         let received = sys::socket::receive(self.fd.as_fd(), room, true);
         let would_wait = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
@@ -136,6 +139,19 @@ impl Stream {
     /// As shutdown(2).
     pub fn finish(&self) -> io::Result<()> {
         Ok(shutdown(self.fd.as_raw_fd(), Shutdown::Write)?)
+    }
+
+    /// Makes it as a program wants it: blocking, for as long as it takes.
+    ///
+    /// # Errors
+    /// As fcntl(2) and setsockopt(2).
+    pub fn make_patient(&mut self) -> io::Result<()> {
+        self.set_nonblocking(false)?;
+        if self.timed {
+            setsockopt(&self.fd, sockopt::ReceiveTimeout, &timeval(Duration::ZERO))?;
+            (self.timed, self.receive_timeout) = (false, Duration::ZERO);
+        }
+        Ok(())
     }
 
     fn set_nonblocking(&mut self, nonblocking: bool) -> io::Result<()> {

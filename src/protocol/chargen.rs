@@ -99,6 +99,7 @@ impl Protocol for Chargen {
             | Outcome::Reported
             | Outcome::Overloaded
             | Outcome::Program(_)
+            | Outcome::HandedOver(_)
             | Outcome::Listed { .. } => CloseReason::Internal,
         };
         Action::Close(Ending {

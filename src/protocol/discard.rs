@@ -65,6 +65,7 @@ impl Protocol for Discard {
             | Outcome::Reported
             | Outcome::Overloaded
             | Outcome::Program(_)
+            | Outcome::HandedOver(_)
             | Outcome::Listed { .. } => CloseReason::Internal,
         };
         Action::Close(Ending {

@@ -88,6 +88,7 @@ impl Protocol for Echo {
             | Outcome::Reported
             | Outcome::Overloaded
             | Outcome::Program(_)
+            | Outcome::HandedOver(_)
             | Outcome::Listed { .. } => close(CloseReason::Internal),
         }
     }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::Entry as Row;
 use super::{
     Action, Activity, Civil, CloseReason, Content, Ending, Facts, FileKind, Input, OpenError,
-    Outcome, Output, Patience, Peer, ProgramEnd, ProgramNews, Readiness, RunError, Service, Turn,
-    Wall,
+    Outcome, Output, Patience, Peer, ProgramEnd, ProgramNews, Readiness, RunError, Service,
+    SessionEnd, Turn, Wall,
 };
 
 /// Half a minute.
@@ -99,6 +99,7 @@ pub(crate) struct World {
     scripts: HashMap<String, Script>,
     /// So many octets a program writes at once.
     write: usize,
+    session: Option<SessionEnd>,
     flushes_before_break: usize,
     file_breaks_at: Option<u64>,
     resumes_before_drain: usize,
@@ -149,6 +150,7 @@ impl World {
             entries: HashMap::new(),
             scripts: HashMap::new(),
             write: usize::MAX,
+            session: None,
             flushes_before_break: usize::MAX,
             file_breaks_at: None,
             resumes_before_drain: usize::MAX,
@@ -175,6 +177,12 @@ impl World {
         let output = output.as_ref().to_vec();
         self.scripts.insert(path.to_owned(), Script { output, end });
         self.with(path, Entry::File(b"source".to_vec(), 0))
+    }
+
+    /// A program that gets the connection ends so.
+    pub(crate) fn with_session(mut self, end: SessionEnd) -> Self {
+        self.session = Some(end);
+        self
     }
 
     /// Programs write so many octets at once.
@@ -417,6 +425,18 @@ impl World {
                         None if path.ends_with("busy") => ProgramNews::NotStarted(RunError::Busy),
                         None => ProgramNews::NotStarted(RunError::Denied),
                     })
+                }
+                Action::HandOver(wanted) => {
+                    drain(&mut output, &mut sent);
+                    assert!(input.is_empty(), "octets would be lost to the program");
+                    let lines = wanted.environment.split(|&byte| byte == 0);
+                    let lines = lines.map(|line| String::from_utf8_lossy(line).into_owned());
+                    ran.push(Ran {
+                        path: wanted.program.to_string_lossy().into_owned(),
+                        environment: lines.filter(|line| !line.is_empty()).collect(),
+                        content: Vec::new(),
+                    });
+                    Outcome::HandedOver(self.session.expect("nobody expects a session"))
                 }
                 Action::Hear { deadline } => {
                     drain(&mut output, &mut sent);

@@ -76,6 +76,7 @@ pub(super) fn speak_once(
         | Outcome::Reported
         | Outcome::Overloaded
         | Outcome::Program(_)
+        | Outcome::HandedOver(_)
         | Outcome::Listed { .. } => CloseReason::Internal,
     };
     Action::Close(Ending {

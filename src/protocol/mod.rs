@@ -17,7 +17,8 @@
 //! conversation: [`Action::Receive`] comes back as [`Outcome::Received`],
 //! [`Outcome::PeerFinished`], [`Outcome::TimedOut`] or [`Outcome::Broken`];
 //! [`Action::Open`] as [`Outcome::Found`] or [`Outcome::Missing`]; and so on.
-//! A program that is run is a second peer, see [`program`]; services for
+//! A program that is run is a second peer, see [`program`]; one that gets the
+//! connection itself is all that is left of it, see [`session`]; services for
 //! datagrams have a contract of their own, see [`datagram`].
 //! Read [`echo`] first: it is the contract at its smallest.
 
@@ -27,11 +28,13 @@ pub mod datagram;
 pub mod daytime;
 pub mod discard;
 pub mod echo;
+pub mod exec;
 pub mod http;
 pub mod message;
 pub mod pace;
 pub mod program;
 pub mod proxy;
+pub mod session;
 pub mod subject;
 pub mod time;
 
@@ -47,6 +50,7 @@ pub use buffer::{Input, Output};
 pub use datagram::Responder;
 pub use pace::{Floor, Pace, Verdict};
 pub use program::{Content, Program, ProgramEnd, ProgramLimits, ProgramNews, RunError};
+pub use session::{Errors, HandOver, SessionCut, SessionEnd, SessionLimits};
 pub use subject::{RequestId, Subject};
 
 use std::net::SocketAddr;
@@ -67,9 +71,10 @@ pub trait Service: Send + Sync {
         false
     }
 
-    /// Whether its machines pass the socket on, to a program that reads it for
-    /// itself: then nothing that follows a PROXY header may be taken off it.
-    fn takes_socket(&self) -> bool {
+    /// Whether the first wish of its machines is [`Action::HandOver`]: then no
+    /// process of ours need stand beside the program, and nothing that follows a
+    /// PROXY header may be taken off the socket.
+    fn hands_over(&self) -> bool {
         false
     }
 }
@@ -218,6 +223,10 @@ pub enum Action<'p> {
         /// run: that is not the program's fault.
         deadline: Instant,
     },
+    /// Give the connection to a program, with neither input nor output left: it
+    /// comes back as [`Outcome::HandedOver`], and then there is no connection
+    /// any more, unless the program could not be started.
+    HandOver(HandOver<'p>),
     /// Send `output`, then end the connection, and a program that still runs.
     Close(Ending),
 }
@@ -317,6 +326,8 @@ pub enum Outcome {
     },
     /// Something came of a `Run` or a `Hear`.
     Program(ProgramNews),
+    /// The program that had the connection is gone, or did not get it.
+    HandedOver(SessionEnd),
     /// The connection is beyond use; `sent` octets of a file range had left.
     Broken {
         /// Octets of the last [`Action::SendFile`] that were sent; otherwise 0.

@@ -96,11 +96,23 @@ pub struct Usage {
 /// # Errors
 /// As wait4(2): ECHILD where there is no child.
 pub fn reap() -> nix::Result<(WaitStatus, Usage)> {
+    collect(-1)
+}
+
+/// As [`reap`], of this child alone.
+///
+/// # Errors
+/// As wait4(2): ECHILD where it is no child of ours, or was waited for.
+pub fn reap_child(pid: Pid) -> nix::Result<(WaitStatus, Usage)> {
+    collect(pid.as_raw())
+}
+
+fn collect(whom: libc::pid_t) -> nix::Result<(WaitStatus, Usage)> {
     let mut status: libc::c_int = 0;
     // SAFETY: all-zero bytes are a valid value of these plain numbers.
     let mut used: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: the kernel writes one int and one rusage to the two live ones.
-    let pid = unsafe { libc::wait4(-1, &raw mut status, libc::WNOHANG, &raw mut used) };
+    let pid = unsafe { libc::wait4(whom, &raw mut status, libc::WNOHANG, &raw mut used) };
     let status = match pid {
         -1 => return Err(Errno::last()),
         0 => WaitStatus::StillAlive,

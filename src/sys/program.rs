@@ -1,38 +1,81 @@
-//! Starting a program: fork(2), and what a child may do until execve(2).
+//! Starting a program: clone(2), and what a child may do until execve(2).
 //!
-//! A worker may have several threads, and then a child inherits the locks of
-//! all of them, held for ever. So everything that needs memory is prepared
-//! before the fork, and between it and execve(2) only calls are made that
-//! signal-safety(7) allows: no allocation, no panic, no Rust of anybody else.
+//! The child shares our memory until it executes the program, and we stand
+//! still meanwhile (CLONE_VM and CLONE_VFORK): nothing is copied, however much a
+//! worker has, and what the child was refused it can simply write down. It has
+//! a stack of its own. But a worker may have several threads, and the others go
+//! on; so everything that needs memory is prepared before, and between clone and
+//! execve(2) only calls are made that signal-safety(7) allows: no allocation,
+//! no panic, no Rust of anybody else, and no handler of a signal.
 
 use super::check;
-use nix::sys::signal::{SigSet, SigmaskHow};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use std::ffi::CStr;
+use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A program as it is started: all of it opened and checked already.
+/// A program as it is started: all that needs memory is done.
 #[derive(Debug)]
 pub struct Launch<'a> {
-    /// The program itself; O_PATH will do.
-    pub file: BorrowedFd<'a>,
-    /// Where it runs.
-    pub directory: BorrowedFd<'a>,
-    /// Its name from there, `./NAME`; also its first argument.
-    pub name: &'a CStr,
+    /// Which program, and where it runs.
+    pub image: Image<'a>,
+    /// Its arguments, its own name first, each ended by NUL.
+    pub arguments: &'a [u8],
     /// Its environment, `NAME=value`, each ended by NUL.
     pub environment: &'a [u8],
     /// Standard input, output and error; numbers from 3 upward.
     pub streams: [BorrowedFd<'a>; 3],
+    /// What it may use.
+    pub limits: Limits,
+    /// Added to the nice value.
+    pub nice: i32,
+    /// The permission bits that its files do not get.
+    pub umask: u32,
+}
+
+/// Which program is meant, and where it runs.
+#[derive(Clone, Copy, Debug)]
+pub enum Image<'a> {
+    /// The very file that was opened and checked.
+    Checked {
+        /// The program itself; O_PATH will do.
+        file: BorrowedFd<'a>,
+        /// Where it runs.
+        directory: BorrowedFd<'a>,
+        /// Its name from there, `./NAME`.
+        name: &'a CStr,
+    },
+    /// Whatever has this name when it is started.
+    Named {
+        /// An absolute path.
+        path: &'a CStr,
+        /// Where it runs, an absolute path.
+        directory: &'a CStr,
+    },
+}
+
+/// What a program may use (getrlimit(2)); `None` is no limit of ours. A limit
+/// of the server that is lower stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
     /// RLIMIT_AS in octets.
     pub memory: Option<u64>,
     /// RLIMIT_CPU in seconds.
     pub processor_time: Option<u64>,
-    /// Added to the nice value.
-    pub nice: i32,
+    /// RLIMIT_NOFILE.
+    pub open_files: Option<u64>,
+    /// RLIMIT_NPROC, which counts all processes of the user.
+    pub processes: Option<u64>,
+    /// RLIMIT_FSIZE in octets.
+    pub file_size: Option<u64>,
+    /// RLIMIT_CORE in octets.
+    pub core: u64,
 }
 
 /// What a child was doing when the system refused.
@@ -63,7 +106,7 @@ impl Step {
             Self::Session => "setsid",
             Self::Parent => "the worker has gone",
             Self::Streams => "dup2",
-            Self::Directory => "fchdir",
+            Self::Directory => "chdir",
             Self::Limits => "setrlimit",
             Self::Name => "another file has its name now",
             Self::Execute => "execve",
@@ -71,54 +114,137 @@ impl Step {
     }
 }
 
+/// Why a program does not run.
+#[derive(Debug)]
+pub struct NotRun {
+    /// The call that was refused.
+    pub step: &'static str,
+    /// What the system said.
+    pub error: io::Error,
+}
+
+impl fmt::Display for NotRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.step, self.error)
+    }
+}
+
+/// The step of [`NotRun`] that needs a process.
+pub const CLONE: &str = "clone";
+
 /// Exit status of a child that did not become the program, as sh(1) has it.
-pub const NOT_RUN: i32 = 127;
+const NOT_RUN: libc::c_int = 127;
+
+/// Octets of stack for a child on its way, which is a few small frames.
+const STACK: usize = 64 * 1024;
 
 /// Starts a program in a session, and so a process group, of its own, which
-/// the kernel ends with SIGKILL when the calling thread ends.
+/// the kernel ends with SIGKILL when the calling thread ends. Answers its id,
+/// and a descriptor that is readable once it has ended (pidfd_open(2)).
 ///
-/// That it was started does not mean that it runs: a child that fails on its
-/// way writes a line to its standard error, which [`explain`] reads, and exits
-/// with [`NOT_RUN`]. Nobody waits for that here.
+/// When it returns the program runs: the thread waits until the child has
+/// executed it, or has ended.
 ///
 /// # Errors
-/// As fork(2).
-pub fn start(launch: &Launch<'_>) -> io::Result<Pid> {
-    let arguments = [launch.name.as_ptr(), ptr::null()];
-    let environment = pointers(launch.environment);
-    let parent = nix::unistd::getpid();
+/// As clone(2), and whatever the child was refused on its way to the program.
+pub fn start(launch: &Launch<'_>) -> Result<(Pid, OwnedFd), NotRun> {
+    let (arguments, environment) = (pointers(launch.arguments), pointers(launch.environment));
+    let errand = Errand {
+        launch,
+        arguments: &arguments,
+        environment: &environment,
+        parent: nix::unistd::getpid().as_raw(),
+        refused: AtomicU32::new(0),
+    };
+    let mut stack: Vec<MaybeUninit<u128>> = Vec::with_capacity(STACK / size_of::<u128>());
+    let top = stack.spare_capacity_mut().as_mut_ptr_range().end;
+    let mut pidfd: RawFd = -1;
+    let refused = |step| move |error| NotRun { step, error };
     // A signal would find the child with its parent's handlers.
-    let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-    // SAFETY: the child calls nothing but what signal-safety(7) allows, and
-    // ends in execve or _exit.
-    let forked = unsafe { libc::fork() };
-    if forked == 0 {
-        become_program(launch, &arguments, &environment, parent.as_raw());
-    }
-    let forked = check(forked);
+    let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
+    let mask = mask.map_err(|errno| refused("sigprocmask")(errno.into()))?;
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    // SAFETY: `top` is the end of STACK octets that nobody else uses, aligned
+    // to 16; `errand` and `pidfd` outlive the child's use of our memory, for
+    // this thread stands still until the child has called execve or _exit; and
+    // the child calls nothing but what signal-safety(7) allows.
+    let pid = unsafe {
+        libc::clone(
+            child,
+            top.cast(),
+            flags,
+            (&raw const errand).cast_mut().cast(),
+            &raw mut pidfd,
+        )
+    };
+    let pid = check(pid);
     // It was in force a moment ago.
     let _ = mask.thread_set_mask();
-    forked.map(Pid::from_raw)
+    let pid = Pid::from_raw(pid.map_err(refused(CLONE))?);
+    // SAFETY: the kernel just made this descriptor and nobody else knows its number.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    match errand.refused() {
+        None => Ok((pid, pidfd)),
+        Some(not_run) => {
+            // It has ended, or does so now.
+            let _ = waitpid(pid, None);
+            Err(not_run)
+        }
+    }
 }
 
-/// Reads what a child wrote that did not become the program.
-pub fn explain(line: &[u8]) -> Option<(&'static str, io::Error)> {
-    let &[0, step, errno] = line else { return None };
-    let step = Step::ALL.get(usize::from(step))?;
-    Some((step.name(), io::Error::from_raw_os_error(i32::from(errno))))
+/// What a child is born with.
+struct Errand<'a> {
+    launch: &'a Launch<'a>,
+    arguments: &'a [*const libc::c_char],
+    environment: &'a [*const libc::c_char],
+    parent: libc::pid_t,
+    /// What it was refused: the step's place and one, and the error number.
+    refused: AtomicU32,
 }
 
-/// A descriptor that is readable once `pid`, a child that was not waited for,
-/// has ended (pidfd_open(2)).
+impl Errand<'_> {
+    fn refuse(&self, step: Step, errno: libc::c_int) {
+        let code = (step as u32 + 1) << 16 | (errno as u32 & 0xffff);
+        self.refused.store(code, Ordering::Relaxed);
+    }
+
+    fn refused(&self) -> Option<NotRun> {
+        let code = self.refused.load(Ordering::Relaxed);
+        let step = Step::ALL.get(((code >> 16) as usize).wrapping_sub(1))?;
+        Some(NotRun {
+            step: step.name(),
+            error: io::Error::from_raw_os_error((code & 0xffff) as i32),
+        })
+    }
+}
+
+/// Signals all processes in the group that `leader` made, also when it has
+/// ended and was waited for: `pidfd` tells it from one that was given its
+/// number since (PIDFD_SIGNAL_PROCESS_GROUP, since Linux 6.9; before that the
+/// number has to do). `None` only asks whether there is somebody.
 ///
 /// # Errors
-/// As pidfd_open(2).
-pub fn watch(pid: Pid) -> io::Result<OwnedFd> {
-    // SAFETY: no pointer is passed.
-    let raw = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
-    let raw = check(raw as libc::c_int)?;
-    // SAFETY: the kernel just made this descriptor and nobody else knows its number.
-    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+/// As kill(2): ESRCH where nobody is left.
+pub fn signal_group(pidfd: BorrowedFd<'_>, leader: Pid, signal: Option<Signal>) -> nix::Result<()> {
+    const PROCESS_GROUP: libc::c_uint = 1 << 2;
+    let number = signal.map_or(0, |signal| signal as libc::c_int);
+    // SAFETY: numbers, and no siginfo.
+    let sent = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            number,
+            ptr::null::<libc::siginfo_t>(),
+            PROCESS_GROUP,
+        )
+    };
+    match nix::errno::Errno::result(sent) {
+        Err(nix::errno::Errno::EINVAL | nix::errno::Errno::ENOSYS) => {
+            nix::sys::signal::kill(Pid::from_raw(-leader.as_raw()), signal)
+        }
+        sent => sent.map(drop),
+    }
 }
 
 /// Whether this process may execute the file behind `file` (faccessat2(2)).
@@ -155,18 +281,13 @@ fn pointers(block: &[u8]) -> Vec<*const libc::c_char> {
 }
 
 /// The child's way to execve(2). Nothing here allocates or panics.
-fn become_program(
-    launch: &Launch<'_>,
-    arguments: &[*const libc::c_char; 2],
-    environment: &[*const libc::c_char],
-    parent: libc::pid_t,
-) -> ! {
-    let step = prepare(launch, parent)
+extern "C" fn child(errand: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: it is the errand of `start`, who waits for us.
+    let errand = unsafe { &*errand.cast::<Errand<'_>>().cast_const() };
+    let step = prepare(errand.launch, errand.parent)
         .err()
-        .unwrap_or_else(|| execute(launch.name, arguments, environment));
-    let line = [0, step as u8, errno() as u8, b'\n'];
-    // SAFETY: pointer and length are those of the live array.
-    unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
+        .unwrap_or_else(|| execute(errand));
+    errand.refuse(step, errno());
     super::process::exit(NOT_RUN)
 }
 
@@ -187,32 +308,54 @@ fn prepare(launch: &Launch<'_>, parent: libc::pid_t) -> Result<(), Step> {
         let result = unsafe { libc::dup2(stream.as_raw_fd(), number) };
         refused(result, Step::Streams)?;
     }
-    // SAFETY: numbers only.
-    let result = unsafe { libc::fchdir(launch.directory.as_raw_fd()) };
-    refused(result, Step::Directory)?;
-    let file = launch.file.as_raw_fd();
-    if file == FILE {
-        // It is close-on-exec already.
-    } else {
-        // SAFETY: numbers only; what was under 3 is not used any more.
-        let result = unsafe { libc::dup3(file, FILE, libc::O_CLOEXEC) };
-        refused(result, Step::Streams)?;
+    let mut first = FILE;
+    match launch.image {
+        Image::Checked {
+            file, directory, ..
+        } => {
+            // SAFETY: numbers only.
+            let result = unsafe { libc::fchdir(directory.as_raw_fd()) };
+            refused(result, Step::Directory)?;
+            let file = file.as_raw_fd();
+            if file == FILE {
+                // It is close-on-exec already.
+            } else {
+                // SAFETY: numbers only; what was under 3 is not used any more.
+                let result = unsafe { libc::dup3(file, FILE, libc::O_CLOEXEC) };
+                refused(result, Step::Streams)?;
+            }
+            first += 1;
+        }
+        Image::Named { directory, .. } => {
+            // SAFETY: the path ends with NUL.
+            let result = unsafe { libc::chdir(directory.as_ptr()) };
+            refused(result, Step::Directory)?;
+        }
     }
-    // SAFETY: no pointer; the child uses nothing from 4 upward.
-    unsafe { libc::syscall(libc::SYS_close_range, FILE + 1, libc::c_uint::MAX, 0) };
+    // SAFETY: no pointer; the child uses nothing from there upward.
+    unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
     limit(launch)?;
     // SAFETY: it takes a number and cannot fail.
-    unsafe { libc::umask(0o022) };
+    unsafe { libc::umask(launch.umask as libc::mode_t) };
     reset_signals();
     Ok(())
 }
 
 fn limit(launch: &Launch<'_>) -> Result<(), Step> {
-    lower(libc::RLIMIT_CORE, 0, 0)?;
-    if let Some(octets) = launch.memory {
-        lower(libc::RLIMIT_AS, octets, octets)?;
+    let limits = &launch.limits;
+    lower(libc::RLIMIT_CORE, limits.core, limits.core)?;
+    let plain = [
+        (libc::RLIMIT_AS, limits.memory),
+        (libc::RLIMIT_NOFILE, limits.open_files),
+        (libc::RLIMIT_NPROC, limits.processes),
+        (libc::RLIMIT_FSIZE, limits.file_size),
+    ];
+    for (resource, most) in plain {
+        if let Some(most) = most {
+            lower(resource, most, most)?;
+        }
     }
-    if let Some(seconds) = launch.processor_time {
+    if let Some(seconds) = limits.processor_time {
         // SIGXCPU, and SIGKILL a second later for whom it does not move.
         lower(libc::RLIMIT_CPU, seconds, seconds.saturating_add(1))?;
     }
@@ -261,32 +404,34 @@ pub(super) fn reset_signals() {
 /// descriptor does not survive (ENOENT), and one that is not would be open in
 /// the script, whose $0 would be of no use to it. So a script is run by its name in
 /// its directory, after a look that the name still means the checked file.
-fn execute(
-    name: &CStr,
-    arguments: &[*const libc::c_char; 2],
-    environment: &[*const libc::c_char],
-) -> Step {
-    // SAFETY: both lists are live, null-terminated, and point to live strings
-    // that end with NUL.
-    unsafe {
-        libc::syscall(
-            libc::SYS_execveat,
-            FILE,
-            c"".as_ptr(),
-            arguments.as_ptr(),
-            environment.as_ptr(),
-            libc::AT_EMPTY_PATH,
-        )
+fn execute(errand: &Errand<'_>) -> Step {
+    let (arguments, environment) = (errand.arguments.as_ptr(), errand.environment.as_ptr());
+    let path = match errand.launch.image {
+        Image::Named { path, .. } => path,
+        Image::Checked { name, .. } => {
+            // SAFETY: both lists are live, null-terminated, and point to live
+            // strings that end with NUL.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_execveat,
+                    FILE,
+                    c"".as_ptr(),
+                    arguments,
+                    environment,
+                    libc::AT_EMPTY_PATH,
+                )
+            };
+            if errno() != libc::ENOENT {
+                return Step::Execute;
+            }
+            match (identity(FILE, c""), identity(libc::AT_FDCWD, name)) {
+                (Some(checked), Some(named)) if checked == named => name,
+                (_, _) => return Step::Name,
+            }
+        }
     };
-    if errno() != libc::ENOENT {
-        return Step::Execute;
-    }
-    match (identity(FILE, c""), identity(libc::AT_FDCWD, name)) {
-        (Some(checked), Some(named)) if checked == named => {}
-        (_, _) => return Step::Name,
-    }
-    // SAFETY: as above; the name ends with NUL.
-    unsafe { libc::execve(name.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+    // SAFETY: as above; the path ends with NUL.
+    unsafe { libc::execve(path.as_ptr(), arguments, environment) };
     Step::Execute
 }
 
@@ -318,16 +463,32 @@ fn errno() -> libc::c_int {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
 
     #[test]
-    fn a_failed_step_is_explained() {
-        let (step, error) = explain(&[0, Step::Execute as u8, libc::ENOEXEC as u8]).unwrap();
-        assert_eq!(step, "execve");
-        assert_eq!(error.raw_os_error(), Some(libc::ENOEXEC));
-        assert!(explain(b"abc").is_none() && explain(&[0, 99, 1]).is_none());
+    fn a_refusal_is_told_with_its_step() {
         for (index, step) in Step::ALL.into_iter().enumerate() {
             assert_eq!(step as usize, index);
         }
+        let null = std::fs::File::open("/dev/null").unwrap();
+        let launch = |path| Launch {
+            image: Image::Named {
+                path,
+                directory: c"/",
+            },
+            arguments: b"x\0",
+            environment: b"",
+            streams: [null.as_fd(); 3],
+            limits: Limits::default(),
+            nice: 0,
+            umask: 0o022,
+        };
+        let not_run = start(&launch(c"/nowhere/at/all")).unwrap_err();
+        assert_eq!(not_run.step, "execve");
+        assert_eq!(not_run.error.raw_os_error(), Some(libc::ENOENT));
+        let (pid, _) = start(&launch(c"/bin/true")).unwrap();
+        let ended = waitpid(pid, None).unwrap();
+        assert_eq!(ended, nix::sys::wait::WaitStatus::Exited(pid, 0));
     }
 
     #[test]

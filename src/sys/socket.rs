@@ -90,6 +90,28 @@ pub fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(u32::try_from(octets).unwrap_or(0))
 }
 
+/// The number by which the kernel tells a socket from all others that there
+/// were since it started (SO_COOKIE, socket(7)).
+///
+/// # Errors
+/// As getsockopt(2).
+pub fn cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut cookie: u64 = 0;
+    let mut size = size_of_val(&cookie) as libc::socklen_t;
+    // SAFETY: `cookie` is live and `size` octets long; the kernel writes no more.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut size,
+        )
+    };
+    check(result)?;
+    Ok(cookie)
+}
+
 /// Takes one message off `channel` that carries a number, and a descriptor or
 /// none for each of two places; `None` where there is no (whole) message. For
 /// a signal handler: it allocates nothing and leaves errno alone.

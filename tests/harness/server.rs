@@ -54,10 +54,12 @@ impl Server {
     /// unless the arguments say where.
     pub(crate) fn serve(arguments: &[&str]) -> Self {
         let mut command = preforkd();
-        command.arg("serve").args(arguments).arg("-vv");
+        // What follows `--` is a program's.
+        command.args(["serve", "-vv"]);
         if !arguments.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }
+        command.args(arguments);
         Self::launch(command, TempDir::new().unwrap())
     }
 

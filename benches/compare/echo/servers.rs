@@ -15,12 +15,23 @@ pub(crate) struct Server {
 enum Kind {
     /// Ours, on this model.
     Ours(&'static str),
+    /// Ours, on this model, which runs this program for each connection.
+    Exec(&'static str, Program),
     /// What nobody can be ahead of: `echo_floor.c`, in this manner.
     Floor(&'static str),
     /// `textbook.c`.
     Textbook,
     /// A program that must be installed.
     Other(&'static str),
+}
+
+/// What is run for each connection.
+#[derive(Clone, Copy)]
+enum Program {
+    /// `echo_floor.c`, linked as any program is.
+    Floor,
+    /// /bin/cat.
+    Cat,
 }
 
 /// What ratios are taken to.
@@ -32,7 +43,28 @@ pub(crate) const FORK: &str = "preforkd-fork";
 /// A super-server with the least program that it can run.
 pub(crate) const TCPSERVER: &str = "tcpserver";
 
-/// All of them, in the order of the tables.
+/// Our super-server with the program of [`TCPSERVER`].
+pub(crate) const EXEC: &str = "preforkd-exec";
+/// Both with /bin/cat.
+pub(crate) const CATS: (&str, &str) = ("preforkd-exec-cat", "tcpserver-cat");
+
+/// Ours as a super-server.
+pub(crate) const SUPER: &[Server] = &[
+    Server {
+        name: EXEC,
+        kind: Kind::Exec("fork", Program::Floor),
+    },
+    Server {
+        name: CATS.0,
+        kind: Kind::Exec("fork", Program::Cat),
+    },
+    Server {
+        name: "preforkd-exec-cat-prefork",
+        kind: Kind::Exec("prefork", Program::Cat),
+    },
+];
+
+/// All of them but [`SUPER`], in the order of the tables.
 pub(crate) const ALL: &[Server] = &[
     Server {
         name: FLOOR,
@@ -99,7 +131,9 @@ pub(crate) fn installed<'s>(bench: &mut Bench, servers: &'s [Server]) -> Vec<&'s
             Kind::Other(program) if machine::installed(program).is_none() => {
                 missing.push(server.name);
             }
-            Kind::Ours(_) | Kind::Floor(_) | Kind::Textbook | Kind::Other(_) => found.push(server),
+            Kind::Ours(_) | Kind::Exec(_, _) | Kind::Floor(_) | Kind::Textbook | Kind::Other(_) => {
+                found.push(server)
+            }
         }
     }
     if !missing.is_empty() {
@@ -112,7 +146,7 @@ pub(crate) fn installed<'s>(bench: &mut Bench, servers: &'s [Server]) -> Vec<&'s
 impl Server {
     /// Whether it is one of ours.
     pub(crate) fn is_ours(&self) -> bool {
-        matches!(self.kind, Kind::Ours(_))
+        matches!(self.kind, Kind::Ours(_) | Kind::Exec(_, _))
     }
 
     /// Whether it is one to be ahead of: the textbook, or another's program.
@@ -135,7 +169,26 @@ impl Server {
         let port = address.port().to_string();
         let (program, arguments) = match self.kind {
             Kind::Ours(model) => {
-                let text = configuration(model, address, clients + 8);
+                let text = configuration(model, address, clients + 8, "echo");
+                let file = bench
+                    .machine
+                    .write(&format!("{}.toml", self.name), text.as_bytes())?;
+                let file = file.display().to_string();
+                let program = bench.options.program.clone();
+                (program, vec!["run".to_owned(), "--config".to_owned(), file])
+            }
+            Kind::Exec(model, run) => {
+                let floor = bench.machine.compile("echo_floor")?;
+                let command = match run {
+                    Program::Floor => format!("[\"{}\", \"stdin\"]", floor.display()),
+                    Program::Cat => "[\"/bin/cat\"]".to_owned(),
+                };
+                // tcpserver says nothing of its sessions either.
+                let text = format!(
+                    "[master]\nlog = {{ to = \"stderr\", level = \"warn\" }}\n{}\
+                     [pool.echo.exec]\ncommand = {command}\n",
+                    configuration(model, address, clients + 8, "exec"),
+                );
                 let file = bench
                     .machine
                     .write(&format!("{}.toml", self.name), text.as_bytes())?;
@@ -213,14 +266,14 @@ impl Server {
 }
 
 /// A pool that has a place for each of `most` clients.
-fn configuration(model: &str, address: SocketAddr, most: usize) -> String {
+fn configuration(model: &str, address: SocketAddr, most: usize, service: &str) -> String {
     let size = match model {
         "prefork" => format!("workers = {most}"),
         "threads" => format!("workers = 1\nthreads_per_worker = {most}"),
         _ => "workers = 1".to_owned(),
     };
     format!(
-        "[pool.echo]\nlisten = \"{address}\"\nservice = \"echo\"\nmodel = \"{model}\"\n{size}\n"
+        "[pool.echo]\nlisten = \"{address}\"\nservice = \"{service}\"\nmodel = \"{model}\"\n{size}\n"
     )
 }
 

@@ -3,6 +3,7 @@
 //! what is waited for.
 
 use super::programs::{dismiss, run};
+use super::sessions::hand_over;
 use super::{Connection, Stage};
 use crate::driver::complaints::report_open;
 use crate::driver::effects::Directory;
@@ -96,6 +97,20 @@ impl Connection {
                     Err(error) => Outcome::Program(ProgramNews::NotStarted(error)),
                 })
             }
+            // Octets that are here would never come to the program, nor to the peer.
+            Action::HandOver(_) if !(self.input.is_empty() && self.output.is_empty()) => {
+                Stage::Dismissing(Ending {
+                    reason: CloseReason::Internal,
+                    manner: Manner::AtOnce,
+                })
+            }
+            Action::HandOver(wanted) => hand_over(
+                &wanted,
+                &mut self.stream,
+                &self.peer,
+                &mut self.session,
+                lane,
+            ),
             Action::Hear { deadline } => Stage::Hearing { deadline },
             Action::Receive { deadline, idle } => Stage::Receiving { deadline, idle },
             Action::ReceiveAtMost { deadline, most } => {

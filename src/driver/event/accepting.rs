@@ -141,6 +141,10 @@ impl Loop<'_> {
         }
         if self.duty.is_retired() {
             self.shut();
+            if !self.told {
+                self.told = true;
+                self.visit_programs();
+            }
         }
         Ok(())
     }

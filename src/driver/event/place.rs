@@ -2,7 +2,6 @@
 
 use super::Token;
 use crate::driver::connection::{Connection, Resting};
-use crate::driver::program::Child;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use std::time::Instant;
 
@@ -71,15 +70,15 @@ impl Occupant {
         wanted: bool,
         token: Token,
     ) -> nix::Result<()> {
-        let child = connection.child();
-        let id = child.map(Child::id);
+        let child = connection.program();
+        let id = child.map(|(id, _)| id);
         let watched = self.watched;
         self.watched = id.filter(|_| wanted);
         match child {
-            Some(child) if wanted && watched != id => {
+            Some((_, child)) if wanted && watched != id => {
                 epoll.add(child, EpollEvent::new(EpollFlags::EPOLLIN, token.bits()))
             }
-            Some(child) if !wanted && watched == id => epoll.delete(child),
+            Some((_, child)) if !wanted && watched == id => epoll.delete(child),
             Some(_) | None => Ok(()),
         }
     }

@@ -114,6 +114,11 @@ impl Crew {
             .map(|(id, _)| *id)
         else {
             log::debug!("reaped {pid}, which is not a worker");
+            if let WaitStatus::Signaled(_, Signal::SIGKILL, _) = status {
+                // A program that lost its worker was ended by the kernel, which
+                // knows nothing of those that it had started in its group.
+                let _ = kill(Pid::from_raw(-pid.as_raw()), Signal::SIGKILL);
+            }
             self.bury_orphan(pid);
             self.strangers.push(status);
             return None;

@@ -500,6 +500,7 @@ impl Connection {
                 | Outcome::Overloaded
                 | Outcome::Listed { .. }
                 | Outcome::Program(_)
+                | Outcome::HandedOver(_)
                 | Outcome::Flushed,
                 State::New
                 | State::AwaitRequest { .. }

@@ -66,8 +66,8 @@ impl Service for ProxyService {
         self.inner.wants_local()
     }
 
-    fn takes_socket(&self) -> bool {
-        self.inner.takes_socket()
+    fn hands_over(&self) -> bool {
+        self.inner.hands_over()
     }
 }
 
@@ -117,7 +117,7 @@ impl Protocol for Proxied {
         match &mut self.stage {
             Stage::Stranger => return close(reason_of(outcome, STRANGER)),
             Stage::Reading { inner, patience } => {
-                match read(outcome, patience, inner.takes_socket(), turn) {
+                match read(outcome, patience, inner.hands_over(), turn) {
                     Step::Wait(action) => return action,
                     Step::Named(peer) => {
                         let inner = Arc::clone(inner);
@@ -203,6 +203,7 @@ fn read(outcome: Outcome, patience: &mut Patience, exact: bool, turn: &mut Turn<
         | Outcome::Reported
         | Outcome::Overloaded
         | Outcome::Program(_)
+        | Outcome::HandedOver(_)
         | Outcome::Listed { .. } => return end(CloseReason::Internal),
     }
     let (deadline, octets) = (until, turn.input.unread());
@@ -244,6 +245,7 @@ fn reason_of(outcome: Outcome, otherwise: CloseReason) -> CloseReason {
         | Outcome::Reported
         | Outcome::Overloaded
         | Outcome::Program(_)
+        | Outcome::HandedOver(_)
         | Outcome::Listed { .. } => otherwise,
     }
 }

@@ -17,7 +17,7 @@ const V4: [u8; 12] = [192, 0, 2, 7, 198, 51, 100, 2, 0, 80, 1, 187];
 
 /// Says whom it was made for and whom the driver shows it, then what it gets.
 struct Telling {
-    takes_socket: bool,
+    hands_over: bool,
 }
 
 struct Tale {
@@ -29,8 +29,8 @@ impl Service for Telling {
         Box::new(Tale { peer: *peer })
     }
 
-    fn takes_socket(&self) -> bool {
-        self.takes_socket
+    fn hands_over(&self) -> bool {
+        self.hands_over
     }
 }
 
@@ -80,12 +80,7 @@ fn behind(prefix: &str, inner: impl Service + 'static) -> World {
 }
 
 fn telling() -> World {
-    behind(
-        "203.0.113.0/24",
-        Telling {
-            takes_socket: false,
-        },
-    )
+    behind("203.0.113.0/24", Telling { hands_over: false })
 }
 
 fn block(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
@@ -222,12 +217,7 @@ fn rule_138_there_is_a_header_from_whom_we_believe() {
     ] {
         dropped(bytes, "proxy-2 no header");
     }
-    let stranger = behind(
-        "198.51.100.0/24",
-        Telling {
-            takes_socket: false,
-        },
-    );
+    let stranger = behind("198.51.100.0/24", Telling { hands_over: false });
     stranger.every_way(LINE, Finale::Finish, |seen| {
         assert_dropped(seen, "proxy-2 sender is not one of proxy_from", LINE);
         assert_eq!(seen.untaken, LINE.len(), "nobody listens to it");
@@ -283,12 +273,12 @@ fn a_service_that_passes_its_socket_on_finds_all_that_follows_on_it() {
     let block = block(0x21, 0x11, &V4);
     for header in [LINE, b"PROXY UNKNOWN\r\n", &block] {
         let bytes = [header, b"hello"].concat();
-        let world = behind("203.0.113.9", Telling { takes_socket: true });
+        let world = behind("203.0.113.9", Telling { hands_over: true });
         // The machine asks for more without a bound: all of it comes then.
         let seen = world.run(&[&bytes], Finale::Finish);
         assert!(seen.output.ends_with(b":hello"));
         assert_eq!(seen.flushes, 0, "nothing came with the header");
-        let world = behind("203.0.113.9", Telling { takes_socket: true }).unwelcoming();
+        let world = behind("203.0.113.9", Telling { hands_over: true }).unwelcoming();
         let seen = world.run(&[&bytes], Finale::Finish);
         assert_eq!((seen.unread, seen.untaken), (Vec::new(), 5));
     }

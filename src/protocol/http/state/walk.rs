@@ -164,6 +164,7 @@ impl Walk {
             Action::ReceiveAtMost { .. } | Action::Meet(_) => {
                 panic!("only what stands in front of a service asks for that")
             }
+            Action::HandOver(wanted) => panic!("HTTP gives no connection away: {wanted:?}"),
             Action::Close(ending) => Asked::Close(ending.reason, ending.manner),
         }
     }

@@ -1,0 +1,428 @@
+//! A program that has the connection itself: started, watched and ended.
+//!
+//! It has a session, and so a process group, of its own. The socket is its
+//! alone; what passes on it is asked of the kernel, when the idle deadline may be
+//! over. Its standard error, where that is the log's, and the news of its
+//! death are what a driver waits for ([`Session::as_fd`]).
+//!
+//! ```text
+//!   Running ─▶ Told ─▶ Cut            SIGTERM, and SIGKILL `grace` later: idle,
+//!      │         │      │             overdue, or the worker leaves
+//!      ▼         ▼      ▼
+//!   it has ended and was waited for ─▶ Left ─▶ Over
+//!                                       while somebody is left in its group
+//! ```
+//!
+//! Owes the system: no zombie, and nobody left in the group: who is, when the
+//! program ends, gets SIGTERM, and SIGKILL after `grace`. Who has made a session
+//! of its own (a daemon) has left, and is let go: the master is there to reap
+//! it. Owes the administrator a line for each end. Must never wait.
+
+use super::Duty;
+use super::complaints::Who;
+use super::program::{
+    AGAIN, Company, ErrorLines, end_at_once, has_exited, kind_of, pipe, printable, whole_seconds,
+};
+use crate::net::{Line, Silence, Stream};
+use crate::protocol::{
+    Errors, HandOver, Peer, ProgramEnd, RunError, SessionCut, SessionEnd, SessionLimits,
+};
+use crate::sys::process::{self, Usage};
+use crate::sys::program::{self as launcher, Image, Launch, Limits, NotRun};
+use log::Level;
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::sys::signal::Signal;
+use nix::sys::socket::{getsockopt, sockopt};
+use nix::sys::wait::WaitStatus;
+use nix::unistd::Pid;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, Instant};
+
+/// Between two looks at who is left in a group.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Between the end of a group and that of the patience with its worker.
+const MARGIN: Duration = Duration::from_millis(500);
+
+/// When nothing has to be done but what a descriptor tells.
+const NEVER: Duration = Duration::from_secs(24 * 3600);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Told { until: Instant },
+    Cut { until: Instant },
+    Left { until: Instant },
+    Over,
+}
+
+/// A program that was given a connection.
+#[derive(Debug)]
+pub struct Session {
+    pid: Pid,
+    pidfd: OwnedFd,
+    errors: ErrorLines,
+    /// Where there are errors to be heard beside its death.
+    ready: Option<Epoll>,
+    /// Which one of the worker's it is.
+    number: u64,
+    begun: Instant,
+    limits: SessionLimits,
+    phase: Phase,
+    /// How the program itself ended, once it was waited for.
+    end: Option<ProgramEnd>,
+    /// Why it was ended.
+    cut: Option<SessionCut>,
+    /// The connection, where the kernel tells how long it is silent, …
+    line: Option<Line>,
+    /// … when to ask next, …
+    ask: Instant,
+    /// … and since when it is known to be gone.
+    gone: Option<Instant>,
+    /// When it is ended because the worker leaves.
+    leaves: Option<Instant>,
+    _company: Company,
+}
+
+/// What keeps a program from being started.
+enum Refusal {
+    /// There is no process, descriptor or memory for one: the client waits.
+    Postponed(NotRun),
+    /// It will not do any better later.
+    Refused(NotRun),
+}
+
+impl Session {
+    /// Starts a program and gives it `stream`, of which this process keeps its
+    /// descriptor: the driver closes it ([`super::connection::Connection::let_go`]).
+    ///
+    /// # Errors
+    /// [`RunError::Busy`] where another try may succeed, any other where it
+    /// will not; both are told to the log.
+    pub fn start(
+        wanted: &HandOver<'_>,
+        stream: &mut Stream,
+        peer: &Peer,
+        duty: &Duty,
+        now: Instant,
+    ) -> Result<Self, RunError> {
+        let name = printable(wanted.program.to_bytes());
+        let shown = format!("{}: exec {name}", Who(peer, None));
+        Self::try_start(wanted, stream, peer, duty, now, &shown).map_err(|refusal| {
+            let (level, why, error) = match &refusal {
+                Refusal::Postponed(why) => (Level::Warn, why, RunError::Busy),
+                Refusal::Refused(why) => (Level::Error, why, kind_of(&why.error)),
+            };
+            if duty.complaints.may_speak(level, now) {
+                let then = match error {
+                    RunError::Busy => "; trying again, the client waits",
+                    RunError::NotFound
+                    | RunError::Denied
+                    | RunError::Escapes
+                    | RunError::Exhausted
+                    | RunError::Failed => "",
+                };
+                // A test waits for this line.
+                log::log!(level, "{shown}: cannot be run: {why}{then}");
+            }
+            error
+        })
+    }
+
+    fn try_start(
+        wanted: &HandOver<'_>,
+        stream: &mut Stream,
+        peer: &Peer,
+        duty: &Duty,
+        now: Instant,
+        shown: &str,
+    ) -> Result<Self, Refusal> {
+        let refused = |step| {
+            move |error: io::Error| match kind_of(&error) {
+                RunError::Exhausted => Refusal::Postponed(NotRun { step, error }),
+                RunError::NotFound
+                | RunError::Denied
+                | RunError::Escapes
+                | RunError::Busy
+                | RunError::Failed => Refusal::Refused(NotRun { step, error }),
+            }
+        };
+        let limits = wanted.limits;
+        stream.make_patient().map_err(refused("fcntl"))?;
+        let (ready, pipe) = match wanted.errors {
+            Errors::Socket => (None, None),
+            Errors::Log => {
+                let ready = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC);
+                let ready = ready.map_err(|errno| refused("epoll_create1")(errno.into()))?;
+                (Some(ready), Some(pipe().map_err(refused("pipe2"))?))
+            }
+        };
+        let company = duty.programs.join(peer);
+        let environment = complete(wanted.environment, stream.as_fd(), peer, &company);
+        // A connection that is not there any more has nothing to be silent.
+        let line = Line::of(stream.as_fd());
+        let (errors, write_errors) = pipe.unzip();
+        let standard_error = write_errors.as_ref().map_or(stream.as_fd(), AsFd::as_fd);
+        let started = launcher::start(&Launch {
+            image: Image::Named {
+                path: wanted.program,
+                directory: wanted.directory,
+            },
+            arguments: wanted.arguments,
+            environment: &environment,
+            streams: [stream.as_fd(), stream.as_fd(), standard_error],
+            limits: Limits {
+                memory: limits.memory,
+                processor_time: limits.processor_time.map(whole_seconds),
+                open_files: limits.open_files,
+                processes: limits.processes,
+                file_size: limits.file_size,
+                core: limits.core,
+            },
+            nice: i32::from(limits.nice),
+            umask: limits.umask,
+        });
+        // What a program of this kind may not have, it will not have later.
+        let (pid, pidfd) = started.map_err(|why| match (why.step, kind_of(&why.error)) {
+            (launcher::CLONE, RunError::Exhausted) => Refusal::Postponed(why),
+            (_, _) => Refusal::Refused(why),
+        })?;
+        if let (Some(ready), Some(errors)) = (&ready, &errors) {
+            for fd in [errors.as_fd(), pidfd.as_fd()] {
+                let added = ready.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, 0));
+                if let Err(errno) = added {
+                    end_at_once(pid);
+                    return Err(refused("epoll_ctl")(errno.into()));
+                }
+            }
+        }
+        Ok(Self {
+            errors: ErrorLines::new(errors, format!("{shown} [{pid}]")),
+            pid,
+            pidfd,
+            ready,
+            number: duty.programs.next_number(),
+            begun: now,
+            limits,
+            phase: Phase::Running,
+            end: None,
+            cut: None,
+            line,
+            ask: now + limits.idle,
+            gone: None,
+            leaves: None,
+            _company: company,
+        })
+    }
+
+    /// Sees what there is to see; to be called whenever [`Session::as_fd`] is
+    /// readable and when [`Session::due`] has come. With `leaving`, the worker
+    /// is on its way out, and has so much time from the first such call on.
+    /// Answers how the session ended, once it has.
+    pub fn look(&mut self, now: Instant, leaving: Option<Duration>) -> Option<SessionEnd> {
+        self.errors.hear(self.ready.as_ref());
+        if self.end.is_none() && has_exited(self.pid) {
+            self.bury(now);
+        }
+        match self.phase {
+            Phase::Running => self.judge(now, leaving),
+            Phase::Told { until } | Phase::Cut { until } if until <= now => {
+                self.signal(Signal::SIGKILL);
+                let until = now + AGAIN;
+                self.phase = Phase::Cut { until };
+            }
+            Phase::Left { until } => self.see_off(until, now),
+            Phase::Told { .. } | Phase::Cut { .. } | Phase::Over => {}
+        }
+        if self.phase != Phase::Over {
+            return None;
+        }
+        self.errors.hear(self.ready.as_ref());
+        self.errors.complaints.finish();
+        let end = self.end.unwrap_or(ProgramEnd::Stopped);
+        Some(self.cut.map_or(SessionEnd::Ended(end), SessionEnd::Cut))
+    }
+
+    /// When to call [`Session::look`], whatever happens.
+    pub fn due(&self, now: Instant) -> Instant {
+        match self.phase {
+            Phase::Running => {
+                let timeout = self.limits.timeout.map(|timeout| self.begun + timeout);
+                let ask = self.line.map(|_| self.ask);
+                let first = [timeout, ask, self.leaves].into_iter().flatten().min();
+                first.unwrap_or(now + NEVER)
+            }
+            Phase::Told { until } | Phase::Cut { until } => until,
+            Phase::Left { until } => until.min(now + LOOK),
+            Phase::Over => now,
+        }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
+    /// Whether a deadline is over.
+    fn judge(&mut self, now: Instant, leaving: Option<Duration>) {
+        if let Some(time) = leaving {
+            // The master's own patience must not end before the group has.
+            let grace = self.limits.grace.min(time / 2);
+            let margin = (time / 10).max(MARGIN.min(time / 4));
+            let leaves = *self.leaves.get_or_insert(now + time - grace - margin);
+            self.limits.grace = grace;
+            if leaves <= now {
+                return self.tell(SessionCut::Draining, now);
+            }
+        }
+        let timeout = self.limits.timeout.map(|timeout| self.begun + timeout);
+        if timeout.is_some_and(|timeout| timeout <= now) {
+            self.tell(SessionCut::Overdue, now);
+        } else if self.ask <= now {
+            self.judge_silence(now);
+        }
+    }
+
+    fn judge_silence(&mut self, now: Instant) {
+        let Some(line) = self.line else { return };
+        let idle = self.limits.idle;
+        let silent = match line.silence() {
+            Ok(Silence::Since(silent)) => {
+                self.gone = None;
+                // Before it began it was none of the program's.
+                silent.min(now.saturating_duration_since(self.begun))
+            }
+            // It may still have something to do; but who does not notice that
+            // its client is gone would stay for ever.
+            Ok(Silence::Gone) => now.saturating_duration_since(*self.gone.get_or_insert(now)),
+            Err(error) => {
+                let label = &self.errors.complaints.label;
+                log::warn!("{label}: sock_diag: {error}: its idle_timeout is not kept");
+                self.line = None;
+                return;
+            }
+        };
+        if silent >= idle {
+            self.tell(SessionCut::Idle, now);
+        } else {
+            self.ask = now + (idle - silent);
+        }
+    }
+
+    /// Tells it, and all that it started, to end.
+    fn tell(&mut self, why: SessionCut, now: Instant) {
+        log::info!("{}: {}: SIGTERM", self.errors.complaints.label, why.name());
+        self.cut = Some(why);
+        self.signal(Signal::SIGTERM);
+        let until = now + self.limits.grace;
+        self.phase = Phase::Told { until };
+    }
+
+    /// The program has ended: says so, and looks who is left of its group.
+    fn bury(&mut self, now: Instant) {
+        if let Some(ready) = &self.ready {
+            // It stays readable for ever.
+            let _ = ready.delete(&self.pidfd);
+        }
+        // Whoever is left in the group is told while its number is its own.
+        self.signal(Signal::SIGTERM);
+        let (end, how, usage) = match process::reap_child(self.pid) {
+            Ok((WaitStatus::Exited(_, code), usage)) => {
+                (ProgramEnd::Exited(code), format!("exited {code}"), usage)
+            }
+            Ok((WaitStatus::Signaled(_, signal, _), usage)) => {
+                let end = ProgramEnd::Killed(signal as i32);
+                (end, format!("killed by {signal}"), usage)
+            }
+            // Somebody else waited for it: then its status is nobody's.
+            Ok(_) | Err(_) => (ProgramEnd::Stopped, "ended".to_owned(), Usage::default()),
+        };
+        self.end = Some(end);
+        let level = match (end, self.cut) {
+            (ProgramEnd::Killed(_), None) => Level::Warn,
+            (ProgramEnd::Exited(_) | ProgramEnd::Stopped, _) | (_, Some(_)) => Level::Info,
+        };
+        // Tests wait for this line.
+        log::log!(
+            level,
+            "{}: {how} after {:.3} s; session {}, user {:.3} s, system {:.3} s, {} KiB",
+            self.errors.complaints.label,
+            now.saturating_duration_since(self.begun).as_secs_f64(),
+            self.number,
+            usage.user.as_secs_f64(),
+            usage.system.as_secs_f64(),
+            usage.max_rss,
+        );
+        let until = match self.phase {
+            Phase::Told { until } | Phase::Cut { until } | Phase::Left { until } => until,
+            Phase::Running | Phase::Over => now + self.limits.grace,
+        };
+        self.phase = Phase::Left { until };
+    }
+
+    /// Somebody may be left in its group.
+    fn see_off(&mut self, until: Instant, now: Instant) {
+        let left = launcher::signal_group(self.pidfd.as_fd(), self.pid, None);
+        if left == Err(Errno::ESRCH) {
+            self.phase = Phase::Over;
+        } else if until <= now {
+            self.signal(Signal::SIGKILL);
+            self.phase = Phase::Over;
+        }
+    }
+
+    /// Signals its group.
+    fn signal(&self, signal: Signal) {
+        // Nobody is left: all the better.
+        let _ = launcher::signal_group(self.pidfd.as_fd(), self.pid, Some(signal));
+    }
+}
+
+impl AsFd for Session {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.ready {
+            Some(ready) => ready.0.as_fd(),
+            None => self.pidfd.as_fd(),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.phase != Phase::Over {
+            self.signal(Signal::SIGKILL);
+            if self.end.is_none() {
+                let _ = process::reap_child(self.pid);
+            }
+        }
+    }
+}
+
+/// The environment with what only the socket says.
+fn complete(given: &[u8], socket: BorrowedFd<'_>, peer: &Peer, company: &Company) -> Vec<u8> {
+    let mut block = given.to_vec();
+    // Writing to a Vec cannot fail.
+    if peer.remote.is_some() {
+        let _ = write!(block, "TCPCONNNUM={}\0", company.count());
+        return block;
+    }
+    let local = socket2::SockRef::from(&socket).local_addr();
+    if let Some(path) = local.as_ref().ok().and_then(|local| local.as_pathname()) {
+        block.extend_from_slice(b"UNIXLOCALPATH=");
+        block.extend_from_slice(path.as_os_str().as_bytes());
+        block.push(0);
+    }
+    if let Ok(who) = getsockopt(&socket, sockopt::PeerCredentials) {
+        let _ = write!(
+            block,
+            "UNIXREMOTEPID={}\0UNIXREMOTEEUID={}\0UNIXREMOTEEGID={}\0",
+            who.pid(),
+            who.uid(),
+            who.gid()
+        );
+    }
+    block
+}
