@@ -185,7 +185,7 @@ max_connections = 40
 user = \"nobody\"
 
 [pool.finger.exec]
-command = [\"/usr/sbin/in.fingerd\", \"-w\"]",
+command = [\"/bin/sh\", \"/usr/local/lib/finger\"]",
     ),
     (
         "Behind a proxy on this machine that says who its client is:",

@@ -74,3 +74,82 @@ impl Checker<'_> {
         found
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::tests::{load, same, wrong};
+    use crate::config::{Exec, Service};
+    use std::path::Path;
+
+    const POOL: &str = "service='exec'\nlisten='127.0.0.1:80'\n[pool.p.exec]\n";
+
+    fn exec(keys: &str) -> Exec {
+        let config = load(&format!("[pool.p]\n{POOL}{keys}")).unwrap().config;
+        let service = config.pools.into_iter().next().unwrap().service;
+        let Service::Exec(exec) = service else {
+            panic!("{service:?}");
+        };
+        exec
+    }
+
+    #[test]
+    fn a_program_is_found_when_the_file_is_read() {
+        let by_name = exec("command=['cat','x']");
+        assert_eq!(by_name.program, Path::new("/usr/bin/cat"));
+        assert_eq!(by_name.command, ["cat", "x"]);
+        assert_eq!(by_name.directory, Path::new("/"));
+        let own = exec("command=['prog']\nenvironment=['PATH=/srv']\ndirectory='/srv'");
+        assert_eq!(own.program, Path::new("/srv/prog"));
+        let by_path = exec("command=['/srv/./prog']\npass=[]");
+        assert_eq!(by_path.program, Path::new("/srv/prog"));
+        assert_eq!(by_path.command, ["/srv/prog"]);
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_run_is_a_mistake() {
+        for (keys, expected) in [
+            ("", "`command` is missing"),
+            ("command=['/srv/none']", "the program /srv/none: "),
+            ("command=['/srv/file']", "the program /srv/file: "),
+            (
+                "command=['prog']",
+                "there is no program \"prog\" in PATH=/bin:/usr/bin",
+            ),
+            (
+                "command=['cat']\npass=[]\nenvironment=['PATH=/x']",
+                "in PATH=/x",
+            ),
+            (
+                "command=['cat']\ndirectory='/srv/file'",
+                "/srv/file is not a directory",
+            ),
+            (
+                "command=['cat']\ndirectory='/none'",
+                "the directory /none: ",
+            ),
+            (
+                "command=['cat']\nenvironment=['LISTEN_FDS=3']",
+                "`environment` cannot hold",
+            ),
+        ] {
+            let found = wrong(&format!("{POOL}{keys}"));
+            assert!(found[0].contains(expected), "{keys}: {found:?}");
+        }
+        let found = wrong("service='exec'\nlisten='127.0.0.1:80'");
+        same(
+            "no table",
+            &found[..1],
+            &["2:9: error: the service exec needs its own table"],
+        );
+        let found = wrong("service='echo'\nlisten='127.0.0.1:80'\n[pool.p.exec]\ncommand=['cat']");
+        assert!(found[0].contains("`exec` has no effect here"), "{found:?}");
+    }
+
+    #[test]
+    fn a_loop_holds_as_many_processes_as_a_forking_worker() {
+        let text = format!("[pool.p]\nmodel='event'\n{POOL}command=['cat']");
+        let pool = load(&text).unwrap().config.pools.remove(0);
+        assert_eq!(pool.max_connections, 256);
+    }
+}
