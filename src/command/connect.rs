@@ -1,8 +1,10 @@
 //! `preforkd connect`: standard input to a socket, and back.
 
 mod datagram;
+mod editor;
 mod exchange;
 mod input;
+mod keys;
 mod output;
 mod prompt;
 mod show;
@@ -83,7 +85,7 @@ impl Connecting<'_> {
         let mut failures = 0u32;
         for _ in 0..count {
             let begun = Instant::now();
-            let mut output = Output::standard(self.manner());
+            let mut output = Output::new(self.manner(), None);
             let end = self
                 .dial()
                 .and_then(|dialled| self.exchange(&dialled, begun, self.given(), &mut output));
@@ -180,15 +182,18 @@ impl Connecting<'_> {
     fn ends(&self) -> (Input, Output) {
         let manner = self.manner();
         if !self.arguments.send.is_empty() {
-            return (self.given(), Output::standard(manner));
+            return (self.given(), Output::new(manner, None));
         }
         let prompt = match self.arguments.raw {
             true => None,
             false => Prompt::start(),
         };
         match prompt {
-            Some((prompt, printer)) => (Input::Typed(prompt), Output::above(printer, manner)),
-            None => (Input::Standard(io::stdin()), Output::standard(manner)),
+            Some((prompt, editor)) => (
+                Input::Typed(Box::new(prompt)),
+                Output::new(manner, Some(editor)),
+            ),
+            None => (Input::Standard(io::stdin()), Output::new(manner, None)),
         }
     }
 

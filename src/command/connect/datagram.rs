@@ -121,8 +121,12 @@ impl<'d> Datagrams<'d> {
             return Ok(Some(End::Complete));
         }
         let receives = self.output.has_room();
-        let input = self.input.watched().filter(|_| !self.ended);
-        let at_once = !self.ended && input.is_none();
+        let reads = !self.ended || self.input.has_keys();
+        let input = match reads {
+            true => self.input.watched(),
+            false => Vec::new(),
+        };
+        let at_once = reads && input.is_empty();
         // While somebody may still send, silence is no failure unless it is said.
         let patience = match (self.rules.idle, self.ended) {
             (Some(idle), _) => Some(idle),
@@ -130,8 +134,7 @@ impl<'d> Datagrams<'d> {
             (None, false) => None,
         };
         let silent = patience.map(|patience| self.last + patience);
-        let deadline = [silent, self.output.deadline()].into_iter().flatten().min();
-        let timeout = match deadline {
+        let timeout = match silent {
             _ if at_once => PollTimeout::ZERO,
             Some(time) => until(time),
             None => PollTimeout::NONE,
@@ -141,11 +144,9 @@ impl<'d> Datagrams<'d> {
             false => PollFlags::empty(),
         };
         let mut watched = vec![PollFd::new(self.socket.as_fd(), events)];
-        let has_input = input.is_some();
-        let output = self.output.watched();
-        let has_output = output.is_some();
+        let inputs = input.len();
         watched.extend(input);
-        watched.extend(output);
+        watched.extend(self.output.watched());
         match poll(&mut watched, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(Err(Failure::of("poll", self.name, &errno.into()))),
@@ -154,10 +155,10 @@ impl<'d> Datagrams<'d> {
             .iter()
             .map(|fd| fd.revents().is_some_and(|events| !events.is_empty()))
             .collect();
-        let (on_socket, on_input) = (ready[0], has_input && ready[1]);
-        let on_output = has_output && ready.last() == Some(&true);
-        let is_due = |time| time <= Instant::now();
-        if on_output || self.output.deadline().is_some_and(is_due) {
+        let on_socket = ready[0];
+        let (on_input, on_output) = ready[1..].split_at(inputs);
+        let on_input = on_input.contains(&true);
+        if on_output.contains(&true) {
             self.output.write().map_err(|stop| match stop {
                 Ok(Gone) => Ok(End::Gone),
                 Err(failure) => Err(failure),
@@ -235,6 +236,8 @@ impl<'d> Datagrams<'d> {
     fn read(&mut self) -> Result<Option<End>, Result<End, Failure>> {
         let given = matches!(self.input, Input::Given(_));
         match self.input.take() {
+            // Somebody types on after the end.
+            Ok(Found::Octets(_) | Found::End) if self.ended => {}
             Ok(Found::Octets(octets)) => {
                 let octets = match self.rules.crlf {
                     true => self.crlf.apply(&octets),
@@ -343,7 +346,7 @@ mod tests {
             heard
         });
         let texts = vec![b"one".to_vec(), b"two".to_vec()];
-        let mut output = Output::standard(Manner::Exact);
+        let mut output = Output::new(Manner::Exact, None);
         let rules = Rules {
             idle: Some(Duration::from_secs(20)),
             crlf: false,

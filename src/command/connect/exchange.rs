@@ -216,44 +216,43 @@ impl<'e> Exchange<'e> {
         let mut socket = PollFlags::empty();
         socket.set(PollFlags::POLLIN, receives);
         socket.set(PollFlags::POLLOUT, sends);
-        let input = self.input.watched().filter(|_| reads);
-        let output = self.output.watched();
-        let at_once = reads && input.is_none();
+        let input = match reads || self.input.has_keys() {
+            true => self.input.watched(),
+            false => Vec::new(),
+        };
+        let at_once = (reads || self.input.has_keys()) && input.is_empty();
         let idle = self.rules.idle.map(|idle| self.last + idle);
-        let deadline = [idle, self.output.deadline()].into_iter().flatten().min();
-        let timeout = match deadline {
+        let timeout = match idle {
             _ if at_once => PollTimeout::ZERO,
             Some(time) => until(time),
             None => PollTimeout::NONE,
         };
-        let mut watched = Vec::with_capacity(3);
         // A socket that is watched for nothing would still report its errors.
-        watched.extend((!socket.is_empty()).then(|| PollFd::new(self.socket.as_fd(), socket)));
-        let (has_input, has_output) = (input.is_some(), output.is_some());
-        watched.extend(input);
-        watched.extend(output);
+        let on_socket = (!socket.is_empty()).then(|| PollFd::new(self.socket.as_fd(), socket));
+        let inputs = input.len();
+        let mut watched: Vec<PollFd<'_>> = on_socket.into_iter().chain(input).collect();
+        let others = watched.len();
+        watched.extend(self.output.watched());
         match poll(&mut watched, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => {
                 return Err(Stop::Failed(Failure::of("poll", self.name, &errno.into())));
             }
         }
-        let mut events = watched
+        let events: Vec<PollFlags> = watched
             .iter()
-            .map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
-        let mut next = |is_there: bool| match is_there {
-            true => events.next().unwrap_or(PollFlags::empty()),
-            false => PollFlags::empty(),
-        };
-        let on_socket = next(!socket.is_empty());
-        let on_input = next(has_input);
-        let on_output = next(has_output);
+            .map(|fd| fd.revents().unwrap_or(PollFlags::empty()))
+            .collect();
+        let (on_socket, rest) = events.split_at(others - inputs);
+        let (on_input, on_output) = rest.split_at(inputs);
+        let on_socket = on_socket.first().copied().unwrap_or(PollFlags::empty());
+        let any = |events: &[PollFlags]| events.iter().any(|events| !events.is_empty());
         let broken = PollFlags::POLLERR | PollFlags::POLLHUP | PollFlags::POLLNVAL;
         let ready = Ready {
-            input: at_once || !on_input.is_empty(),
+            input: at_once || any(on_input),
             receive: receives && on_socket.intersects(PollFlags::POLLIN | broken),
             send: sends && on_socket.intersects(PollFlags::POLLOUT | broken),
-            output: !on_output.is_empty() || self.output.deadline().is_some_and(is_over),
+            output: any(on_output),
         };
         let is_idle = !ready.receive && !ready.send && idle.is_some_and(is_over);
         if is_idle && !(ready.input || ready.output) {
@@ -272,10 +271,6 @@ impl<'e> Exchange<'e> {
                 self.tally.first.get_or_insert(self.last);
                 self.tally.received += count as u64;
                 self.output.received(&self.room[..count]);
-                // Most of it can be shown at once.
-                if self.output.deadline().is_some() || self.output.watched().is_none() {
-                    self.output.write()?;
-                }
             }
             Err(error) if super::input::is_passing(&error) => {}
             Err(error) => {
@@ -305,7 +300,10 @@ impl<'e> Exchange<'e> {
     }
 
     fn read(&mut self) -> Result<(), Stop> {
+        let is_open = matches!(self.sending, Sending::Open);
         match self.input.take() {
+            // Somebody types on after the end.
+            Ok(Found::Octets(_) | Found::End) if !is_open => {}
             Ok(Found::Octets(octets)) if self.rules.crlf => {
                 self.unsent.extend(self.crlf.apply(&octets));
             }

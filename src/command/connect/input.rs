@@ -15,7 +15,7 @@ pub(super) enum Input {
     /// Standard input.
     Standard(Stdin),
     /// Lines that somebody types.
-    Typed(Prompt),
+    Typed(Box<Prompt>),
 }
 
 /// What was there.
@@ -31,13 +31,19 @@ pub(super) enum Found {
 }
 
 impl Input {
-    /// What poll(2) is to watch; `None` where there always is something.
-    pub(super) fn watched(&self) -> Option<PollFd<'_>> {
+    /// What poll(2) is to watch; nothing where there always is something.
+    pub(super) fn watched(&self) -> Vec<PollFd<'_>> {
         match self {
-            Self::Given(_) => None,
-            Self::Standard(stdin) => Some(PollFd::new(stdin.as_fd(), PollFlags::POLLIN)),
-            Self::Typed(prompt) => Some(PollFd::new(prompt.bell(), PollFlags::POLLIN)),
+            Self::Given(_) => Vec::new(),
+            Self::Standard(stdin) => vec![PollFd::new(stdin.as_fd(), PollFlags::POLLIN)],
+            Self::Typed(prompt) => prompt.watched().into_iter().flatten().collect(),
         }
+    }
+
+    /// Whether it has to be watched to the end: with the terminal in our hands its
+    /// keys for signals are ours to see.
+    pub(super) const fn has_keys(&self) -> bool {
+        matches!(self, Self::Typed(_))
     }
 
     /// What is there. Waits where poll(2) did not say that there is something.
@@ -59,7 +65,7 @@ impl Input {
                     Err(error) => Err(error),
                 }
             }
-            Self::Typed(prompt) => Ok(match prompt.take() {
+            Self::Typed(prompt) => Ok(match prompt.take()? {
                 Some(Line::Typed(line)) => Found::Octets(line.into_bytes()),
                 Some(Line::End) => Found::End,
                 Some(Line::Signal(signal)) => Found::Signal(signal),

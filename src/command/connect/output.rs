@@ -3,13 +3,17 @@
 //!
 //! Owes bounded memory: who reads asks first whether there is room.
 
+use super::editor::Editor;
 use super::input::is_passing;
-use super::prompt::Printer;
 use super::show::{Manner, Shown};
+use crate::client::dial::until;
 use crate::client::{Cause, Failure, failure};
-use nix::poll::{PollFd, PollFlags};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
+use std::cell::RefCell;
 use std::io::{self, Stdout};
 use std::os::fd::AsFd;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// Above this nothing more is read.
@@ -19,23 +23,20 @@ const MOST: usize = 256 * 1024;
 /// (pipe(7), PIPE_BUF).
 const PIECE: usize = 4096;
 
-/// How long a line may be shown late because its end is missing.
-const HELD: Duration = Duration::from_millis(150);
-
 /// Where what comes is shown.
 pub(super) struct Output {
     shown: Shown,
-    pending: Vec<u8>,
     place: Place,
+    pending: Vec<u8>,
+    stdout: Stdout,
+    /// How much of it is written at once.
+    at_once: usize,
 }
 
 enum Place {
-    Standard {
-        stdout: Stdout,
-        at_once: usize,
-    },
-    /// Whole lines only; since when one waits for its end.
-    Above(Printer, Option<Instant>),
+    Standard,
+    /// Above the line that somebody types.
+    Above(Rc<RefCell<Editor>>),
 }
 
 /// Nobody reads any more: no failure, and nothing more to do.
@@ -45,8 +46,9 @@ pub(super) struct Gone;
 pub(super) type Stop = Result<Gone, Failure>;
 
 impl Output {
-    /// To standard output.
-    pub(super) fn standard(manner: Manner) -> Self {
+    /// To standard output; where somebody types at the same terminal, above that
+    /// line.
+    pub(super) fn new(manner: Manner, editor: Option<Rc<RefCell<Editor>>>) -> Self {
         let stdout = io::stdout();
         // A file takes everything, and does not wait for anybody.
         let is_file = nix::sys::stat::fstat(&stdout)
@@ -54,114 +56,89 @@ impl Output {
         Self {
             shown: Shown::new(manner),
             pending: Vec::new(),
-            place: Place::Standard {
-                stdout,
-                at_once: if is_file { MOST } else { PIECE },
-            },
+            place: editor.map_or(Place::Standard, Place::Above),
+            stdout,
+            at_once: if is_file { MOST } else { PIECE },
         }
     }
 
-    /// Above the line that is typed.
-    pub(super) const fn above(printer: Printer, manner: Manner) -> Self {
-        Self {
-            shown: Shown::new(manner),
-            pending: Vec::new(),
-            place: Place::Above(printer, None),
-        }
-    }
-
+    /// These octets came.
     pub(super) fn received(&mut self, octets: &[u8]) {
-        self.shown.received(octets, &mut self.pending);
+        self.add(|shown, out| shown.received(octets, out));
     }
 
+    /// These octets went.
     pub(super) fn sent(&mut self, octets: &[u8]) {
-        self.shown.sent(octets, &mut self.pending);
+        self.add(|shown, out| shown.sent(octets, out));
     }
 
     /// Nothing more comes, or what came is a whole.
     pub(super) fn finish(&mut self) {
-        self.shown.finish(&mut self.pending);
+        self.add(Shown::finish);
     }
 
-    pub(super) const fn has_room(&self) -> bool {
+    /// Whether more may come.
+    pub(super) fn has_room(&self) -> bool {
         self.pending.len() < MOST
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
-        self.pending.is_empty()
-    }
-
     /// What poll(2) is to watch before [`Output::write`].
-    pub(super) fn watched(&self) -> Option<PollFd<'_>> {
-        match &self.place {
-            Place::Standard { stdout, .. } if !self.is_empty() => {
-                Some(PollFd::new(stdout.as_fd(), PollFlags::POLLOUT))
-            }
-            Place::Standard { .. } | Place::Above(..) => None,
-        }
+    pub(super) fn watched(&mut self) -> Option<PollFd<'_>> {
+        self.collect();
+        let watch = || PollFd::new(self.stdout.as_fd(), PollFlags::POLLOUT);
+        (!self.pending.is_empty()).then(watch)
     }
 
-    /// When [`Output::write`] wants to be called, whatever happens.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        match &self.place {
-            Place::Standard { .. } => None,
-            Place::Above(_, Some(since)) => Some(*since + HELD),
-            Place::Above(_, None) => (!self.is_empty()).then(Instant::now),
-        }
-    }
-
-    /// Shows what can be shown now; poll(2) said that there is room, or
-    /// [`Output::deadline`] is over.
+    /// Writes what is taken now; poll(2) said that there is room.
     pub(super) fn write(&mut self) -> Result<(), Stop> {
-        match &mut self.place {
-            Place::Standard { stdout, at_once } => {
-                let piece = &self.pending[..self.pending.len().min(*at_once)];
-                // Not through std's buffer, which would keep what has no end yet.
-                match nix::unistd::write(&*stdout, piece).map_err(io::Error::from) {
-                    Ok(count) => drop(self.pending.drain(..count)),
-                    Err(error) if is_passing(&error) => {}
-                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                        return Err(Ok(Gone));
-                    }
-                    Err(error) => {
-                        let message = format!("standard output: {}", failure::words(&error));
-                        return Err(Err(Failure::new(Cause::System, message)));
-                    }
-                }
-            }
-            Place::Above(printer, since) => {
-                let whole = memchr::memrchr(b'\n', &self.pending).map_or(0, |end| end + 1);
-                let now = Instant::now();
-                let waits = since.get_or_insert(now);
-                if whole == 0 && now.duration_since(*waits) >= HELD {
-                    self.shown.finish(&mut self.pending);
-                }
-                let whole = memchr::memrchr(b'\n', &self.pending).map_or(0, |end| end + 1);
-                if whole > 0 {
-                    let lines: Vec<u8> = self.pending.drain(..whole).collect();
-                    printer.print(String::from_utf8_lossy(&lines).into_owned());
-                    *since = (!self.pending.is_empty()).then_some(now);
-                }
-                if self.pending.is_empty() {
-                    *since = None;
-                }
+        let piece = &self.pending[..self.pending.len().min(self.at_once)];
+        // Not through std's buffer, which would keep what has no end yet.
+        match nix::unistd::write(&self.stdout, piece).map_err(io::Error::from) {
+            Ok(count) => drop(self.pending.drain(..count)),
+            Err(error) if is_passing(&error) => {}
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Err(Ok(Gone)),
+            Err(error) => {
+                let message = format!("standard output: {}", failure::words(&error));
+                return Err(Err(Failure::new(Cause::System, message)));
             }
         }
         Ok(())
     }
 
-    /// Shows the rest, at the end, for as long as `patience`.
+    /// Shows the rest, at the end, for as long as `patience`; the line that was
+    /// being typed is taken away.
     pub(super) fn flush(&mut self, patience: Duration) -> Result<(), Stop> {
         self.finish();
-        let end = Instant::now() + patience;
-        while !self.is_empty() && Instant::now() < end {
-            let mut watched: Vec<PollFd<'_>> = self.watched().into_iter().collect();
-            let _ = nix::poll::poll(&mut watched, crate::client::dial::until(end));
-            self.write()?;
+        if let Place::Above(editor) = &self.place {
+            editor.borrow_mut().leave(true);
         }
-        if let Place::Above(printer, _) = &mut self.place {
-            printer.settle();
+        let end = Instant::now() + patience;
+        while let Some(watched) = self.watched() {
+            match poll(&mut [watched], until(end)) {
+                Ok(0) if Instant::now() >= end => break,
+                Ok(0) | Err(Errno::EINTR) => {}
+                // What went wrong is what write(2) says.
+                Ok(_) | Err(_) => self.write()?,
+            }
         }
         Ok(())
+    }
+
+    fn add(&mut self, show: impl FnOnce(&mut Shown, &mut Vec<u8>)) {
+        match &self.place {
+            Place::Standard => show(&mut self.shown, &mut self.pending),
+            Place::Above(editor) => {
+                let mut text = Vec::new();
+                show(&mut self.shown, &mut text);
+                editor.borrow_mut().show(&String::from_utf8_lossy(&text));
+            }
+        }
+    }
+
+    /// Takes over what the editor tells the terminal, also of what was typed.
+    fn collect(&mut self) {
+        if let Place::Above(editor) = &self.place {
+            self.pending.append(editor.borrow_mut().out());
+        }
     }
 }

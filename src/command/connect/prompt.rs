@@ -1,178 +1,182 @@
-//! Lines that somebody types at a terminal, and what comes meanwhile above them.
+//! The terminal at which somebody types: keys from it, to an [`Editor`].
 //!
-//! Owes that what comes is shown whole and in its order, whatever is typed, and
-//! that the terminal is given back as it was. The lines before are kept in
-//! memory and nowhere else: what is typed to a server may be a password.
-//!
-//! The editor reads the keys in a thread of its own, which ends with the
-//! process. It rings a bell (a pipe) for each line.
+//! Owes that the terminal is given back as it was, however it ends: by the end
+//! of the exchange, by a key, or by a signal.
 
-use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
-use nix::unistd::{isatty, pipe2};
-use rustyline::error::{ReadlineError, Signal};
-use rustyline::history::MemHistory;
-use rustyline::{Config, Editor, ExternalPrinter};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::flag;
-use signal_hook::low_level::pipe;
-use std::io::{self, IsTerminal, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use super::editor::{Editor, Typed};
+use super::keys::Keys;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::{
+    LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr,
+};
+use nix::unistd::Pid;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::{SigId, flag, low_level};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Stdin};
+use std::os::fd::AsFd;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
-
-/// How many lines are remembered.
-const REMEMBERED: usize = 1000;
-
-/// Shown, it leaves everything as it is: up a line, and down again by the line
-/// end that the editor adds.
-const NOTHING: &str = "\x1b[A\n";
 
 /// What was typed.
 pub(super) enum Line {
     /// A line, with its end.
     Typed(String),
-    /// Ctrl-D: no more is sent. What comes is still shown.
+    /// No more is sent. What comes is still shown.
     End,
-    /// A signal that ends the program, or Ctrl-C, which is none here.
+    /// A signal that ends the program, or the key for it.
     Signal(i32),
 }
 
-/// The lines that somebody types.
+/// The terminal at which somebody types.
 pub(super) struct Prompt {
-    bell: std::fs::File,
-    lines: Receiver<Line>,
-    /// The signal that came.
-    signal: Arc<AtomicUsize>,
-    /// How the terminal was.
+    stdin: Stdin,
+    /// How it was.
     modes: Termios,
+    keys: Keys,
+    editor: Rc<RefCell<Editor>>,
+    lines: VecDeque<Line>,
+    /// Readable when there is a signal.
+    bell: File,
+    /// Which one.
+    signal: Arc<AtomicUsize>,
+    handlers: Vec<SigId>,
 }
 
-/// The place above them.
-pub(super) struct Printer(Box<dyn ExternalPrinter + Send>);
-
 impl Prompt {
-    /// Begins to read lines; `None` where this is no terminal that can.
-    pub(super) fn start() -> Option<(Self, Printer)> {
-        if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+    /// Takes the terminal; `None` where there is none.
+    pub(super) fn start() -> Option<(Self, Rc<RefCell<Editor>>)> {
+        let stdin = io::stdin();
+        if !stdin.is_terminal() || !io::stdout().is_terminal() {
             return None;
         }
-        let modes = tcgetattr(io::stdin()).ok()?;
-        let config = Config::builder()
-            .max_history_size(REMEMBERED)
-            .ok()?
-            .history_ignore_space(true)
-            .auto_add_history(true)
-            // A terminal that does not know it would show it.
-            .bracketed_paste(false)
-            .build();
-        let history = MemHistory::with_config(&config);
-        let mut editor: Editor<(), MemHistory> = Editor::with_history(config, history).ok()?;
-        let printer = editor.create_external_printer().ok()?;
-        let (bell, rope) =
-            pipe2(nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK).ok()?;
-        let signal = Arc::new(AtomicUsize::new(0));
-        for number in [SIGTERM, SIGHUP] {
-            // They ring too: nobody but us can give the terminal back.
-            let value = usize::try_from(number).ok()?;
-            flag::register_usize(number, Arc::clone(&signal), value).ok()?;
-            pipe::register(number, rope.try_clone().ok()?).ok()?;
-        }
-        let (typed, lines) = channel();
-        thread::Builder::new()
-            .name(String::from("prompt"))
-            .spawn(move || edit(&mut editor, &typed, rope.into()))
-            .ok()?;
-        let prompt = Self {
-            bell: bell.into(),
-            lines,
-            signal,
+        let modes = tcgetattr(&stdin).ok()?;
+        let (bell, rope) = io::pipe().ok()?;
+        let editor = Rc::new(RefCell::new(Editor::new()));
+        let mut prompt = Self {
+            stdin,
             modes,
+            keys: Keys::default(),
+            editor: Rc::clone(&editor),
+            lines: VecDeque::new(),
+            bell: File::from(std::os::fd::OwnedFd::from(bell)),
+            signal: Arc::new(AtomicUsize::new(0)),
+            handlers: Vec::new(),
         };
-        Some((prompt, Printer(Box::new(printer))))
+        // Before the terminal is taken: nobody else could give it back.
+        for number in [SIGINT, SIGQUIT, SIGTERM, SIGHUP] {
+            let value = usize::try_from(number).ok()?;
+            let noted = flag::register_usize(number, Arc::clone(&prompt.signal), value);
+            prompt.handlers.push(noted.ok()?);
+            let rung = low_level::pipe::register(number, rope.try_clone().ok()?);
+            prompt.handlers.push(rung.ok()?);
+        }
+        prompt.take_terminal().ok()?;
+        Some((prompt, editor))
     }
 
-    /// Becomes readable when there is a line.
-    pub(super) fn bell(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+    /// What poll(2) is to watch; nothing where a line is there already.
+    pub(super) fn watched(&self) -> Option<[PollFd<'_>; 2]> {
+        let watch = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let fds = || [watch(self.stdin.as_fd()), watch(self.bell.as_fd())];
+        self.lines.is_empty().then(fds)
     }
 
     /// The next line, if there is one.
-    pub(super) fn take(&mut self) -> Option<Line> {
+    ///
+    /// # Errors
+    /// As read(2).
+    pub(super) fn take(&mut self) -> io::Result<Option<Line>> {
         if let Ok(signal @ 1..) = i32::try_from(self.signal.load(Ordering::SeqCst)) {
-            return Some(Line::Signal(signal));
+            return Ok(Some(Line::Signal(signal)));
         }
-        if let Ok(line) = self.lines.try_recv() {
-            return Some(line);
+        if self.lines.is_empty() {
+            self.read()?;
         }
-        // Only now: the bell rings for as long as there are lines.
-        let rung = self.bell.read(&mut [0; 1024]);
-        match self.lines.try_recv() {
-            Ok(line) => Some(line),
-            // The thread is gone.
-            Err(_) => matches!(rung, Ok(0)).then_some(Line::End),
+        Ok(self.lines.pop_front())
+    }
+
+    fn read(&mut self) -> io::Result<()> {
+        let mut room = [0; 4096];
+        let count = match self.stdin.lock().read(&mut room) {
+            Err(error) if super::input::is_passing(&error) => return Ok(()),
+            read => read?,
+        };
+        if count == 0 && self.is_gone() {
+            self.lines.push_back(Line::End);
         }
+        if let Ok((columns, _)) = crossterm::terminal::size() {
+            self.editor.borrow_mut().set_columns(usize::from(columns));
+        }
+        for key in self.keys.feed(&room[..count]) {
+            let typed = self.editor.borrow_mut().press(key);
+            let line = match typed {
+                None => continue,
+                Some(Typed::Line(mut line)) => {
+                    line.push('\n');
+                    Line::Typed(line)
+                }
+                Some(Typed::End) => Line::End,
+                Some(Typed::Interrupt) => Line::Signal(SIGINT),
+                Some(Typed::Quit) => Line::Signal(SIGQUIT),
+                Some(Typed::Suspend) => {
+                    self.suspend()?;
+                    continue;
+                }
+            };
+            self.lines.push_back(line);
+        }
+        Ok(())
+    }
+
+    /// A read of nothing is the usual thing here (VMIN 0), but where the window is
+    /// closed it is all that ever comes.
+    fn is_gone(&self) -> bool {
+        let mut watched = [PollFd::new(self.stdin.as_fd(), PollFlags::POLLIN)];
+        let gone = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
+        poll(&mut watched, PollTimeout::ZERO).is_ok()
+            && watched[0]
+                .revents()
+                .is_some_and(|events| events.intersects(gone))
+    }
+
+    /// Keys come as they are pressed, the ones for signals too, and are not shown;
+    /// what is written is as before.
+    fn take_terminal(&self) -> io::Result<()> {
+        let mut modes = self.modes.clone();
+        modes
+            .local_flags
+            .remove(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::IEXTEN | LocalFlags::ISIG);
+        modes.control_chars[SpecialCharacterIndices::VMIN as usize] = 0;
+        modes.control_chars[SpecialCharacterIndices::VTIME as usize] = 0;
+        Ok(tcsetattr(&self.stdin, SetArg::TCSADRAIN, &modes)?)
+    }
+
+    fn give_terminal_back(&self) {
+        // Where it fails there is none any more.
+        let _ = tcsetattr(&self.stdin, SetArg::TCSADRAIN, &self.modes);
+    }
+
+    /// The shell has the terminal, until it says otherwise.
+    fn suspend(&self) -> io::Result<()> {
+        self.give_terminal_back();
+        // The whole pipeline, as the terminal would.
+        kill(Pid::from_raw(0), Signal::SIGTSTP)?;
+        self.take_terminal()?;
+        self.editor.borrow_mut().draw();
+        Ok(())
     }
 }
 
 impl Drop for Prompt {
     fn drop(&mut self) {
-        // The editor, which may still be reading, has set it for keys; and a line
-        // that was begun is taken away.
-        let _ = tcsetattr(io::stdin(), SetArg::TCSADRAIN, &self.modes);
-        let _ = io::stdout().write_all(b"\r\x1b[J");
-        let _ = io::stdout().flush();
-    }
-}
-
-impl Printer {
-    /// Shows whole lines above the one that is typed.
-    pub(super) fn print(&mut self, lines: String) {
-        // Where the editor is gone its terminal is too.
-        let _ = self.0.print(lines);
-    }
-
-    /// Returns when everything is shown. The editor takes one text at a time and
-    /// there is place for one more: when it has taken the second from here, it has
-    /// shown what was before.
-    pub(super) fn settle(&mut self) {
-        self.print(NOTHING.to_owned());
-        self.print(NOTHING.to_owned());
-    }
-}
-
-/// Reads lines until nobody wants them.
-fn edit(editor: &mut Editor<(), MemHistory>, typed: &Sender<Line>, rope: std::fs::File) {
-    let mut rope = rope;
-    // A human's lines: whoever waited here for a place would keep the printer
-    // waiting too.
-    let mut tell = |line| {
-        let told = typed.send(line);
-        // A full pipe rings as well as a longer one.
-        let _ = rope.write(b".");
-        told
-    };
-    loop {
-        let line = match editor.readline("") {
-            Ok(mut line) => {
-                line.push('\n');
-                Line::Typed(line)
-            }
-            // The editor goes on: somebody has to show what comes.
-            Err(ReadlineError::Eof) if isatty(io::stdin()) == Ok(true) => Line::End,
-            Err(ReadlineError::Interrupted | ReadlineError::Signal(Signal::Interrupt)) => {
-                Line::Signal(SIGINT)
-            }
-            // The window has another size: it goes on with that.
-            Err(ReadlineError::Signal(Signal::Resize)) => continue,
-            Err(_) => {
-                let _ = tell(Line::End);
-                return;
-            }
-        };
-        if tell(line).is_err() {
-            return;
+        self.give_terminal_back();
+        for handler in self.handlers.drain(..) {
+            low_level::unregister(handler);
         }
     }
 }
