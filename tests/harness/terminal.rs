@@ -224,8 +224,16 @@ fn picture(written: &str) -> Picture {
                     "[?25l" => picture.cursor_hidden = true,
                     "[?25h" => picture.cursor_hidden = false,
                     "[2J" => picture.rows.clear(),
+                    "[K" | "[J" => {
+                        if let Some(line) = picture.rows.get_mut(row) {
+                            *line = line.chars().take(column).collect();
+                        }
+                        if sequence == "[J" {
+                            picture.rows.truncate(row + 1);
+                        }
+                    }
                     _ if sequence.ends_with('m') => {}
-                    _ => match place(sequence) {
+                    _ => match place(sequence).or_else(|| moved(sequence, row, column)) {
                         Some(place) => (row, column) = place,
                         None => picture.strange.push(sequence.to_owned()),
                     },
@@ -246,6 +254,24 @@ fn picture(written: &str) -> Picture {
         }
     }
     picture
+}
+
+/// `[2A`: up, down (B), right (C) or left (D), by one where no number is said.
+fn moved(sequence: &str, row: usize, column: usize) -> Option<(usize, usize)> {
+    let (rest, way) = sequence
+        .strip_prefix('[')?
+        .split_at_checked(sequence.len() - 2)?;
+    let count = match rest {
+        "" => 1,
+        number => number.parse().ok()?,
+    };
+    match way {
+        "A" => Some((row.saturating_sub(count), column)),
+        "B" => Some((row + count, column)),
+        "C" => Some((row, column + count)),
+        "D" => Some((row, column.saturating_sub(count))),
+        _ => None,
+    }
 }
 
 /// `[3;1H`: to row and column, counted from 1.
