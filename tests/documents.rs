@@ -198,6 +198,21 @@ fn every_exit_status_stands_in_the_table() {
 }
 
 #[test]
+fn every_exit_status_of_a_client_stands_in_its_table() {
+    let section = section("Command line");
+    let rows = preforkd::cli::client::rows();
+    let wanted: String = rows
+        .iter()
+        .map(|(status, meaning)| format!("| `{status}` | {meaning} |\n"))
+        .collect();
+    let head = "| client status | meaning |\n| --- | --- |\n| `0` | fine |\n";
+    assert!(
+        section.contains(&format!("{head}{wanted}\n")),
+        "README.md, The client side, lacks the table\n{head}{wanted}"
+    );
+}
+
+#[test]
 fn every_key_stands_in_the_readme_with_its_default() {
     let section = section("Configuration");
     let mut wanted = String::new();
