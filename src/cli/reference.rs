@@ -124,7 +124,7 @@ pub const ENVIRONMENT: &[Row] = &[
     },
     Row {
         name: "TERM",
-        meaning: "The terminal; one that is `dumb` gets tables in place of a live view.",
+        meaning: "The terminal; one that is `dumb` gets tables in place of a live view, and no editor of lines.",
     },
     Row {
         name: "NO_COLOR",

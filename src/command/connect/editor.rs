@@ -48,6 +48,11 @@ pub(super) struct Editor {
     draft: Vec<char>,
     /// Text that came and has no end yet: it stands before the line.
     before: String,
+    /// Such text that is too long to be drawn again is in the rows, and the
+    /// cursor behind it; then `before` is empty, and no line is drawn.
+    open: bool,
+    /// Whether the row is not as it should be.
+    stale: bool,
     columns: usize,
     out: Vec<u8>,
 }
@@ -62,6 +67,8 @@ impl Editor {
             place: 0,
             draft: Vec::new(),
             before: String::new(),
+            open: false,
+            stale: false,
             columns: 80,
             out: Vec::new(),
         }
@@ -73,7 +80,11 @@ impl Editor {
     }
 
     /// What the terminal is to be told, to be taken out from its begin.
-    pub(super) const fn out(&mut self) -> &mut Vec<u8> {
+    pub(super) fn out(&mut self) -> &mut Vec<u8> {
+        // Once for all keys that came together.
+        if self.stale {
+            self.draw();
+        }
         &mut self.out
     }
 
@@ -82,45 +93,68 @@ impl Editor {
         if text.is_empty() {
             return;
         }
-        self.out.extend_from_slice(ERASE);
-        let (whole, rest) = text.split_at(text.rfind('\n').map_or(0, |end| end + 1));
-        if !whole.is_empty() {
-            let before = std::mem::take(&mut self.before);
-            self.out.extend_from_slice(before.as_bytes());
-            self.out.extend_from_slice(whole.as_bytes());
+        if !self.open {
+            self.out.extend_from_slice(ERASE);
+            self.out.extend_from_slice(self.before.as_bytes());
         }
-        self.before.push_str(rest);
+        self.out.extend_from_slice(text.as_bytes());
+        match text.rsplit_once('\n') {
+            Some((_, rest)) => {
+                self.open = false;
+                self.before = rest.to_owned();
+            }
+            None if self.open => {}
+            None => self.before.push_str(text),
+        }
         // The line needs room as well.
         if width(self.before.chars()) > self.columns / 2 {
-            let before = std::mem::take(&mut self.before);
-            self.out.extend_from_slice(before.as_bytes());
-            self.out.push(b'\n');
+            self.before.clear();
+            self.open = true;
         }
-        self.draw();
+        self.stale = true;
     }
 
-    /// The line is taken away, for good or until [`Editor::draw`]; text without an
-    /// end gets one if it is for good.
-    pub(super) fn leave(&mut self, for_good: bool) {
-        self.out.extend_from_slice(ERASE);
-        if for_good && !self.before.is_empty() {
+    /// The line is taken away for good, and text without an end gets one.
+    pub(super) fn leave(&mut self) {
+        if !self.open {
+            self.out.extend_from_slice(ERASE);
             self.out.extend_from_slice(self.before.as_bytes());
+        }
+        if self.open || !self.before.is_empty() {
             self.out.push(b'\n');
         }
+        self.stale = false;
     }
 
-    /// Draws the line anew, wherever the cursor is in its row.
-    pub(super) fn draw(&mut self) {
+    /// Has the line drawn anew, wherever the cursor is in its row.
+    pub(super) const fn refresh(&mut self) {
+        self.stale = true;
+    }
+
+    fn draw(&mut self) {
+        self.stale = false;
+        if self.open {
+            if self.line.is_empty() {
+                return;
+            }
+            self.open = false;
+            self.out.push(b'\n');
+        }
         let room = (self.columns - 1).saturating_sub(width(self.before.chars()));
-        let fits = |letters: &[char]| width(letters.iter().copied()) <= room;
-        let mut begin = 0;
-        while !fits(&self.line[begin..self.cursor]) {
-            begin += 1;
-        }
-        let mut end = self.line.len();
-        while end > self.cursor && !fits(&self.line[begin..end]) {
-            end -= 1;
-        }
+        // From the cursor to the left, and then to the right, as far as there is
+        // room.
+        let mut used = 0;
+        let mut fits = |letter: &&char| {
+            used += width(std::iter::once(**letter));
+            used <= room
+        };
+        let (left, right) = self.line.split_at(self.cursor);
+        let begin = self.cursor - left.iter().rev().take_while(&mut fits).count();
+        let end = match begin {
+            0 => self.cursor + right.iter().take_while(&mut fits).count(),
+            // It is full.
+            _ => self.cursor,
+        };
         let upto = |end: usize| {
             self.before
                 .chars()
@@ -165,9 +199,12 @@ impl Editor {
             Key::CutBefore => self.cut_from(0),
             Key::CutWord => self.cut_from(self.word_before()),
             Key::Paste => self.insert(&self.cut.clone()),
-            Key::Clear => self.out.extend_from_slice(b"\x1b[H\x1b[2J"),
+            Key::Clear => {
+                self.out.extend_from_slice(b"\x1b[H\x1b[2J");
+                self.open = false;
+            }
         }
-        self.draw();
+        self.stale = true;
         None
     }
 
@@ -183,6 +220,7 @@ impl Editor {
         self.draw();
         self.out.push(b'\n');
         self.before.clear();
+        self.open = false;
         let line: String = self.line.drain(..).collect();
         self.cursor = 0;
         self.draft.clear();
@@ -386,7 +424,7 @@ mod tests {
         );
         editor.show("unfinished");
         editor.show(" business");
-        editor.leave(true);
+        editor.leave();
         let (rows, column) = screen(editor.out());
         assert_eq!(rows[4..], ["unfinished business", ""]);
         assert_eq!(column, 0);
@@ -402,8 +440,27 @@ mod tests {
         assert_eq!(screen(editor.out()), (vec!["0123456789".to_owned()], 0));
         // What comes without an end may take half of it.
         editor.show("abcde");
+        assert_eq!(screen(editor.out()).0, ["abcde01234"]);
         editor.show("f");
         assert_eq!(screen(editor.out()).0, ["abcdef", "0123456789"]);
+    }
+
+    #[test]
+    fn a_long_text_is_not_broken_where_nobody_types() {
+        let mut editor = Editor::new();
+        editor.set_columns(11);
+        for piece in ["abcdefgh", "ij\nklmnop", "q", "r"] {
+            editor.show(piece);
+        }
+        assert_eq!(screen(editor.out()).0, ["abcdefghij", "klmnopqr"]);
+        typed(&mut editor, "x");
+        assert_eq!(screen(editor.out()).0, ["abcdefghij", "klmnopqr", "x"]);
+        editor.show("stuvwxyz");
+        assert_eq!(screen(editor.out()).0[2..], ["stuvwxyz", "x"]);
+        typed(&mut editor, "\r");
+        editor.show("stuvwxyz");
+        editor.leave();
+        assert_eq!(screen(editor.out()).0[3..], ["x", "stuvwxyz", ""]);
     }
 
     #[test]
@@ -428,10 +485,9 @@ mod tests {
                 }
                 prop_assert!(editor.cursor <= editor.line.len());
             }
-            editor.out().clear();
             editor.show(&text);
             editor.out().clear();
-            editor.draw();
+            editor.refresh();
             let (rows, column) = screen(editor.out());
             prop_assert_eq!(rows.len(), 1);
             prop_assert!(column < columns && rows[0].chars().count() < columns);

@@ -149,9 +149,14 @@ impl<'e> Exchange<'e> {
             }
         };
         if end != Ok(End::Gone) {
-            // What came before a failure came.
-            let patience = self.rules.idle.unwrap_or(Duration::MAX);
-            let patience = patience.min(Duration::from_secs(86_400));
+            // What came before a failure came; but a signal does not wait for a
+            // terminal that stands still.
+            let patience = match end {
+                Ok(End::Signal(_)) => Duration::from_secs(1),
+                Ok(End::Complete | End::Gone) | Err(_) => {
+                    self.rules.idle.unwrap_or(Duration::from_secs(86_400))
+                }
+            };
             match self.output.flush(patience) {
                 Ok(()) => {}
                 Err(Ok(Gone)) => end = end.map(|_| End::Gone),

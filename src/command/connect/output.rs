@@ -110,7 +110,7 @@ impl Output {
     pub(super) fn flush(&mut self, patience: Duration) -> Result<(), Stop> {
         self.finish();
         if let Place::Above(editor) = &self.place {
-            editor.borrow_mut().leave(true);
+            editor.borrow_mut().leave();
         }
         let end = Instant::now() + patience;
         while let Some(watched) = self.watched() {

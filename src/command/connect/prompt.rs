@@ -48,10 +48,11 @@ pub(super) struct Prompt {
 }
 
 impl Prompt {
-    /// Takes the terminal; `None` where there is none.
+    /// Takes the terminal; `None` where there is none, or one that is dumb.
     pub(super) fn start() -> Option<(Self, Rc<RefCell<Editor>>)> {
         let stdin = io::stdin();
-        if !stdin.is_terminal() || !io::stdout().is_terminal() {
+        let is_dumb = std::env::var_os("TERM").is_none_or(|name| name == "dumb");
+        if is_dumb || !stdin.is_terminal() || !io::stdout().is_terminal() {
             return None;
         }
         let modes = tcgetattr(&stdin).ok()?;
@@ -153,12 +154,12 @@ impl Prompt {
             .remove(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::IEXTEN | LocalFlags::ISIG);
         modes.control_chars[SpecialCharacterIndices::VMIN as usize] = 0;
         modes.control_chars[SpecialCharacterIndices::VTIME as usize] = 0;
-        Ok(tcsetattr(&self.stdin, SetArg::TCSADRAIN, &modes)?)
+        Ok(tcsetattr(&self.stdin, SetArg::TCSANOW, &modes)?)
     }
 
     fn give_terminal_back(&self) {
         // Where it fails there is none any more.
-        let _ = tcsetattr(&self.stdin, SetArg::TCSADRAIN, &self.modes);
+        let _ = tcsetattr(&self.stdin, SetArg::TCSANOW, &self.modes);
     }
 
     /// The shell has the terminal, until it says otherwise.
@@ -167,7 +168,7 @@ impl Prompt {
         // The whole pipeline, as the terminal would.
         kill(Pid::from_raw(0), Signal::SIGTSTP)?;
         self.take_terminal()?;
-        self.editor.borrow_mut().draw();
+        self.editor.borrow_mut().refresh();
         Ok(())
     }
 }
