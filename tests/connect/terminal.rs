@@ -9,9 +9,11 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
+use std::sync::mpsc::channel;
 
 const CTRL_C: &str = "\x03";
 const CTRL_D: &str = "\x04";
+const CTRL_Z: &str = "\x1a";
 const UP: &str = "\x1b[A";
 const LEFT: &str = "\x1b[D";
 
@@ -58,6 +60,67 @@ fn lines_are_edited_and_remembered() {
     wait_for_both(&terminal, "hello");
     terminal.type_in(&format!("{UP}, again\r"));
     wait_for_both(&terminal, "hello, again");
+    terminal.type_in(CTRL_D);
+    assert!(terminal.wait().success());
+    terminal.assert_given_back();
+    server.stop();
+}
+
+#[test]
+fn a_paste_is_as_good_as_typing() {
+    let (address, server) = peer(|mut stream| {
+        let heard = hear(&mut stream);
+        stream.write_all(b"all of it\n").unwrap();
+        heard
+    });
+    let mut terminal = start(address, &[]);
+    let lines: String = (0..100).map(|number| format!("line {number}\r")).collect();
+    terminal.type_in(&format!("{lines}{CTRL_D}not sent\r"));
+    assert!(terminal.wait().success());
+    wait_for_written(&terminal, b"all of it\r\n");
+    assert_eq!(server.join().unwrap(), lines.replace('\r', "\n").as_bytes());
+    terminal.assert_given_back();
+}
+
+#[test]
+fn after_the_end_the_keys_for_signals_still_work() {
+    let (ended, end) = channel();
+    let (done, over) = channel::<()>();
+    let (address, server) = peer(move |mut stream| {
+        let heard = hear(&mut stream);
+        ended.send(()).unwrap();
+        // It says nothing, and does not close until the test is over.
+        let _ = over.recv_timeout(SOON + SOON);
+        heard
+    });
+    let mut terminal = start(address, &[]);
+    terminal.type_in(&format!("bye\r{CTRL_D}"));
+    end.recv_timeout(SOON).unwrap();
+    terminal.type_in(CTRL_C);
+    assert_eq!(terminal.wait().signal(), Some(Signal::SIGINT as i32));
+    terminal.assert_given_back();
+    drop(done);
+    assert_eq!(server.join().unwrap(), b"bye\n");
+}
+
+#[test]
+fn who_puts_it_aside_has_the_terminal_meanwhile() {
+    let server = Server::serve(&["echo"]);
+    // A shell with jobs: the next command runs once the first is stopped.
+    let mut command = Command::new("sh");
+    let script = "\"$0\" connect \"$1\"; echo is raw: $(stty | grep -c -- -icanon); fg";
+    command.args(["-m", "-c", script]);
+    command.arg(preforkd().get_program());
+    command.arg(server.address("echo").to_string());
+    let mut terminal = Terminal::start(&command, 60, 12);
+    terminal.wait_until("lines can be edited", |_| terminal.is_raw());
+    terminal.type_in("half a ");
+    terminal.wait_until("half a line", |picture| picture.contains("half a"));
+    terminal.type_in(CTRL_Z);
+    wait_for_written(&terminal, b"is raw: 0");
+    terminal.wait_until("lines can be edited again", |_| terminal.is_raw());
+    terminal.type_in("line\r");
+    wait_for_both(&terminal, "half a line");
     terminal.type_in(CTRL_D);
     assert!(terminal.wait().success());
     terminal.assert_given_back();
