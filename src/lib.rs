@@ -62,7 +62,8 @@
 //! - [`scoreboard`]: what everybody knows of everybody, in shared memory.
 //! - [`status`]: what is shown of it, and by which words;
 //!   [`status::reading`] takes it from the scoreboard, in whatever process.
-//! - [`client`]: the other side: from the name of a place to a connected socket.
+//! - [`client`]: the other side: from the name of a place to a connected socket;
+//!   [`client::http`] is the other end of HTTP, and pure.
 //! - [`manual`]: what the program prints of itself: pages, completions, every key.
 //! - [`escape`]: what a character must not be able to do in a line.
 //! - [`mix`]: numbers from octets, for tables and tags.

@@ -41,8 +41,12 @@ const ROOMS: &[(&str, &[&str])] = &[
             "sys",
         ],
     ),
-    ("client", &["client::failure", "client::race"]),
+    (
+        "client",
+        &["client::failure", "client::http", "client::race"],
+    ),
     ("client::failure", &[]),
+    ("client::http", &["escape", "protocol::http"]),
     ("client::race", &[]),
     ("daemon", &["sys"]),
     (
@@ -193,6 +197,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 
 /// Modules that decide and do nothing: bytes, events and time are arguments.
 const PURE: &[&str] = &[
+    "client::http",
     "client::race",
     "config",
     "manual",

@@ -294,6 +294,15 @@ const fn weight(cause: Cause) -> u8 {
         Cause::Unreachable => 3,
         Cause::System => 2,
         Cause::Resolve | Cause::Usage => 1,
+        // No connect(2) says these.
+        Cause::Scheme
+        | Cause::Answer
+        | Cause::Short
+        | Cause::Status
+        | Cause::Range
+        | Cause::Redirects
+        | Cause::Nothing
+        | Cause::Coding => 0,
     }
 }
 

@@ -18,13 +18,29 @@ pub enum Cause {
     Refused,
     /// No way leads there.
     Unreachable,
+    /// The address is of another kind than http://.
+    Scheme,
+    /// What came is no answer, or breaks a rule.
+    Answer,
+    /// The answer ended before its end.
+    Short,
+    /// The server's status says that there is nothing to be had.
+    Status,
     /// A deadline passed.
     Timeout,
+    /// The part that came is not the one that was asked for.
+    Range,
+    /// It leads on and on, or in a circle.
+    Redirects,
+    /// The connection ended without an octet of an answer.
+    Nothing,
     /// The other side ended the connection in the middle (RST, or a receive or
     /// send that failed).
     Reset,
     /// The address or port to connect from is not to be had.
     Source,
+    /// Compressed content is broken.
+    Coding,
     /// The command line, or a file that it names, asks for what cannot be.
     Usage,
     /// This system refused a call.
@@ -36,12 +52,20 @@ pub enum Cause {
 impl Cause {
     /// All of them, in the order of their exit statuses.
     pub const ALL: &'static [Self] = &[
+        Self::Scheme,
         Self::Resolve,
         Self::Refused,
         Self::Unreachable,
+        Self::Answer,
+        Self::Short,
+        Self::Status,
         Self::Timeout,
+        Self::Range,
         Self::Source,
+        Self::Redirects,
+        Self::Nothing,
         Self::Reset,
+        Self::Coding,
         Self::Usage,
         Self::System,
         Self::Denied,
@@ -50,11 +74,19 @@ impl Cause {
     /// With which status the program ends.
     pub const fn exit_status(self) -> u8 {
         match self {
+            Self::Scheme => 1,
             Self::Resolve => 6,
             Self::Refused | Self::Unreachable => 7,
+            Self::Answer => 8,
+            Self::Short => 18,
+            Self::Status => 22,
             Self::Timeout => 28,
+            Self::Range => 33,
             Self::Source => 45,
+            Self::Redirects => 47,
+            Self::Nothing => 52,
             Self::Reset => 56,
+            Self::Coding => 61,
             Self::Usage => 64,
             Self::System => 71,
             Self::Denied => 77,
@@ -64,12 +96,20 @@ impl Cause {
     /// What it means, in words of the manual.
     pub const fn meaning(self) -> &'static str {
         match self {
+            Self::Scheme => "the address is not of http://: there is no TLS yet",
             Self::Resolve => "the host's name could not be resolved",
             Self::Refused => "the connection was refused: nobody listens there",
             Self::Unreachable => "no way leads to the host",
+            Self::Answer => "what came is no answer of HTTP/1.1, or breaks its rules",
+            Self::Short => "the answer ended before its end",
+            Self::Status => "the status is 400 or more, and `--fail` or a file was asked for",
             Self::Timeout => "a deadline passed: `--timeout`, or `--idle`",
+            Self::Range => "the part that came does not fit to what was asked for",
             Self::Source => "the address or port of `--source` is not to be had",
+            Self::Redirects => "it leads on more than `--max-redirects` times, or in a circle",
+            Self::Nothing => "the connection ended without an answer",
             Self::Reset => "the other side reset the connection, or it broke",
+            Self::Coding => "compressed content is broken",
             Self::Usage => "wrong usage",
             Self::System => {
                 "the system refused: the call, the object and the error are in the message"

@@ -15,15 +15,19 @@
 //! - [`race`]: which address is tried when (pure).
 //! - [`mod@dial`]: the sockets.
 //! - [`failure`]: why not, and the exit status that says so.
+//! - [`http`]: the client's end of HTTP/1.1 (pure).
+//! - [`transfer`]: one request and its answer, over a connection.
 //!
 //! Owes that nothing waits without a deadline. Never prints; never installs a
 //! signal handler.
 
 pub mod dial;
 pub mod failure;
+pub mod http;
 pub mod race;
 pub mod resolve;
 pub mod target;
+pub mod transfer;
 
 pub use dial::{Attempt, Dialled, Timing, connect, dial};
 pub use failure::{Cause, Failure};

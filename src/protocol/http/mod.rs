@@ -21,6 +21,7 @@
 //! | `response`, `put`, `status`, `clause` | heads and short bodies; values as heads have them; the codes; the rules that a refusal names |
 //! | `notes`, `access` | what is kept of a request while it is answered; its log line |
 //! | `recent` | requests that come again, and what was worked out for them |
+//! | `wire` | what a client reads as we do: where content ends |
 //!
 //! The strict layer refuses what two implementations could read in two ways.
 //! A refusal names its rule (`rfc9112-5.1 field-name`), is answered with
@@ -73,6 +74,7 @@ mod status;
 mod target;
 mod trust;
 mod variants;
+pub(crate) mod wire;
 
 use std::ffi::OsString;
 use std::sync::Arc;
