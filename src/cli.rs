@@ -6,6 +6,7 @@
 //! stand in `preforkd help COMMAND` and in preforkd(8).
 
 pub mod client;
+pub mod get;
 pub mod reference;
 pub mod value;
 
@@ -98,6 +99,14 @@ pub enum Command {
     /// and are kept nowhere else, and what comes cannot drive the terminal.
     #[command(after_help = client::statuses())]
     Connect(client::Connect),
+    /// Ask a server for something over HTTP/1.1, and write down what comes
+    ///
+    /// The content goes to standard output, whatever the status is; all that is
+    /// said of it goes to standard error. A short answer, and one that breaks a
+    /// rule of HTTP, is a failure. There is no TLS yet: https:// is refused, also
+    /// where a redirect leads there.
+    #[command(after_help = get::EXIT)]
+    Get(Box<get::Get>),
     /// Print the manual, completions for a shell, or a configuration file
     Generate(Generate),
 }

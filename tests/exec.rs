@@ -626,7 +626,11 @@ fn a_command_line_is_a_server() {
         "there is no program",
     );
     refused(&["exec", "--", "./not/there"], 78, "No such file");
-    refused(&["echo", "--", "cat"], 64, "only exec and app run a program");
+    refused(
+        &["echo", "--", "cat"],
+        64,
+        "only exec and app run a program",
+    );
     let script = TempDir::new().unwrap();
     let path = script.path().join("s");
     std::fs::write(&path, "#!/bin/sh\necho \"$# $2\"\n").unwrap();

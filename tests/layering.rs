@@ -27,6 +27,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "cli",
             "client",
             "client::failure",
+            "client::http",
             "config",
             "daemon",
             "escape",

@@ -4,6 +4,7 @@ mod ask;
 mod check;
 mod connect;
 mod generate;
+mod get;
 mod reach;
 mod run;
 mod serve;
@@ -52,6 +53,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
                 },
             ),
             Command::Connect(arguments) => connect::run(&arguments),
+            Command::Get(arguments) => get::run(&arguments),
             Command::Generate(arguments) => generate::run(&arguments),
         },
         Err(error) => {

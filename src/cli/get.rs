@@ -1,0 +1,125 @@
+//! What `preforkd get` takes.
+
+use super::value::patience;
+use clap::{Args, ValueEnum, ValueHint};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What stands at the end of its help.
+pub const EXIT: &str = "Exit status, as curl(1) has them where it has one:
+  0   fine: the answer came whole, whatever its status is
+  1   the address is not of http://: there is no TLS yet
+  6   the host's name could not be resolved
+  7   the connection was refused, or no way leads to the host
+  8   what came is no answer of HTTP/1.1, or breaks its rules
+  18  the answer ended before its end
+  22  the status is 400 or more, and `--fail` or a file was asked for
+  28  a deadline passed: `--timeout`, `--connect-timeout` or `--idle`
+  33  the part that came does not fit to what was asked for
+  45  the address or port of `--source` is not to be had
+  47  it leads on more than `--max-redirects` times, or in a circle
+  52  the connection ended without an answer
+  56  the other side reset the connection, or it broke
+  61  compressed content is broken
+  64  wrong usage
+  71  the system refused: the call, the object and the error are in the message
+  77  no permission, or a filter forbids it
+
+An address is sent as it is written: dot segments and empty segments stay, spaces and octets above
+0x7F are percent-encoded. On a terminal, content shows its control characters as escapes.";
+
+/// `preforkd get`.
+#[derive(Debug, Args)]
+pub struct Get {
+    /// What to ask for: [http://][NAME:PASSWORD@]HOST[:PORT][/PATH][?QUERY]
+    #[arg(value_hint = ValueHint::Url)]
+    pub url: String,
+    /// Ask for the head alone, and print it
+    #[arg(short = 'I', long, conflicts_with_all = ["post", "method", "range", "resume"])]
+    pub head: bool,
+    /// Send this with POST; `@FILE` is the content of a file, and `-` that of
+    /// standard input. It is held in memory
+    #[arg(long, value_name = "DATA|@FILE|-", allow_hyphen_values = true)]
+    pub post: Option<String>,
+    /// Use another method, such as PUT or OPTIONS
+    #[arg(short = 'X', long, value_name = "METHOD")]
+    pub method: Option<String>,
+    /// Send a field, in place of the one that would be sent; `Name:` sends none
+    /// of that name; may be given several times
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+    /// Connect to this unix socket, whatever the address says
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, conflicts_with_all = ["ipv4", "ipv6", "source"])]
+    pub unix: Option<PathBuf>,
+    /// Use IPv4 alone
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    pub ipv4: bool,
+    /// Use IPv6 alone
+    #[arg(short = '6', long)]
+    pub ipv6: bool,
+    /// Connect from this address: ADDR, ADDR:PORT or [IPV6]:PORT
+    #[arg(long, value_name = "ADDR")]
+    pub source: Option<String>,
+    /// How long all of it may take: seconds with decimals, or as 500ms or 1m;
+    /// without it there is no end
+    #[arg(short, long, value_name = "TIME", value_parser = patience)]
+    pub timeout: Option<Duration>,
+    /// How long it may take to find and reach the host
+    #[arg(long, value_name = "TIME", value_parser = patience, default_value = "30s")]
+    pub connect_timeout: Duration,
+    /// How long no octet may come or go
+    #[arg(long, value_name = "TIME", value_parser = patience)]
+    pub idle: Option<Duration>,
+    /// Go where the server's Location leads. After 303 that is asked for with
+    /// GET, and so it is after a POST with 301 and 302. Another host or port is
+    /// told neither credentials nor cookies
+    #[arg(short = 'L', long)]
+    pub location: bool,
+    /// How often
+    #[arg(long, value_name = "N", default_value = "10", requires = "location")]
+    pub max_redirects: u32,
+    /// Ask for a part: `0-99`, `100-` or `-50`, or several with commas
+    #[arg(short, long, value_name = "RANGE", allow_hyphen_values = true, conflicts_with_all = ["resume", "compressed"])]
+    pub range: Option<String>,
+    /// Go on with the file where it ends. What is checked is that the server
+    /// sends what begins there; if it sends everything, the file begins anew
+    #[arg(short = 'C', long = "continue", conflicts_with = "compressed")]
+    pub resume: bool,
+    /// Write the content to a file as it comes. The file stays as it was if the
+    /// status is not 2xx, which is a failure, or 304
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "remote_name")]
+    pub output: Option<PathBuf>,
+    /// As `--output`, with the last part of the address as the file's name
+    #[arg(short = 'O', long)]
+    pub remote_name: bool,
+    /// Print the head before the content
+    #[arg(short, long)]
+    pub include: bool,
+    /// Say on standard error what is sent and what comes
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// Let a status of 400 or more be a failure, and leave its content out
+    #[arg(short, long)]
+    pub fail: bool,
+    /// Ask for content compressed with gzip, and decompress it
+    #[arg(long)]
+    pub compressed: bool,
+    /// Say on standard error what took how long
+    #[arg(long, value_enum, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    pub timing: Option<Form>,
+    /// Ask so many times, over one connection as long as the server keeps it.
+    /// Nothing is written; standard error gets the least, the median and the most
+    /// time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..),
+          conflicts_with_all = ["output", "remote_name", "resume", "include", "location"])]
+    pub repeat: Option<u32>,
+}
+
+/// In which form times are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// A line to read
+    Text,
+    /// An object of JSON in a line; times are whole microseconds
+    Json,
+}
