@@ -105,7 +105,7 @@ pub enum Command {
     /// said of it goes to standard error. A short answer, and one that breaks a
     /// rule of HTTP, is a failure. There is no TLS yet: https:// is refused, also
     /// where a redirect leads there.
-    #[command(after_help = get::EXIT)]
+    #[command(after_help = get::after_help())]
     Get(Box<get::Get>),
     /// Print the manual, completions for a shell, or a configuration file
     Generate(Generate),

@@ -5,6 +5,7 @@
 //! name in fuzz/, and its corpus in tests/corpus/ is replayed by the tests
 //! below; an input that once broke something belongs there.
 
+pub use crate::client::http::fuzzing::{address, answer};
 pub use crate::config::fuzzing::{configuration, htpasswd, media_types};
 pub use crate::log::fuzzing::log_line;
 pub use crate::protocol::http::fuzzing::{
@@ -19,6 +20,8 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every one, by its name.
 pub const TARGETS: &[Target] = &[
     ("accept_encoding", accept_encoding),
+    ("address", address),
+    ("answer", answer),
     ("authorization", authorization),
     ("cgi_output", cgi_output),
     ("chunked", chunked),

@@ -1,32 +1,40 @@
 //! What `preforkd get` takes.
 
 use super::value::patience;
-use clap::{Args, ValueEnum, ValueHint};
+use crate::client::failure::Cause;
+use clap::{Args, ValueHint};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What stands at the end of its help.
-pub const EXIT: &str = "Exit status, as curl(1) has them where it has one:
-  0   fine: the answer came whole, whatever its status is
-  1   the address is not of http://: there is no TLS yet
-  6   the host's name could not be resolved
-  7   the connection was refused, or no way leads to the host
-  8   what came is no answer of HTTP/1.1, or breaks its rules
-  18  the answer ended before its end
-  22  the status is 400 or more, and `--fail` or a file was asked for
-  28  a deadline passed: `--timeout`, `--connect-timeout` or `--idle`
-  33  the part that came does not fit to what was asked for
-  45  the address or port of `--source` is not to be had
-  47  it leads on more than `--max-redirects` times, or in a circle
-  52  the connection ended without an answer
-  56  the other side reset the connection, or it broke
-  61  compressed content is broken
-  64  wrong usage
-  71  the system refused: the call, the object and the error are in the message
-  77  no permission, or a filter forbids it
-
+const REMARKS: &str = "
 An address is sent as it is written: dot segments and empty segments stay, spaces and octets above
-0x7F are percent-encoded. On a terminal, content shows its control characters as escapes.";
+0x7F are percent-encoded. On a terminal, control characters of the content are shown as escapes.";
+
+/// What stands at the end of its help.
+pub(super) fn after_help() -> String {
+    let mut text = String::from("Exit status, that of curl(1) where it has one:\n");
+    text.push_str("  0   fine: the answer came whole, whatever its status is\n");
+    for (status, meaning) in exit_statuses() {
+        text.push_str(&format!("  {status:<2}  {}\n", meaning.replace('`', "")));
+    }
+    text.push_str(REMARKS);
+    text
+}
+
+/// The exit statuses but 0, and what each means.
+pub fn exit_statuses() -> BTreeMap<u8, String> {
+    let mut rows: BTreeMap<u8, String> = BTreeMap::new();
+    for cause in Cause::ALL.iter().chain(Cause::HTTP) {
+        rows.entry(cause.exit_status())
+            .and_modify(|meaning| {
+                meaning.push_str("; or ");
+                meaning.push_str(cause.meaning());
+            })
+            .or_insert_with(|| cause.meaning().to_owned());
+    }
+    rows
+}
 
 /// `preforkd get`.
 #[derive(Debug, Args)]
@@ -104,22 +112,17 @@ pub struct Get {
     /// Ask for content compressed with gzip, and decompress it
     #[arg(long)]
     pub compressed: bool,
-    /// Say on standard error what took how long
-    #[arg(long, value_enum, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
-    pub timing: Option<Form>,
+    /// Say on standard error what took how long: to look the name up, to connect,
+    /// from the request to the first octet of its answer, and in all
+    #[arg(long)]
+    pub timing: bool,
+    /// Say it as one line of JSON, with times in microseconds
+    #[arg(long)]
+    pub json: bool,
     /// Ask so many times, over one connection as long as the server keeps it.
     /// Nothing is written; standard error gets the least, the median and the most
     /// time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..),
           conflicts_with_all = ["output", "remote_name", "resume", "include", "location"])]
     pub repeat: Option<u32>,
-}
-
-/// In which form times are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Form {
-    /// A line to read
-    Text,
-    /// An object of JSON in a line; times are whole microseconds
-    Json,
 }

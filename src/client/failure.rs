@@ -50,25 +50,29 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// All of them, in the order of their exit statuses.
+    /// Those of every client command, in the order of their exit statuses.
     pub const ALL: &'static [Self] = &[
-        Self::Scheme,
         Self::Resolve,
         Self::Refused,
         Self::Unreachable,
-        Self::Answer,
-        Self::Short,
-        Self::Status,
         Self::Timeout,
-        Self::Range,
         Self::Source,
-        Self::Redirects,
-        Self::Nothing,
         Self::Reset,
-        Self::Coding,
         Self::Usage,
         Self::System,
         Self::Denied,
+    ];
+
+    /// Those that only HTTP has, in the order of their exit statuses.
+    pub const HTTP: &'static [Self] = &[
+        Self::Scheme,
+        Self::Answer,
+        Self::Short,
+        Self::Status,
+        Self::Range,
+        Self::Redirects,
+        Self::Nothing,
+        Self::Coding,
     ];
 
     /// With which status the program ends.
@@ -102,7 +106,7 @@ impl Cause {
             Self::Unreachable => "no way leads to the host",
             Self::Answer => "what came is no answer of HTTP/1.1, or breaks its rules",
             Self::Short => "the answer ended before its end",
-            Self::Status => "the status is 400 or more, and `--fail` or a file was asked for",
+            Self::Status => "the status is 400 or more with `--fail`, or not 2xx with a file",
             Self::Timeout => "a deadline passed: `--timeout`, or `--idle`",
             Self::Range => "the part that came does not fit to what was asked for",
             Self::Source => "the address or port of `--source` is not to be had",
@@ -197,10 +201,13 @@ mod tests {
     #[test]
     fn the_statuses_tell_the_causes_apart() {
         let of = |cause: Cause| cause.exit_status();
-        assert!(Cause::ALL.is_sorted_by_key(|cause| of(*cause)));
-        let distinct: BTreeSet<u8> = Cause::ALL.iter().map(|cause| of(*cause)).collect();
+        for list in [Cause::ALL, Cause::HTTP] {
+            assert!(list.is_sorted_by_key(|cause| of(*cause)));
+        }
+        let all = || Cause::ALL.iter().chain(Cause::HTTP);
+        let distinct: BTreeSet<u8> = all().map(|cause| of(*cause)).collect();
         // Refused and Unreachable are one status, as with curl.
-        assert_eq!(distinct.len(), Cause::ALL.len() - 1);
+        assert_eq!(distinct.len(), all().count() - 1);
         assert!(!distinct.contains(&0));
         assert_eq!(of(Cause::Refused), of(Cause::Unreachable));
     }

@@ -16,6 +16,8 @@
 
 pub mod exchange;
 pub mod fault;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod head;
 pub mod redirect;
 pub mod request;

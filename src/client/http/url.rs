@@ -105,6 +105,12 @@ impl Url {
         Ok(resolved.without_dot_segments())
     }
 
+    /// As if there had been none.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn forget_credentials(&mut self) {
+        self.credentials = None;
+    }
+
     /// What follows `http://`.
     fn at_authority(rest: &str) -> Result<Self, Mistake> {
         let rest = without_fragment(rest);

@@ -13,7 +13,7 @@ mod screen;
 mod timing;
 
 use super::complain;
-use crate::cli::get::{Form, Get};
+use crate::cli::get::Get;
 use crate::client::http::{Request, Url};
 use crate::client::transfer::{Answered, Connection, Patience, Trouble, exchange};
 use crate::client::{Cause, Failure, Options, Target, dial};
@@ -23,7 +23,7 @@ use plan::Plan;
 use receiver::Receiver;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use timing::{Once, Repeated};
+use timing::{Form, Once, Repeated};
 
 /// Asks; answers the exit status.
 pub(super) fn run(arguments: &Get) -> u8 {

@@ -1,7 +1,8 @@
 //! From the command line to what is to be done.
 
 use super::plain;
-use crate::cli::get::{Form, Get};
+use super::timing::Form;
+use crate::cli::get::Get;
 use crate::client::http::request::{self, Content, Field, Method};
 use crate::client::http::url::Mistake;
 use crate::client::http::{Request, Url};
@@ -65,7 +66,11 @@ impl Plan {
             include: arguments.include || arguments.head,
             verbose: arguments.verbose,
             fail: arguments.fail,
-            timing: arguments.timing,
+            timing: match (arguments.json, arguments.timing) {
+                (true, _) => Some(Form::Json),
+                (false, true) => Some(Form::Text),
+                (false, false) => None,
+            },
             repeat: arguments.repeat,
         })
     }

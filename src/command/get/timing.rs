@@ -1,11 +1,19 @@
 //! What took how long, in words and as JSON.
 
-use crate::cli::get::Form;
 use crate::client::Timing;
 use crate::client::http::Url;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// In which form times are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A line to read.
+    Text,
+    /// An object of JSON in a line; times are whole microseconds.
+    Json,
+}
 
 /// The times of one request, with the redirects that it led to.
 pub(super) struct Once {

@@ -1,0 +1,4 @@
+//! `preforkd::fuzzing::address` for cargo-fuzz; what it promises stands there.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| preforkd::fuzzing::address(octets));
