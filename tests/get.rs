@@ -279,6 +279,14 @@ fn nothing_is_waited_for_longer_than_said() {
             "{spent:?}"
         );
     }
+    // A server that never stops.
+    let begin = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+    let flood = vec![Step::Read, Step::Send(begin), Step::Flood(vec![0; 65536])];
+    let peer = Scripted::new(vec![flood]);
+    let mut command = preforkd();
+    command.args(["get", "-o", "/dev/null", "-t", "0.5", "--idle", "9"]);
+    command.arg(peer.url("/"));
+    Got::of(command).is_failure(28, "the time is over (--timeout), after ");
     // A server that takes nothing.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -587,6 +595,11 @@ fn our_own_server_is_understood() {
     assert_eq!(
         get(&["-r", "-8", &at(&server, "/text.txt")]).text(),
         "feeling\n"
+    );
+    let whole = get(&["-r", "0-4", &at(&server, "/cgi-bin/say")]);
+    assert!(
+        whole.status == 0 && whole.err.contains("sends everything"),
+        "{whole:?}"
     );
     let parts = get(&["-r", "0-3,10-13", &at(&server, "/text.txt")]);
     assert!(parts.text().contains("\r\n\r\nwith\r\n--"), "{parts:?}");

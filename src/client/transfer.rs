@@ -280,20 +280,29 @@ impl Turn<'_> {
             events |= PollFlags::POLLOUT;
         }
         let mut watched = [PollFd::new(dialled.socket.as_fd(), events)];
-        match poll(&mut watched, time.map_or(PollTimeout::NONE, until)) {
-            Ok(0) => {
-                let why = match (silent, patience.idle) {
-                    (Some(silent), Some(idle)) if Some(silent) == time => {
-                        format!("no octet for {}s (--idle)", idle.as_secs_f64())
-                    }
-                    (_, _) => String::from("the time is over (--timeout)"),
-                };
-                let what = format!("{}: {why}, {}", dialled.name, self.progress());
-                Err(Failure::new(Cause::Timeout, what))
-            }
+        let ready = poll(&mut watched, time.map_or(PollTimeout::NONE, until));
+        // Whoever never stops sending must not be heard for ever.
+        let is_over = patience
+            .deadline
+            .is_some_and(|deadline| deadline <= Instant::now());
+        match ready {
+            Ok(_) if is_over => Err(self.too_late(dialled, "the time is over (--timeout)")),
+            Ok(0) => match patience.idle {
+                Some(idle) if silent == time => {
+                    let why = format!("no octet for {}s (--idle)", idle.as_secs_f64());
+                    Err(self.too_late(dialled, &why))
+                }
+                // A little early: poll(2) counts in milliseconds.
+                Some(_) | None => Ok(()),
+            },
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(errno) => Err(Failure::of("poll", &dialled.name, &errno.into())),
         }
+    }
+
+    fn too_late(&self, dialled: &Dialled, why: &str) -> Failure {
+        let what = format!("{}: {why}, {}", dialled.name, self.progress());
+        Failure::new(Cause::Timeout, what)
     }
 
     fn broken(&self, dialled: &Dialled, error: &io::Error) -> Failure {

@@ -84,6 +84,10 @@ const EXAMPLES: &[(&str, &str)] = &[
         "install preforkd /usr/local/bin/ && preforkd upgrade --wait",
     ),
     (
+        "Ask a server for the head of an answer, and how long a thousand answers take:",
+        "preforkd get -I http://127.0.0.1:8080/\npreforkd get --repeat 1000 http://127.0.0.1:8080/",
+    ),
+    (
         "See every key of the configuration with the value in use:",
         "preforkd check --print",
     ),

@@ -157,6 +157,9 @@ impl Taker for Receiver<'_> {
         }
         if let Some(range) = self.request.range.as_deref().filter(|_| !self.plan.resumes) {
             resume::check(range, &head).map_err(|why| Failure::new(Cause::Range, why))?;
+            if head.status() == 200 {
+                eprintln!("preforkd: the server sends everything, and not the part alone");
+            }
         }
         let wish = self.judge(&head)?;
         if wish == Wish::Enough {
