@@ -3,8 +3,9 @@
 use crate::harness::{SOON, preforkd};
 use crate::scripted::{Scripted, Step};
 use crate::site::{Got, PLAIN, get, noise};
+use socket2::{Domain, Socket, Type};
 use std::fs;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -136,7 +137,7 @@ fn nothing_is_waited_for_longer_than_said() {
         ),
         (&["--idle", "300ms"], vec![Step::Read, Step::Hush], "--idle"),
         (
-            &["--timeout", "300ms"],
+            &["--timeout", "1"],
             vec![Step::Read, Step::Send(half.clone()), Step::Hush],
             "after 5 of 9 octets",
         ),
@@ -194,10 +195,11 @@ fn a_reset_is_told_with_how_far_it_was() {
 
 #[test]
 fn who_is_not_there_is_told_apart() {
-    let free = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    // Bound, so that nobody else can have it, and not listening.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    socket.bind(&any.into()).unwrap();
+    let free = socket.local_addr().unwrap().as_socket().unwrap();
     get(&[&format!("http://{free}/")]).is_failure(7, "Connection refused");
     get(&["--unix", "/nonexistent.sock", "http://a/"]).is_failure(7, "/nonexistent.sock");
     get(&["https://127.0.0.1/"]).is_failure(1, "wants TLS, which is not built in yet");

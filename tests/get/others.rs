@@ -94,7 +94,7 @@ fn has(program: &str) -> bool {
 fn curl(arguments: &[&str]) -> (i32, Vec<u8>) {
     let mut command = Command::new("curl");
     command
-        .args(["-q", "-sS", "--max-time", "10"])
+        .args(["-q", "-sS", "--noproxy", "*", "--max-time", "10"])
         .args(arguments);
     command.stdin(Stdio::null());
     let got = Got::of(command);
