@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod get;
+pub mod probe;
 pub mod reference;
 pub mod value;
 
@@ -107,6 +108,12 @@ pub enum Command {
     /// where a redirect leads there.
     #[command(after_help = get::after_help())]
     Get(Box<get::Get>),
+    /// Hold a server against the rules of HTTP/1.1, or of a small service
+    ///
+    /// It prints a line for each rule: its number, the verdict, how binding it is,
+    /// where it stands and what it is about.
+    #[command(after_help = probe::EXIT)]
+    Probe(Box<probe::Probe>),
     /// Print the manual, completions for a shell, or a configuration file
     Generate(Generate),
 }

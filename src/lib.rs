@@ -66,6 +66,7 @@
 //!   [`client::http`] is the other end of HTTP, and pure.
 //! - [`manual`]: what the program prints of itself: pages, completions, every key.
 //! - [`escape`]: what a character must not be able to do in a line.
+//! - [`probe`]: the rules that a server's clients can see, as data, and their verdicts.
 //! - [`mix`]: numbers from octets, for tables and tags.
 //! - [`sys`]: the only `unsafe` code.
 
@@ -85,6 +86,7 @@ pub mod manual;
 pub mod master;
 pub mod mix;
 pub mod net;
+pub mod probe;
 pub mod protocol;
 pub mod scoreboard;
 pub mod status;

@@ -17,6 +17,7 @@
 //! - [`failure`]: why not, and the exit status that says so.
 //! - [`http`]: the client's end of HTTP/1.1 (pure).
 //! - [`transfer`]: one request and its answer, over a connection.
+//! - [`mod@visit`]: one connection of a probe ([`crate::probe`]).
 //!
 //! Owes that nothing waits without a deadline. Never prints; never installs a
 //! signal handler.
@@ -28,10 +29,12 @@ pub mod race;
 pub mod resolve;
 pub mod target;
 pub mod transfer;
+pub mod visit;
 
 pub use dial::{Attempt, Dialled, Timing, connect, dial};
 pub use failure::{Cause, Failure};
 pub use target::Target;
+pub use visit::visit;
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -6,6 +6,7 @@ mod connect;
 mod generate;
 mod get;
 mod reach;
+mod probe;
 mod run;
 mod serve;
 mod status;
@@ -54,6 +55,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             ),
             Command::Connect(arguments) => connect::run(&arguments),
             Command::Get(arguments) => get::run(&arguments),
+            Command::Probe(arguments) => probe::run(&arguments),
             Command::Generate(arguments) => generate::run(&arguments),
         },
         Err(error) => {
