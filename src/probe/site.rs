@@ -19,7 +19,9 @@ pub struct Site {
     pub slow: bool,
     /// With which status the target is answered; 0 as long as nobody knows.
     pub usual: u16,
-    /// Its content.
+    /// How long its content is, by what HEAD says.
+    pub size: u64,
+    /// Its content; none if it is longer than anybody reads.
     pub content: Vec<u8>,
     /// Whether it comes again as it came.
     pub steady: bool,
@@ -40,6 +42,8 @@ pub struct Site {
 /// What a server is asked before all rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
+    /// How long the target is.
+    Size,
     /// For the target.
     Target,
     /// For the same again.
@@ -54,7 +58,8 @@ pub enum Question {
 
 impl Question {
     /// All, in their order.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
+        Self::Size,
         Self::Target,
         Self::Again,
         Self::Part,
@@ -66,7 +71,7 @@ impl Question {
 /// Content must have so many octets for the rows about ranges.
 const SHORTEST: usize = 16;
 /// And so many to fill all buffers between two programs.
-const LARGE: usize = 16 << 20;
+const LARGE: u64 = 16 << 20;
 
 impl Site {
     /// A server of which nothing is known.
@@ -78,6 +83,7 @@ impl Site {
             directory: None,
             slow: false,
             usual: 0,
+            size: 0,
             content: Vec::new(),
             steady: false,
             tag: None,
@@ -121,6 +127,7 @@ impl Site {
     /// How `question` is asked.
     pub fn ask_for(&self, question: Question) -> Case {
         let request = match question {
+            Question::Size => return case(self.follow_up()).either(&[Codes::Any]).to_head(),
             Question::Target | Question::Again => self.get("Connection: close\r\n"),
             Question::Part => self.get("Range: bytes=0-0\r\nConnection: close\r\n"),
             Question::Coded => self.get("Accept-Encoding: gzip\r\nConnection: close\r\n"),
@@ -136,6 +143,11 @@ impl Site {
             return;
         };
         match question {
+            Question::Size => {
+                self.usual = answer.status;
+                let size = answer.field("Content-Length");
+                self.size = size.and_then(|size| size.parse().ok()).unwrap_or(0);
+            }
             Question::Target => {
                 self.usual = answer.status;
                 self.content.clone_from(&answer.content);
@@ -170,7 +182,7 @@ impl Site {
             Need::Program => self.program.is_some(),
             Need::Directory => self.directory.is_some(),
             Need::Time => self.slow,
-            Need::Large => self.slow && self.content.len() >= LARGE,
+            Need::Large => self.slow && self.size >= LARGE,
             Need::Datagrams | Need::ProxyProtocol | Need::Inside => false,
         }
     }

@@ -99,8 +99,10 @@ impl Finding {
             Verdict::Skipped(need) => need.lacking().to_owned(),
             Verdict::Error(text) => text.clone(),
             Verdict::Fail(_) | Verdict::Differs => {
-                let worst = self.faults.iter().max_by_key(|fault| fault.level);
-                worst.map(|fault| fault.wrong.clone()).unwrap_or_default()
+                let worst = self.faults.iter().map(|fault| fault.level).max();
+                let mut faults = self.faults.iter();
+                let first = faults.find(|fault| Some(fault.level) == worst);
+                first.map(|fault| fault.wrong.clone()).unwrap_or_default()
             }
         }
     }

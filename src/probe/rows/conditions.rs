@@ -25,7 +25,12 @@ fn modified(site: &Site) -> &str {
 
 /// A GET with these fields, and the answer to it.
 fn one(site: &Site, fields: &str, codes: Codes) -> Case {
-    case(site.get(&format!("{fields}\r\n"))).kept(&[codes])
+    let all = case(site.get(&format!("{fields}\r\n")));
+    match codes {
+        // Whether an error ends the connection is a server's own affair.
+        FAILED => all.either(&[FAILED]),
+        Codes::Any | Codes::Of(_) | Codes::Not(_) => all.kept(&[codes]),
+    }
 }
 
 /// A date a minute after another one, if that is not in the future.

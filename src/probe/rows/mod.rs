@@ -102,7 +102,8 @@ mod tests {
     fn site() -> Site {
         Site {
             usual: 200,
-            content: vec![b'x'; 17 << 20],
+            size: 17 << 20,
+            content: vec![b'x'; 5000],
             steady: true,
             tag: Some("\"a\"".to_owned()),
             modified: Some("Sun, 06 Nov 1994 08:49:37 GMT".to_owned()),

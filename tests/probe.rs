@@ -1,0 +1,359 @@
+//! `preforkd probe`: every rule that can be seen from outside, against ourselves
+//! on each model and in all three ways that octets arrive; against servers that
+//! break rules; and, where they are installed, against nginx and Apache, whose
+//! differences are listed.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
+
+mod harness;
+#[path = "peers/servers.rs"]
+mod servers;
+
+use harness::server::outcome;
+use harness::{SOON, Server, on_each_model, preforkd};
+use serde_json::Value;
+use servers::Peer;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Output;
+use std::time::{Duration, SystemTime};
+use tempfile::TempDir;
+
+/// Rules that cannot be seen from outside, or about a protocol of their own.
+const UNSEEN: [u64; 16] = [
+    92, 101, 111, 116, 123, 124, 125, 126, 127, 128, 134, 135, 136, 137, 138, 139,
+];
+/// Rules about deadlines.
+const SLOW: [u64; 4] = [69, 70, 114, 115];
+
+/// Runs the probe to its end.
+fn probe(arguments: &[&str]) -> Output {
+    let mut command = preforkd();
+    command.arg("probe").args(arguments);
+    outcome(command)
+}
+
+/// What it finds: for each row the verdict, and what is said of it.
+struct Findings {
+    status: Option<i32>,
+    rows: BTreeMap<u64, (String, String)>,
+    whole: Value,
+}
+
+fn findings(address: SocketAddr, arguments: &[&str]) -> Findings {
+    let address = address.to_string();
+    let output = probe(&[&["--json", &address], arguments].concat());
+    let whole: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    let rows = whole["rows"].as_array().unwrap().iter().map(|row| {
+        let text = |name: &str| row[name].as_str().unwrap().to_owned();
+        (
+            row["row"].as_u64().unwrap(),
+            (text("verdict"), text("remark")),
+        )
+    });
+    Findings {
+        status: output.status.code(),
+        rows: rows.collect(),
+        whole,
+    }
+}
+
+impl Findings {
+    fn with(&self, verdict: &str) -> BTreeSet<u64> {
+        let same =
+            |(row, (found, _)): (&u64, &(String, String))| (found == verdict).then_some(*row);
+        self.rows.iter().filter_map(same).collect()
+    }
+
+    /// Nothing is wrong, and these alone were left out.
+    fn assert_right(&self, skipped: &[u64]) {
+        let wrong = ["fail", "differs", "error"].map(|verdict| self.with(verdict));
+        if wrong.iter().any(|rows| !rows.is_empty()) {
+            let is_wrong = |row: &&Value| !row["faults"].as_array().unwrap().is_empty();
+            let rows = self.whole["rows"].as_array().unwrap();
+            let rows: Vec<&Value> = rows.iter().filter(is_wrong).collect();
+            panic!("{wrong:?}\n{rows:#?}");
+        }
+        assert_eq!(self.with("skipped"), skipped.iter().copied().collect());
+        assert_eq!(self.status, Some(0));
+    }
+}
+
+/// A tree with all that rows ask for.
+fn build(root: &Path) {
+    let text: String = (0..400).map(|number| format!("line {number}\n")).collect();
+    fs::create_dir_all(root.join("directory")).unwrap();
+    fs::create_dir_all(root.join("programs")).unwrap();
+    fs::write(root.join("index.html"), "<p>index</p>\n").unwrap();
+    fs::write(root.join("directory/index.html"), "<p>in it</p>\n").unwrap();
+    fs::write(root.join("file.txt"), &text).unwrap();
+    let coded = File::create(root.join("file.txt.gz")).unwrap();
+    let mut coded = flate2::write::GzEncoder::new(coded, flate2::Compression::best());
+    coded.write_all(text.as_bytes()).unwrap();
+    coded.finish().unwrap();
+    for name in ["file.txt", "file.txt.gz", "index.html"] {
+        let file = File::options().write(true).open(root.join(name)).unwrap();
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        file.set_modified(time).unwrap();
+    }
+    let program = root.join("programs/env");
+    fs::write(
+        &program,
+        "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'; env; cat\n",
+    )
+    .unwrap();
+    fs::set_permissions(program, PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+/// A server on this model, with more keys for http.
+fn serve(model: &str, keys: &str, http: &str) -> Server {
+    let directory = TempDir::new().unwrap();
+    build(&directory.path().join("www"));
+    let giant = File::create(directory.path().join("www/giant")).unwrap();
+    giant.set_len(17 << 20).unwrap();
+    let mut server = Server::run_with(
+        directory,
+        "",
+        &format!(
+            "[pool.web]\nlisten = \"127.0.0.1:0\"\nservice = \"http\"\nmodel = \"{model}\"\nworkers = 2\n{keys}\n\
+             [pool.web.http]\nroot = \"www\"\nmax_body = \"100KiB\"\naccess_log = \"off\"\n{http}\n\
+             [pool.web.http.path.\"/programs/\"]\ncgi = true\n"
+        ),
+    );
+    server.expect("more complaints about requests were not written");
+    server
+}
+
+const TARGETS: [&str; 6] = [
+    "--path",
+    "/file.txt",
+    "--program",
+    "/programs/env",
+    "--directory",
+    "/directory",
+];
+
+/// Each rule, in each way that octets arrive.
+fn every_rule_is_kept(model: &str) {
+    let server = serve(model, "", "");
+    let skipped = [&UNSEEN[..], &SLOW].concat();
+    let arguments = ["--split", "whole,two,bytes", "--host", "example.org"];
+    let found = findings(server.address("web"), &[&TARGETS[..], &arguments].concat());
+    assert!(found.rows.len() > 130, "{}", found.rows.len());
+    found.assert_right(&skipped);
+    assert_eq!(found.whole["counts"]["skipped"], skipped.len());
+    server.stop();
+}
+
+/// With deadlines that are soon over.
+fn deadlines_are_kept(model: &str) {
+    let server = serve(
+        model,
+        "write_timeout = \"600ms\"",
+        "header_timeout = \"600ms\"",
+    );
+    let arguments = ["--slow", "--row", "69,70,114,115", "--path", "/giant"];
+    findings(server.address("web"), &arguments).assert_right(&[]);
+    server.stop();
+}
+
+/// The small services, each with its rules.
+fn small_services_keep_theirs(model: &str) {
+    for (service, argument, skipped) in [
+        ("echo", None, &[130, 131][..]),
+        ("discard", None, &[]),
+        ("daytime", None, &[]),
+        ("time", None, &[]),
+        ("chargen", None, &[]),
+        ("message", Some("Message received."), &[]),
+    ] {
+        let arguments = [Some(service), argument, Some("--model"), Some(model)];
+        let arguments: Vec<&str> = arguments.into_iter().flatten().collect();
+        let server = Server::serve(&arguments);
+        let arguments = ["--service", service, "--split", "whole,two,bytes"];
+        let found = findings(server.address(service), &arguments);
+        found.assert_right(skipped);
+        assert_eq!(found.with("pass").len(), 1, "{service}");
+        server.stop();
+    }
+}
+
+on_each_model! {
+    every_rule_is_kept deadlines_are_kept small_services_keep_theirs
+}
+
+/// A server that does `answer` with each connection, one after another.
+fn other(answer: fn(TcpStream)) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            answer(stream);
+        }
+    });
+    address
+}
+
+/// Whatever it is told, all is well, and it stays.
+fn says_yes(mut stream: TcpStream) {
+    let mut room = [0; 64 * 1024];
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    while stream.read(&mut room).is_ok_and(|count| count > 0) {
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        if stream.write_all(answer).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn who_breaks_rules_is_found_out() {
+    let address = other(says_yes);
+    let found = findings(
+        address,
+        &["--timeout", "200ms", "--row", "5,32,33,38,45,62,63,77"],
+    );
+    assert_eq!(found.status, Some(76));
+    let failed = found.with("fail");
+    // Among them smuggling, a second answer to one request, and Date.
+    assert_eq!(failed, [5, 32, 33, 38, 45, 62, 63, 77].into());
+    assert!(found.rows[&32].1.contains("200"), "{:?}", found.rows[&32]);
+    // A SHOULD alone is no reason.
+    let found = findings(address, &["--timeout", "200ms", "--row", "14,15"]);
+    assert_eq!(found.with("fail").len(), 2);
+    assert_eq!(found.status, Some(0));
+    assert_eq!(found.whole["counts"]["fail_must"], 0);
+    // Nor is what is another's choice.
+    let found = findings(address, &["--timeout", "200ms", "--row", "28"]);
+    assert_eq!(found.with("differs"), [28].into());
+    assert_eq!(found.status, Some(0));
+}
+
+#[test]
+fn an_echo_that_loses_octets_is_found_out() {
+    let forgets = |mut stream: TcpStream| {
+        let mut all = Vec::new();
+        let _ = stream.read_to_end(&mut all);
+        let _ = stream.write_all(&all[..all.len().saturating_sub(1)]);
+    };
+    let found = findings(other(forgets), &["--service", "echo"]);
+    assert_eq!((found.status, found.with("fail")), (Some(76), [129].into()));
+    let (_, remark) = &found.rows[&129];
+    assert!(
+        remark.contains("7 octets for 8, the first 7 right"),
+        "{remark}"
+    );
+}
+
+#[test]
+fn who_is_not_there_is_told_by_the_status() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    for service in ["http", "echo"] {
+        let output = probe(&["--service", service, &address]);
+        assert_eq!(output.status.code(), Some(7), "{output:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            text,
+            format!("preforkd: connect {address}: Connection refused\n")
+        );
+    }
+    for wrong in [
+        &[][..],
+        &["--row", "500", "127.0.0.1:1"],
+        &["--row", "1", "--service", "echo", "127.0.0.1:1"],
+        &["--path", "x", "127.0.0.1:1"],
+        &["127.0.0.1"],
+    ] {
+        assert_eq!(probe(wrong).status.code(), Some(64), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_table_is_for_people_and_harmless() {
+    // What it says would clear a screen.
+    let nasty = |mut stream: TcpStream| {
+        let mut room = [0; 4096];
+        let _ = stream.read(&mut room);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nX: \x1b[2J\r\nDate: \x1b[2J\r\n\r\n\x1b[2J");
+    };
+    let address = other(nasty).to_string();
+    let output = probe(&["--verbose", "--row", "77,5", &address]);
+    assert_eq!(output.status.code(), Some(76));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains('\x1b'), "{text}");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], " ROW VERDICT LEVEL  SOURCE          RULE");
+    assert!(
+        lines[1].starts_with("   5 fail    must   RFC 9112 §5.1   white space before the colon: ")
+    );
+    assert!(text.contains("Date: \\u{1b}[2J"), "{text}");
+    assert!(text.contains("     sent \"GET / HTTP/1.1\\r\\n"), "{text}");
+    assert!(
+        text.contains("      got \"HTTP/1.1 200 OK\\r\\nX: \\x1b[2J"),
+        "{text}"
+    );
+    let last = lines.last().unwrap();
+    assert_eq!(
+        *last,
+        "0 pass, 2 fail (2 must), 0 differs, 0 skipped, 0 error"
+    );
+
+    let output = probe(&["--list"]);
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("\n  38 must   RFC 9112 §6.1 "), "{text}");
+    assert!(text.contains("\n 130 must   RFC 862 "), "{text}");
+    assert!(text.lines().count() > 139);
+    let output = probe(&["--list", "--json", "--service", "echo"]);
+    let list: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(list["rows"].as_array().unwrap().len(), 3);
+}
+
+/// What another server does otherwise: rows with their verdict.
+fn compare(peer: &Peer, known: &[(u64, &str, &str)]) {
+    let arguments = [
+        "--path",
+        "/file.txt",
+        "--directory",
+        "/directory",
+        "--timeout",
+        "2s",
+    ];
+    let found = findings(peer.address, &arguments);
+    let mut wrong = Vec::new();
+    for (row, (verdict, remark)) in &found.rows {
+        let expected = known.iter().find(|(known, ..)| known == row);
+        let expected = expected.map_or("pass", |(_, verdict, _)| verdict);
+        if verdict != expected && verdict != "skipped" {
+            wrong.push(format!("{row}: {verdict}, not {expected}: {remark}"));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+/// nginx of Debian 12, with the reason of each difference.
+const NGINX: &[(u64, &str, &str)] = &[];
+
+/// Apache of Debian 12.
+const APACHE: &[(u64, &str, &str)] = &[];
+
+#[test]
+#[ignore = "peers: needs nginx, apache2"]
+fn nginx_and_apache_differ_where_they_may() {
+    let directory = TempDir::new().unwrap();
+    fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let root = directory.path().join("www");
+    build(&root);
+    compare(&Peer::nginx(&root, &directory.path().join("nginx")), NGINX);
+    compare(
+        &Peer::apache(&root, &directory.path().join("apache")),
+        APACHE,
+    );
+}
