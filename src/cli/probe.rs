@@ -30,10 +30,10 @@ pub struct Probe {
     #[arg(value_name = "HOST:PORT", required_unless_present = "list")]
     pub target: Option<String>,
     /// What it serves
-    #[arg(short, long, value_enum, default_value = "http")]
+    #[arg(long, value_enum, default_value = "http")]
     pub service: ServiceName,
     /// Try these rules alone; may be given several times
-    #[arg(short, long, value_name = "N,...", value_delimiter = ',')]
+    #[arg(long, value_name = "N,...", value_delimiter = ',')]
     pub row: Vec<u16>,
     /// Try the rules of this level alone; may be given several times
     #[arg(long, value_enum, value_name = "LEVEL", value_delimiter = ',')]
