@@ -28,6 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "client",
             "client::failure",
             "client::http",
+            "client::visit",
             "config",
             "daemon",
             "escape",
@@ -38,6 +39,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "master::generation",
             "master::pidfile",
             "master::upgrade",
+            "probe",
             "status",
             "sys",
         ],
@@ -49,6 +51,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("client::failure", &[]),
     ("client::http", &["escape", "protocol::http"]),
     ("client::race", &[]),
+    ("client::visit", &["client", "client::failure", "probe"]),
     ("daemon", &["sys"]),
     (
         "master",
@@ -191,6 +194,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("log::repeats", &[]),
     ("escape", &[]),
     ("mix", &[]),
+    ("probe", &[]),
     ("config", &[]),
     ("calendar", &[]),
     ("sys", &["calendar"]),
@@ -219,6 +223,7 @@ const PURE: &[&str] = &[
     "master::supervisor",
     "master::wear",
     "mix",
+    "probe",
     "status",
 ];
 

@@ -34,7 +34,6 @@ pub mod visit;
 pub use dial::{Attempt, Dialled, Timing, connect, dial};
 pub use failure::{Cause, Failure};
 pub use target::Target;
-pub use visit::visit;
 
 use std::net::IpAddr;
 use std::time::Duration;

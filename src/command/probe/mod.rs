@@ -10,7 +10,8 @@ mod table;
 
 use super::{USAGE, complain};
 use crate::cli::probe::{LevelName, Probe, ServiceName, SplitName};
-use crate::client::{Failure, Options, Target, dial, visit};
+use crate::client::visit::visit;
+use crate::client::{Failure, Options, Target, dial};
 use crate::probe::exchange::Seen;
 use crate::probe::judge::judge;
 use crate::probe::rows::{self, Kind};
