@@ -128,7 +128,9 @@ const REMARKS: &[(&str, &str)] = &[
     ),
     (
         "[pool.NAME] listen",
-        "In place of an address, where more is to be said of it; in an array both forms may stand beside each other.",
+        "In place of an address, where more is to be said of it; in an array both forms may stand beside each other. \
+         What is said of the socket holds for each connection that it accepts. A reload changes it, for new connections; \
+         those that are open, or wait, keep what they have. What the kernel refuses fails a start or a reload.",
     ),
     ("[pool.NAME.http]", "It is the default host as well."),
     (
