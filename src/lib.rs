@@ -58,7 +58,7 @@
 //! - [`driver`]: how to wait: [`driver::blocking`] and [`driver::event`];
 //!   [`driver::connection`] is what they have in common, and
 //!   [`driver::program`] a program that runs beside one, [`driver::session`] one
-//!   that has it to itself.
+//!   that has it to itself. [`driver::datagram`] has no connections.
 //! - [`scoreboard`]: what everybody knows of everybody, in shared memory.
 //! - [`status`]: what is shown of it, and by which words;
 //!   [`status::reading`] takes it from the scoreboard, in whatever process.

@@ -145,6 +145,13 @@ fn each_small_service_says_what_it_should() {
     let mut client = Client::connect(server.address("chargen"));
     assert_eq!(client.read(74).last(), Some(&b'\n'));
     client.reset();
+    for (pool, length) in [("echo-udp", 5), ("time-udp", 4)] {
+        let place = server.addresses_of(pool)[0].strip_prefix("udp:").unwrap();
+        let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.set_read_timeout(Some(SOON)).unwrap();
+        client.send_to(b"hello", place).unwrap();
+        assert_eq!(client.recv(&mut [0; 9]).unwrap(), length);
+    }
     server.stop();
 }
 

@@ -303,6 +303,10 @@ fn check(directory: &TempDir, pools: &str) -> (Option<i32>, String) {
 fn without_a_file_it_serves_one_datagram_or_many() {
     let mut once = Server::serve(&["echo", "--listen", "udp:127.0.0.1:0", "--once"]);
     let to = at(&once, "echo", "127.0.0.1");
+    once.expect(DROPPED);
+    // What is not answered is not the one.
+    let suspect = impatient("127.0.0.9", to.port()).unwrap();
+    suspect.send_to(b"x", to).unwrap();
     assert_eq!(ask(&client("127.0.0.1"), to, b"hello"), b"hello");
     once.assert_good_end();
 

@@ -200,6 +200,21 @@ impl Machine {
         address: SocketAddr,
         cores: &str,
     ) -> Result<Server, Failure> {
+        let accepts = || TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok();
+        self.start_until(name, command, cores, &accepts)
+    }
+
+    /// As [`Machine::start`], until `serves` says yes.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn start_until(
+        &self,
+        name: &str,
+        command: &Command,
+        cores: &str,
+        serves: &dyn Fn() -> bool,
+    ) -> Result<Server, Failure> {
         let output = self.place().join(format!("{name}.output"));
         let mut pinned = Command::new("taskset");
         pinned.args(["-c", cores]).arg(command.get_program());
@@ -212,7 +227,7 @@ impl Machine {
             .process_group(0);
         let mut server = spawn(&mut pinned)?;
         let deadline = Instant::now() + SOON;
-        while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
+        while !serves() {
             let ended = server.child.try_wait()?.is_some();
             if ended || Instant::now() > deadline {
                 let said = fs::read_to_string(&output).unwrap_or_default();

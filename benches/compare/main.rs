@@ -23,6 +23,7 @@ mod plot;
 mod process;
 mod servers;
 mod table;
+mod udp;
 
 use clap::Parser;
 use machine::Machine;
@@ -68,6 +69,11 @@ const PARTS: &[Part] = &[
         name: "process",
         about: "spawning workers, a process a connection, the scoreboard",
         run: process::run,
+    },
+    Part {
+        name: "udp",
+        about: "datagrams, one by one and by the window",
+        run: udp::run,
     },
 ];
 

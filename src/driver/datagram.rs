@@ -74,6 +74,7 @@ pub fn run(duty: &Duty, responder: &mut dyn Responder, terms: &Terms) -> Leave {
         tally: Tally::default(),
         first: 0,
         received: 0,
+        complete: 0,
         shown: 0,
     };
     server.rest();
@@ -98,9 +99,11 @@ struct Server<'d> {
     round: Option<Instant>,
     /// Whose turn it is among several sockets.
     first: usize,
-    /// Datagrams so far …
+    /// Datagrams so far, …
     received: u64,
-    /// … and those of them that were told of.
+    /// … those of them that came to what they were to come to, …
+    complete: u64,
+    /// … and those that were told of.
     shown: u64,
 }
 
@@ -239,6 +242,7 @@ impl Server<'_> {
         let dropped = counts.total();
         let row = &self.lane.row;
         self.received += received;
+        self.complete += received - dropped;
         // A datagram is a connection with one request.
         row.add(Counter::Connections, received);
         row.add(Counter::Requests, received);
@@ -260,7 +264,7 @@ impl Server<'_> {
     /// Whether the worker may go on, after what it has served.
     fn may_go_on(&self) -> bool {
         let connections = if self.duty.limits.once {
-            self.received
+            self.complete
         } else {
             0
         };
