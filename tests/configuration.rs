@@ -111,7 +111,7 @@ fn services_toml_has_every_small_service_on_loopback_and_every_model() {
     assert_eq!(models.len(), 4);
     for endpoint in config.pools.iter().flat_map(|pool| &pool.listen) {
         let listen = &endpoint.listen;
-        let Listen::Tcp { address, .. } = listen else {
+        let (Listen::Tcp { address, .. } | Listen::Udp { address, .. }) = listen else {
             panic!("{listen}");
         };
         assert!(

@@ -412,7 +412,7 @@ fn reloads_lose_no_datagram() {
             let mark = server.log.mark();
             server.signal(Signal::SIGHUP);
             let serves = format!("generation {generation} serves: ");
-            let mut left = 2000;
+            let mut left = 500;
             while left > 0
                 || server
                     .log
