@@ -7,14 +7,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
+#[path = "udp/client.rs"]
+mod client;
 mod harness;
 
+use client::{Window, ask, at, client, has_nothing, impatient, pause, queued};
 use harness::server::{outcome, write_configuration};
 use harness::{SOON, Server, eventually, process};
 use nix::sys::signal::Signal;
-use std::collections::BTreeSet;
-use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -24,43 +25,6 @@ const DROPPED: &str = "datagrams without an answer: ";
 
 /// How many datagrams are put in a queue: fewer than fit in the usual one.
 const QUEUED: u32 = 150;
-
-/// Where the pool listens, but on this address of the machine.
-fn at(server: &Server, pool: &str, ip: &str) -> SocketAddr {
-    let place = server.addresses_of(pool)[0].strip_prefix("udp:").unwrap();
-    let port = place.parse::<SocketAddr>().unwrap().port();
-    SocketAddr::new(ip.parse().unwrap(), port)
-}
-
-/// A client on this address, which waits long for an answer.
-fn client(ip: &str) -> UdpSocket {
-    let client = UdpSocket::bind(SocketAddr::new(ip.parse().unwrap(), 0)).unwrap();
-    client.set_read_timeout(Some(SOON)).unwrap();
-    client
-}
-
-/// A client that can be asked at once whether it has an answer.
-fn impatient(ip: &str, port: u16) -> std::io::Result<UdpSocket> {
-    let client = UdpSocket::bind(SocketAddr::new(ip.parse().unwrap(), port))?;
-    client.set_nonblocking(true)?;
-    client.set_broadcast(true)?;
-    Ok(client)
-}
-
-/// The answer to one datagram, which must come from where it was sent to.
-fn ask(client: &UdpSocket, to: SocketAddr, question: &[u8]) -> Vec<u8> {
-    client.send_to(question, to).unwrap();
-    let mut room = vec![0; 65_536];
-    let (length, from) = client.recv_from(&mut room).unwrap();
-    assert_eq!(from, to, "the answer comes from the address that was asked");
-    room.truncate(length);
-    room
-}
-
-fn has_nothing(client: &UdpSocket) -> bool {
-    let nothing = client.recv_from(&mut [0; 9]);
-    nothing.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
-}
 
 fn pool(keys: &str) -> String {
     format!("[pool.u]\nservice = \"echo\"\nworkers = 1\nudp.rate = 0\n{keys}\n")
@@ -340,57 +304,6 @@ fn without_a_file_it_serves_one_datagram_or_many() {
     }
 }
 
-/// A crowd of questions, each with its number, of which so many wait for their
-/// answer at once.
-struct Window {
-    client: UdpSocket,
-    to: SocketAddr,
-    next: u32,
-    waiting: BTreeSet<u32>,
-}
-
-impl Window {
-    fn new(to: SocketAddr) -> Self {
-        let client = client("127.0.0.1");
-        Self {
-            client,
-            to,
-            next: 0,
-            waiting: BTreeSet::new(),
-        }
-    }
-
-    /// Asks until so many wait.
-    fn fill(&mut self, width: usize) {
-        while self.waiting.len() < width {
-            self.client
-                .send_to(&self.next.to_be_bytes(), self.to)
-                .unwrap();
-            self.waiting.insert(self.next);
-            self.next += 1;
-        }
-    }
-
-    /// Takes one answer; it must come soon.
-    fn take(&mut self) {
-        let mut octets = [0; 4];
-        let taken = self.client.recv_from(&mut octets);
-        let (length, _) = taken.unwrap_or_else(|error| {
-            panic!("{error}: no answer to {:?}", self.waiting);
-        });
-        assert_eq!(length, 4);
-        let number = u32::from_be_bytes(octets);
-        assert!(self.waiting.remove(&number), "{number} is answered twice");
-    }
-
-    /// Waits for what is still owed.
-    fn settle(&mut self) {
-        while !self.waiting.is_empty() {
-            self.take();
-        }
-    }
-}
-
 /// Reloads, one that gives a slot less and one that gives it back among them,
 /// while a hundred questions are always under way: each has its answer.
 #[test]
@@ -473,25 +386,6 @@ fn what_waits_is_answered_after_a_reload_and_before_a_stop() {
                 .is_none()
         );
     }
-}
-
-/// The octets that wait on a port, as /proc/net/udp has them.
-fn queued(to: SocketAddr) -> u64 {
-    let table = std::fs::read_to_string("/proc/net/udp").unwrap();
-    let port = format!(":{:04X} 00000000:0000", to.port());
-    let lines = table.lines().filter(|line| line.contains(&port));
-    let octets = lines.filter_map(|line| {
-        let queues = line.split_whitespace().nth(4)?;
-        u64::from_str_radix(queues.split_once(':')?.1, 16).ok()
-    });
-    octets.sum()
-}
-
-fn pause(pid: u32) {
-    process::signal(pid, Signal::SIGSTOP);
-    eventually("it is stopped", SOON, || {
-        matches!(process::state(pid), Some('T' | 't')).then_some(())
-    });
 }
 
 #[test]
@@ -619,7 +513,16 @@ fn strace_shows_batches() {
     };
     let log = harness::log::Log::default();
     log.follow(strace.stderr.take().unwrap());
-    log.wait_for(" attached", SOON);
+    let attached = eventually("strace attaches, or may not", SOON, || {
+        let lines = log.lines();
+        let attached = lines.iter().any(|line| line.contains(" attached"));
+        (attached || strace.try_wait().unwrap().is_some()).then_some(attached)
+    });
+    if !attached {
+        eprintln!("skipped: strace: {:?}", log.lines());
+        server.stop();
+        return;
+    }
     for _ in 0..20 {
         ask(&asker, to, b"at rest");
     }
