@@ -388,6 +388,46 @@ fn what_waits_is_answered_after_a_reload_and_before_a_stop() {
     }
 }
 
+/// With a socket for each slot nobody but its own worker can empty the queue of
+/// one that goes; who asks meanwhile is led past it.
+#[test]
+fn a_slot_that_goes_empties_its_queue_first() {
+    let keys = |workers: u32| {
+        format!(
+            "[pool.u]\nlisten = \"udp:127.0.0.1:0\"\nservice = \"echo\"\nudp.rate = 0\n\
+             accept = \"reuseport\"\nworkers = {workers}\n"
+        )
+    };
+    let mut server = Server::run(&keys(2));
+    let to = at(&server, "u", "127.0.0.1");
+    let stopped = server.wait_for_workers(2, "gen 1");
+    stopped.iter().copied().for_each(pause);
+    // The kernel deals clients out by a hash: of so many, each worker has some.
+    let mut windows: Vec<Window> = (0..24).map(|_| Window::new(to)).collect();
+    for window in &mut windows {
+        window.fill(8);
+    }
+    server.configure("", &keys(1));
+    server.reload(2);
+    let worker = server.wait_for_workers(1, "u[0] gen 2")[0];
+    // What was for slot 0 is answered by its new worker.
+    eventually("slot 1 alone has a queue", SOON, || {
+        let before = queued(to);
+        (process::title(worker).contains("serving") && before == queued(to)).then_some(())
+    });
+    assert!(queued(to) > 0, "somebody waits for slot 1");
+    let mut late = Window::new(to);
+    for _ in 0..100 {
+        late.fill(1);
+        late.settle();
+    }
+    for pid in stopped {
+        process::signal(pid, Signal::SIGCONT);
+    }
+    windows.iter_mut().for_each(Window::settle);
+    server.stop();
+}
+
 #[test]
 fn a_worker_that_is_killed_takes_no_queue_along() {
     for accept in ["shared", "reuseport"] {
