@@ -17,7 +17,7 @@ fn start(name: &str) -> Server {
     let conf = checkout.path().join("conf");
     std::fs::create_dir(&conf).unwrap();
     symlink(root.join("src"), checkout.path().join("src")).unwrap();
-    for beside in ["www", "cgi-bin"] {
+    for beside in ["www", "cgi-bin", "app"] {
         symlink(root.join("conf").join(beside), conf.join(beside)).unwrap();
     }
     let text = std::fs::read_to_string(root.join("conf").join(name)).unwrap();
@@ -175,6 +175,18 @@ fn a_program_has_each_connection() {
     let text = String::from_utf8(said).unwrap();
     assert!(text.contains("\nPROTO=TCP\n"), "{text}");
     assert!(text.ends_with("you are 127.0.0.1\n"), "{text}");
+    server.stop();
+}
+
+#[test]
+fn a_program_accepts_for_itself() {
+    if !Path::new("/usr/bin/python3").exists() {
+        eprintln!("skipped: python3 is not installed");
+        return;
+    }
+    let server = start("app.toml");
+    let answer = get(server.address("hello"), "/");
+    assert_eq!((answer.status, &answer.body[..]), (200, &b"hello\n"[..]));
     server.stop();
 }
 
