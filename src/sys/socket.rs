@@ -112,6 +112,63 @@ pub fn cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(cookie)
 }
 
+/// A datagram, and which process has sent it, as the kernel says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Its octets, as many as had room.
+    pub count: usize,
+    /// Whether that is all of it.
+    pub whole: bool,
+    /// The sender; 0 where this process cannot see it.
+    pub pid: libc::pid_t,
+    /// Whom it runs as.
+    pub uid: libc::uid_t,
+}
+
+/// Takes a datagram off a unix socket with SO_PASSCRED (unix(7)), and does not
+/// wait for one. Descriptors that come along have no room, so that the kernel
+/// drops them.
+///
+/// # Errors
+/// As recvmsg(2); `InvalidData` where the kernel does not say who sent it.
+pub fn receive_from_process(socket: BorrowedFd<'_>, room: &mut [u8]) -> io::Result<Sent> {
+    /// A header and credentials, and not an octet more (cmsg(3)).
+    #[repr(C)]
+    struct Control {
+        head: libc::cmsghdr,
+        sender: libc::ucred,
+    }
+    let mut part = libc::iovec {
+        iov_base: room.as_mut_ptr().cast(),
+        iov_len: room.len(),
+    };
+    // SAFETY: all-zero bytes are a valid value of these plain numbers.
+    let mut control: Control = unsafe { std::mem::zeroed() };
+    // SAFETY: all-zero bytes are a valid, empty message header.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = (&raw mut control).cast();
+    message.msg_controllen = size_of_val(&control);
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: the header points to the live buffers above, with their lengths.
+    let count = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
+    let Ok(count) = usize::try_from(count) else {
+        return Err(io::Error::last_os_error());
+    };
+    if (control.head.cmsg_level, control.head.cmsg_type)
+        != (libc::SOL_SOCKET, libc::SCM_CREDENTIALS)
+    {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(Sent {
+        count,
+        whole: message.msg_flags & libc::MSG_TRUNC == 0,
+        pid: control.sender.pid,
+        uid: control.sender.uid,
+    })
+}
+
 /// Takes one message off `channel` that carries a number, and a descriptor or
 /// none for each of two places; `None` where there is no (whole) message. For
 /// a signal handler: it allocates nothing and leaves errno alone.

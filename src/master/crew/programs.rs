@@ -28,6 +28,7 @@ use crate::master::death::End;
 use crate::master::message::WorkerId;
 use crate::net::Listener;
 use crate::scoreboard::{Row, RowState};
+use crate::sys::socket::{Sent, receive_from_process};
 use crate::worker::{Belongings, signal_of, stragglers};
 use lines::Lines;
 use nix::errno::Errno;
@@ -35,13 +36,11 @@ use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, UnixCredentials,
-    bind, getsockname, recvmsg, setsockopt, socket, sockopt,
+    AddressFamily, SockFlag, SockType, UnixAddr, bind, getsockname, setsockopt, socket, sockopt,
 };
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::{Pid, geteuid, getsid, pipe2, read};
 use std::io;
-use std::io::IoSliceMut;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -208,11 +207,12 @@ impl Program {
                 Ok((_, sender)) => {
                     log::debug!(
                         "program {pid}: process {} speaks for it: unheard",
-                        sender.pid()
+                        sender.pid
                     );
                     continue;
                 }
-                Err(Errno::EINTR) => continue,
+                // One without a sender is nobody's.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => continue,
                 Err(_) => return false,
             };
             note(&message, row, now);
@@ -302,6 +302,12 @@ impl Crew {
             [ready, parting, program.paused].into_iter().flatten().min()
         };
         self.workers.values().filter_map(due).min()
+    }
+
+    /// Whether this worker is a program, of whose connections nobody knows.
+    pub fn is_program(&self, id: WorkerId) -> bool {
+        let worker = self.workers.get(&id);
+        worker.is_some_and(|worker| worker.program.is_some())
     }
 
     /// Hears what programs say and write, and does on their behalf what is due.
@@ -530,35 +536,25 @@ fn notify_socket() -> io::Result<(OwnedFd, String)> {
     Ok((socket, format!("@{name}")))
 }
 
-/// One datagram, and who has sent it as the kernel says. Descriptors that come
-/// along have no room, and the kernel drops them.
-fn receive(socket: &OwnedFd) -> nix::Result<(Vec<u8>, UnixCredentials)> {
+/// One datagram, and who has sent it; one that is too long says nothing.
+fn receive(socket: &OwnedFd) -> io::Result<(Vec<u8>, Sent)> {
     let mut room = [0; word::LONGEST];
-    let mut control = nix::cmsg_space!(UnixCredentials);
-    let mut parts = [IoSliceMut::new(&mut room)];
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-    let received = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
-    let whole = !received.flags.contains(MsgFlags::MSG_TRUNC);
-    let count = if whole { received.bytes } else { 0 };
-    let sender = received.cmsgs()?.find_map(|one| match one {
-        ControlMessageOwned::ScmCredentials(sender) => Some(sender),
-        _ => None,
-    });
-    let sender = sender.unwrap_or_default();
-    Ok((room[..count].to_vec(), sender))
+    let sent = receive_from_process(socket.as_fd(), &mut room)?;
+    let count = if sent.whole { sent.count } else { 0 };
+    Ok((room[..count].to_vec(), sent))
 }
 
 /// Whether this sender speaks for the program: it is the program, or a process of
 /// its session; or it has ended since, as systemd-notify(1) has, and was of the
 /// program's user.
-fn speaks_for(sender: UnixCredentials, program: Pid, uid: u32) -> bool {
-    let pid = Pid::from_raw(sender.pid());
+fn speaks_for(sender: Sent, program: Pid, uid: u32) -> bool {
+    let pid = Pid::from_raw(sender.pid);
     if pid.as_raw() <= 0 {
         return false;
     }
     match getsid(Some(pid)) {
         Ok(session) => pid == program || session == program,
-        Err(_) => sender.uid() == uid,
+        Err(_) => sender.uid == uid,
     }
 }
 
@@ -566,7 +562,7 @@ fn speaks_for(sender: UnixCredentials, program: Pid, uid: u32) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use nix::sys::socket::{ControlMessage, sendto};
+    use nix::sys::socket::{ControlMessage, MsgFlags, sendto};
     use std::io::IoSlice;
 
     fn send(name: &str, octets: &[u8]) {
@@ -584,12 +580,12 @@ mod tests {
         send(&name, b"READY=1");
         let (octets, sender) = receive(&socket).unwrap();
         assert_eq!(octets, b"READY=1");
-        assert_eq!(sender.pid(), std::process::id().cast_signed());
+        assert_eq!(sender.pid, std::process::id().cast_signed());
         let own = Pid::this();
         assert!(speaks_for(sender, own, 0));
         let other = Pid::from_raw(1);
         assert!(
-            !speaks_for(sender, other, sender.uid()),
+            !speaks_for(sender, other, sender.uid),
             "it lives: it is asked"
         );
         send(&name, &[b'x'; word::LONGEST + 1]);
@@ -610,7 +606,9 @@ mod tests {
         let number = theirs.as_raw_fd();
         nix::sys::socket::sendmsg(number, &parts, &control, none, Some(&address)).unwrap();
         drop(passed);
-        assert_eq!(receive(&ours).unwrap().0, b"READY=1");
+        let (octets, sender) = receive(&ours).unwrap();
+        assert_eq!(octets, b"READY=1", "what it says counts all the same");
+        assert_eq!(sender.pid, std::process::id().cast_signed());
         // Nobody has the other end any more.
         assert_eq!(read(&kept, &mut [0; 1]), Ok(0));
     }
