@@ -184,6 +184,29 @@ fn the_environment_and_descriptors_are_what_was_promised() {
 }
 
 #[test]
+fn it_runs_as_the_user_of_its_pool() {
+    if !has(PYTHON) || !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: not root");
+        return;
+    }
+    use std::os::unix::fs::PermissionsExt;
+    let directory = TempDir::new().unwrap();
+    // Programs are read, and write, as somebody else.
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let own = directory.path().join("program.py");
+    fs::copy(script("program.py"), &own).unwrap();
+    let deeds = ["facts", "notify:READY=1", "serve"];
+    let command = [&[PYTHON, own.to_str().unwrap()][..], &deeds].concat();
+    let pools = running(&array(&command), "user = \"nobody\"", NOTIFY);
+    let server = Server::run_with(directory, MASTER, &pools);
+    let found = facts(&server, 0);
+    assert_eq!(found["uid"], 65534, "{found}");
+    assert!(!found["groups"].as_array().unwrap().contains(&0.into()));
+    answerer(&server);
+    server.stop();
+}
+
+#[test]
 fn signals_are_as_at_login() {
     // It has no child, whose end it would block signals for.
     let sh = "while read x; do case $x in Sig*) echo $x;; esac; done < /proc/self/status; \
@@ -324,6 +347,11 @@ fn without_a_file_it_is_a_command_behind_two_dashes() {
     for (words, status, reason) in [
         (&["serve", "app"][..], 64, "which program?"),
         (&["serve", "app", "--once", "--", "cat"], 64, "--once"),
+        (
+            &["serve", "app", "--model", "event", "--", "cat"],
+            64,
+            "--model",
+        ),
         (&["serve", "echo", "--", "cat"], 64, "only the service app"),
         (
             &["serve", "app", "--", "/nowhere/prog"],

@@ -172,6 +172,10 @@ fn session(arguments: &Serve) -> Result<Exec, Refusal> {
 /// The program of `serve app`.
 fn program(arguments: &Serve) -> Result<App, Refusal> {
     let (mut command, directory) = command(arguments, "app")?;
+    if arguments.model != ModelName::Prefork {
+        let why = "serve app --model: the program decides how it spends itself";
+        return Err(Refusal(USAGE, why.to_owned()));
+    }
     if arguments.once {
         let why = "serve app --once: a program tells nobody when its first connection is over";
         return Err(Refusal(USAGE, why.to_owned()));

@@ -367,7 +367,7 @@ mod tests {
             assert!(read(&Assignments, &format!("'{text}'")).is_err(), "{text}");
         }
         assert!(read(&VariableNames, "['TZ', 'LANG']").is_ok());
-        assert!(read(&VariableNames, "['WATCHDOG_PID']").is_err());
+        assert!(read(&VariableNames, "'WATCHDOG_PID'").is_err());
     }
 
     #[test]

@@ -166,7 +166,7 @@ table! {
         accept: Accept = Word(ACCEPTS), Accept::Shared,
             "Whether workers accept on the same sockets or each on sockets of its own (SO_REUSEPORT).";
         workers: Option<Workers> = Optional(WorkersKind,
-                "as many as keep some spare with model = \"prefork\", \"auto\" with event, threads and datagrams, 1 with fork, 8 with prefork and reuseport"),
+                "as many as keep some spare with model = \"prefork\", \"auto\" with event, threads, app and datagrams, 1 with fork, 8 with prefork and reuseport"),
             None,
             "A fixed number of workers; \"auto\" is one a processor.";
         start_workers: Option<u32> = Optional(WORKERS, SPARE), None,

@@ -59,6 +59,8 @@ const BY_NAME: &[(&str, &str)] = &[
     ("respond", "\"Hello.\\n\""),
     ("auth", "\"htpasswd\""),
     ("body", "\"Hello.\\n\""),
+    ("directory", "\".\""),
+    ("open_files", "1024"),
     ("memory", "\"256MiB\""),
     ("open_files", "1024"),
     ("processes", "1000"),

@@ -75,7 +75,7 @@ pub(super) fn tell(notice: &Notice, crew: &mut Crew, current: u32) {
         Notice::CutShort(worker) => log::warn!(
             "worker {} has not finished in time: {} cut: {}",
             crew.name(*worker),
-            counted(crew.open_connections(*worker), "connection"),
+            connections(crew, &[*worker]),
             crew.doing(*worker)
         ),
         Notice::GenerationCut {
@@ -84,7 +84,7 @@ pub(super) fn tell(notice: &Notice, crew: &mut Crew, current: u32) {
         } => log::warn!(
             "generation {generation} has not finished in time: {} with {} cut: {}",
             counted(workers.len() as u64, "worker"),
-            counted(open(crew, workers), "connection"),
+            connections(crew, workers),
             roll(crew, workers)
         ),
         Notice::AtMaximum(cohort) => log::warn!(
@@ -120,7 +120,7 @@ pub(super) fn tell(notice: &Notice, crew: &mut Crew, current: u32) {
         Notice::StoppingAtOnce => log::warn!(
             "stopping at once: ending {} with {}",
             counted(crew.len() as u64, "worker"),
-            counted(open(crew, &crew.ids()), "connection")
+            connections(crew, &crew.ids())
         ),
     }
 }
@@ -135,8 +135,13 @@ fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{ending}")
 }
 
-fn open(crew: &Crew, workers: &[WorkerId]) -> u64 {
-    workers.iter().map(|one| crew.open_connections(*one)).sum()
+/// How many connections these have open, as far as that is known.
+fn connections(crew: &Crew, workers: &[WorkerId]) -> String {
+    let known = workers.iter().map(|one| crew.open_connections(*one)).sum();
+    if workers.iter().any(|one| crew.is_program(*one)) {
+        return String::from("all the connections of its programs");
+    }
+    counted(known, "connection")
 }
 
 /// The first few of `workers` with what they do.

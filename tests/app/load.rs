@@ -11,29 +11,34 @@ use tempfile::TempDir;
 
 const NODE: &str = "/usr/bin/node";
 
-/// The server of tests/app/ that this program runs; nothing where it is not there.
+/// A server of tests/app/, run by this program; nothing where it is not there.
 fn server(program: &str, accept: &str) -> Option<Server> {
+    let name = match program {
+        NODE => "server.js",
+        _ => "server.py",
+    };
+    server_of(program, &script(name), accept)
+}
+
+fn server_of(program: &str, file: &str, accept: &str) -> Option<Server> {
     if !has(program) {
         return None;
     }
-    let file = script(if program == NODE {
-        "server.js"
-    } else {
-        "server.py"
-    });
-    let command = super::array(&[program, &file]);
+    let command = super::array(&[program, file]);
     let keys = format!("accept = \"{accept}\"\nworkers = 2");
     let pools = running(&command, &keys, "ready = \"400ms\"");
-    let server = Server::run_with(TempDir::new().unwrap(), MASTER, &pools);
-    // By time is a guess: it is no test of that.
-    Some(server)
+    Some(Server::run_with(TempDir::new().unwrap(), MASTER, &pools))
 }
 
 fn reloads(program: &str, accept: &str, habit: Habit, count: u32) {
-    let Some(mut server) = server(program, accept) else {
-        return;
-    };
-    let load = Load::start(server.address("web"), "/", b"index\n", 4, habit);
+    if let Some(server) = server(program, accept) {
+        let told = format!("{program} {accept} {habit:?}");
+        reload_under_load(server, b"index\n", habit, count, &told);
+    }
+}
+
+fn reload_under_load(mut server: Server, body: &[u8], habit: Habit, count: u32, told: &str) {
+    let load = Load::start(server.address("web"), "/", body, 4, habit);
     for generation in 2..count + 2 {
         load.wait_for(30);
         server.reload(generation);
@@ -46,7 +51,7 @@ fn reloads(program: &str, accept: &str, habit: Habit, count: u32) {
         server.log
     );
     assert!(answered > u64::from(count) * 30);
-    println!("{program} {accept} {habit:?}: {count} reloads, {answered} answers, none lost");
+    println!("{told}: {count} reloads, {answered} answers, none lost");
     server.stop();
 }
 
@@ -62,6 +67,18 @@ fn node_loses_nothing_over_reloads() {
     reloads(NODE, "shared", Habit::Fresh, 2);
     reloads(NODE, "shared", Habit::KeepAlive, 2);
     reloads(NODE, "reuseport", Habit::Fresh, 2);
+}
+
+/// What the README shows is as good, for clients with a connection a request.
+#[test]
+fn a_few_lines_are_enough() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (program, name) in [(PYTHON, "hello.py"), (NODE, "hello.js")] {
+        let file = root.join("conf/app").join(name);
+        if let Some(server) = server_of(program, file.to_str().unwrap(), "shared") {
+            reload_under_load(server, b"hello\n", Habit::Fresh, 2, name);
+        }
+    }
 }
 
 #[test]
