@@ -134,6 +134,15 @@ const REMARKS: &[(&str, &str)] = &[
     ),
     ("[pool.NAME.http]", "It is the default host as well."),
     (
+        "[pool.NAME.app]",
+        "The program inherits the listeners as descriptors from 3 on, in the order of `listen`, and accepts on them itself. \
+         Its environment is `PATH`, what is listed here, `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES` (sd_listen_fds(3)), \
+         `PREFORKD_POOL`, `PREFORKD_SLOT` and `PREFORKD_GENERATION`; and with `ready = \"notify\"` also `NOTIFY_SOCKET`, `WATCHDOG_USEC` and \
+         `WATCHDOG_PID`: it has to say `READY=1` within `spawn_timeout`, and who has said `WATCHDOG=1` once owes it every \
+         `worker_timeout`. At `stop_signal` it should stop accepting, finish what it has, and end; it is killed with its process \
+         group at the end of `graceful_timeout`.",
+    ),
+    (
         "[pool.NAME.http.host.\"HOST\"]",
         "HOST is a name such as `www.example.org`, or `*.example.org` for every name below example.org.",
     ),
@@ -188,6 +197,18 @@ user = \"nobody\"
 
 [pool.finger.exec]
 command = [\"/bin/sh\", \"/usr/local/lib/finger\"]",
+    ),
+    (
+        "A server in Python that accepts on descriptor 3, four times:",
+        "[pool.api]
+listen = \"127.0.0.1:8080\"
+service = \"app\"
+workers = 4
+
+[pool.api.app]
+command = [\"/usr/bin/python3\", \"server.py\"]
+directory = \"/srv/www\"
+ready = \"notify\"",
     ),
     (
         "Behind a proxy on this machine that says who its client is:",

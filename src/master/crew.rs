@@ -471,6 +471,7 @@ impl Crew {
         let Self {
             unready,
             workers,
+            cohorts,
             scoreboard,
             ..
         } = self;
@@ -486,6 +487,12 @@ impl Crew {
                 let took = now.saturating_duration_since(worker.spawned).as_micros();
                 log::debug!("worker pid {} is ready after {took} us", worker.pid);
                 worker.listeners.iter().for_each(|one| one.set_open());
+                if let (Some(program), Some(cohort)) =
+                    (&mut worker.program, cohorts.get(&worker.cohort))
+                    && cohort.opened.pool.max_worker_memory > 0
+                {
+                    program.weigh(worker.pid);
+                }
                 words.push(Word::Ready(*id));
             }
             !ready

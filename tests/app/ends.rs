@@ -221,3 +221,51 @@ fn a_slot_that_goes_leaves_nobody_waiting() {
     assert!(!process::is_alive(second));
     server.stop();
 }
+
+#[test]
+fn one_that_has_grown_too_large_is_replaced_without_a_gap() {
+    if !has(PYTHON) {
+        return;
+    }
+    // The first of them grows; whoever comes after it finds the mark.
+    let directory = TempDir::new().unwrap();
+    let program = super::script("program.py");
+    let deeds = format!("{PYTHON} {program} notify:READY=1");
+    let text = format!(
+        "test -e mark && exec {deeds} serve; touch mark; exec {deeds} sleep:0.5 grow:64 serve"
+    );
+    let command = array(&["/bin/sh", "-c", &text]);
+    let keys = "max_worker_memory = \"48MiB\"\nmin_worker_lifetime = \"1ms\"";
+    let server = Server::run_with(directory, MASTER, &running(&command, keys, NOTIFY));
+    let [first] = server.workers()[..] else {
+        panic!()
+    };
+    server
+        .log
+        .wait_for("more than max_worker_memory: it is replaced", SOON);
+    eventually("it is gone", SOON, || {
+        (!process::is_alive(first)).then_some(())
+    });
+    assert_ne!(answerer(&server), first);
+    let lines = server.log.lines();
+    assert!(!lines.iter().any(|line| line.contains("no worker is ready")));
+    server.stop();
+}
+
+#[test]
+fn a_program_that_says_that_it_stops_when_told_is_no_news() {
+    if !has(PYTHON) {
+        return;
+    }
+    let deeds = ["notify:READY=1", "serve", "notify:STOPPING=1"];
+    let mut server = start(&pool(&deeds, "workers = 2", NOTIFY));
+    server.reload(2);
+    eventually("the old ones are gone", SOON, || {
+        (server.workers().len() == 2).then_some(())
+    });
+    let log = server.log.clone();
+    server.stop();
+    let spawned = log.lines();
+    let spawned = spawned.iter().filter(|line| line.ends_with(" spawned"));
+    assert_eq!(spawned.count(), 4, "{log}");
+}

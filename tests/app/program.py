@@ -11,6 +11,7 @@ WORD, WORD:VALUE:
   sleep:SECONDS
   ignore:SIGNAL by its name
   note:SIGNAL   writes a line each time it comes
+  grow:MIB      takes so much memory
   fork          leaves a child that ignores SIGTERM, for a minute
   serve         answers each connection with its own pid, until SIGTERM or QUIT
   exit:STATUS
@@ -139,6 +140,8 @@ for argument in sys.argv[1:]:
         signal.signal(number(value), signal.SIG_IGN)
     elif word == "note":
         signal.signal(number(value), lambda *_, name=value: print("noted " + name, flush=True))
+    elif word == "grow":
+        ballast = b"x" * (int(value) << 20)
     elif word == "fork":
         stay()
     elif word == "serve":

@@ -54,7 +54,7 @@ impl Crew {
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.killed = Some(cut);
             worker.process.clone_from(&process);
-            let worker_is_program = worker.program.is_some();
+            let session = worker.program.is_some().then_some(worker.pid);
             let level = match cut {
                 // That one was told of, as far as it is news.
                 Cut::NotReady => Level::Debug,
@@ -67,9 +67,7 @@ impl Crew {
                 self.pid(id),
                 self.doing(id)
             );
-            if worker_is_program {
-                end_session(Pid::from_raw(self.pid(id)));
-            }
+            session.into_iter().for_each(end_session);
             self.signal(id, Signal::SIGKILL);
         }
     }

@@ -30,6 +30,9 @@ impl Crew {
         };
         // Whoever has served nobody yet is as its successor would be.
         let used = |worker: &Worker| {
+            if let Some(program) = &worker.program {
+                return program.was_lighter_than(limit(worker));
+            }
             let mut rows = worker.first_row..worker.first_row + worker.row_count;
             rows.any(|index| self.scoreboard.row(index).count(Counter::Connections) > 0)
         };
@@ -66,7 +69,7 @@ fn at_most(pid: i32) -> Option<u64> {
 
 /// What nobody else has (proc_pid_smaps(5), smaps_rollup), in octets; `None`
 /// where the process is gone.
-fn own(pid: i32) -> Option<u64> {
+pub(super) fn own(pid: i32) -> Option<u64> {
     let text = read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let counts = |name: &str| name.starts_with("Private_") || name == "SwapPss";
     Some(sum(&text, counts))

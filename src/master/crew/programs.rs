@@ -21,6 +21,7 @@
 mod lines;
 mod word;
 
+use super::memory::own;
 use super::{Cohort, Crew, Worker};
 use crate::config::{App, Pool, Ready, Stream};
 use crate::log::{Torn, Voice};
@@ -73,6 +74,8 @@ pub(super) struct Program {
     reopen_signal: Option<Signal>,
     watch: Watch,
     parting: Parting,
+    /// What it had of its own when it became READY, where that was asked for.
+    weight: Option<u64>,
     /// Not listened to before.
     paused: Option<Instant>,
 }
@@ -148,6 +151,7 @@ impl Program {
             reopen_signal: app.reopen_signal.map(signal_of),
             watch: Watch::Off,
             parting: Parting::Not,
+            weight: None,
             paused: None,
         };
         let belongings = Belongings {
@@ -161,6 +165,17 @@ impl Program {
     /// In whose name its lines are written.
     pub(super) fn introduce(&mut self, pool: &str, slot: usize, pid: Pid) {
         self.voice = Some(Voice::new(pool, slot, pid.as_raw().unsigned_abs()));
+    }
+
+    /// Takes note of what it weighs, in the beginning.
+    pub(super) fn weigh(&mut self, pid: Pid) {
+        self.weight = own(pid.as_raw());
+    }
+
+    /// Whether it began with less than `limit`: else its successor would be as
+    /// heavy.
+    pub(super) fn was_lighter_than(&self, limit: u64) -> bool {
+        self.weight.is_some_and(|weight| weight < limit)
     }
 
     /// What wakes the master.
