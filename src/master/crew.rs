@@ -4,6 +4,7 @@
 mod blackbox;
 mod leave;
 mod ledger;
+mod listeners;
 mod logs;
 mod memory;
 mod programs;
@@ -254,25 +255,6 @@ impl Crew {
             self.keep_record(&cohort);
         }
         self.settle_blocking();
-    }
-
-    /// A listener must not block where any living cohort waits for more than
-    /// it; a plain accept4(2) is fairer where none does.
-    pub fn settle_blocking(&self) {
-        for cohort in self.cohorts.values() {
-            for listener in cohort.listeners.of_pool(&cohort.opened.pool) {
-                let has_it = |other: &&Cohort| {
-                    let listeners = other.listeners.of_pool(&other.opened.pool);
-                    listeners.iter().any(|one| Arc::ptr_eq(one, &listener))
-                };
-                let mut having = self.cohorts.values().filter(has_it);
-                listener.lend(having.clone().any(|one| one.opened.is_program()));
-                let nonblocking = having.any(|one| one.opened.wants_nonblocking());
-                if let Err(error) = listener.set_nonblocking(nonblocking) {
-                    log::error!("fcntl {}: {error}", listener.local());
-                }
-            }
-        }
     }
 
     /// Forks a worker. `child_first` runs in the new process before anything
@@ -577,16 +559,6 @@ impl Crew {
     pub fn pool_of(&self, id: CohortId) -> Option<Arc<Pool>> {
         let cohort = self.cohorts.get(&id)?;
         Some(Arc::clone(&cohort.opened.pool))
-    }
-
-    /// The generation's new workers accept on these.
-    pub fn set_listeners(&mut self, generation: u32, listeners: &ListenerSet) {
-        let cohorts = self.cohorts.values_mut();
-        // All its pools: none may keep a socket that another one gave up.
-        for cohort in cohorts.filter(|one| one.generation == generation) {
-            cohort.listeners = listeners.clone();
-        }
-        self.settle_blocking();
     }
 
     /// The generations that have a cohort.

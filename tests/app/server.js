@@ -11,7 +11,7 @@ const server = http.createServer((request, response) => {
   response.setHeader('Content-Length', 6);
   response.end('index\n');
 });
-server.keepAliveTimeout = 500;
+server.keepAliveTimeout = 3000;
 server.listen({ fd: 3 });
 process.on('SIGTERM', () => {
   finishing = true;

@@ -2,8 +2,8 @@
 
 It knows nothing of whoever started it but two things: the socket is descriptor 3,
 and SIGTERM means to stop accepting and to finish what has begun. Its answers say
-`Connection: close` from then on; a connection without a request for half a second
-is closed.
+`Connection: close` from then on; a connection without a request for three
+seconds is closed.
 """
 
 import signal
@@ -16,7 +16,7 @@ finishing = threading.Event()
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 0.5
+    timeout = 3
     wbufsize = -1
 
     def do_GET(self):
