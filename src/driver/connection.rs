@@ -35,7 +35,7 @@ use super::complaints::Who;
 use super::effects::Directory;
 use super::files::Opened;
 use super::program::Child;
-use super::session::Session;
+use super::session::{Session, Starting};
 use crate::net::Stream;
 use crate::protocol::{
     CloseReason, Content, Ending, Entry, Input, Outcome, Output, Peer, Protocol, Work,
@@ -72,7 +72,9 @@ pub struct Connection {
     child: Option<Box<Child>>,
     /// What it wrote.
     written: Input,
-    /// The program that has the connection.
+    /// The program that shall have the connection, …
+    starting: Option<Box<Starting>>,
+    /// … and the one that has it.
     session: Option<Box<Session>>,
     /// The socket is that program's alone.
     parted: bool,
@@ -100,6 +102,8 @@ enum Stage {
     Sending { offset: u64, left: u64, sent: u64 },
     /// Sending all output, then waiting for the program.
     Hearing { deadline: Instant },
+    /// Somebody has started the program that shall have it.
+    Started,
     /// A program has the connection.
     Session,
     /// There was no process for one; another try at this moment.
@@ -203,6 +207,7 @@ impl Connection {
             stored: None,
             child: None,
             written: Input::default(),
+            starting: None,
             session: None,
             parted: false,
             stage,
@@ -289,6 +294,7 @@ impl Connection {
                         return want;
                     }
                 }
+                Stage::Started => self.started(lane),
                 Stage::Session => {
                     if let Some(want) = self.attend(lane) {
                         return want;
@@ -389,6 +395,7 @@ impl Connection {
             | Stage::Flushing
             | Stage::Working
             | Stage::Sending { .. }
+            | Stage::Started
             | Stage::Session
             | Stage::Postponed { .. }
             | Stage::Ending(_)
@@ -407,6 +414,11 @@ impl Connection {
     pub fn worked(&mut self, answer: Option<bool>) {
         if let Stage::Working = self.stage {
             self.work = None;
+            if self.starting.is_some() {
+                self.starting.take_if(|_| answer.is_none());
+                self.stage = Stage::Started;
+                return;
+            }
             self.stage = Stage::Resume(match (answer, &self.report) {
                 (Some(true), Some(_)) => Outcome::Reported,
                 (Some(answer), None) => Outcome::Computed(answer),

@@ -111,7 +111,11 @@ impl<'d> Loop<'d> {
             &duty.life,
             EpollEvent::new(EpollFlags::EPOLLIN, Token::LIFE.bits()),
         )?;
-        let helpers = Helpers::new()?;
+        let helpers = if duty.service.hands_over() {
+            Helpers::starters(duty.limits.max_connections)?
+        } else {
+            Helpers::new()?
+        };
         epoll.add(
             helpers.bell(),
             EpollEvent::new(EpollFlags::EPOLLIN, Token::HELPERS.bits()),

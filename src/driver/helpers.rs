@@ -19,12 +19,17 @@ use std::thread::Builder;
 const THREADS: usize = 2;
 /// How many pieces of work may wait for one.
 const QUEUE: usize = 32;
+/// As many threads where they start programs: each stands still until the kernel
+/// has made a process of its own (vfork(2)), and uses no processor meanwhile.
+const STARTERS: usize = 8;
 /// What a thread's stack needs at most.
 const STACK: usize = 256 * 1024;
 
 /// Some threads, and what they have to do.
 pub(super) struct Helpers {
     shared: Arc<Shared>,
+    threads: usize,
+    queue: usize,
     running: bool,
 }
 
@@ -43,6 +48,20 @@ impl Helpers {
     /// # Errors
     /// As eventfd(2).
     pub(super) fn new() -> io::Result<Self> {
+        Self::with(THREADS, QUEUE)
+    }
+
+    /// As [`Helpers::new`], where each of so many connections has a program
+    /// started.
+    ///
+    /// # Errors
+    /// As eventfd(2).
+    pub(super) fn starters(connections: u32) -> io::Result<Self> {
+        let connections = usize::try_from(connections).unwrap_or(usize::MAX);
+        Self::with(STARTERS.min(connections), connections)
+    }
+
+    fn with(threads: usize, queue: usize) -> io::Result<Self> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         Ok(Self {
             shared: Arc::new(Shared {
@@ -51,6 +70,8 @@ impl Helpers {
                 done: Mutex::new(Vec::new()),
                 bell: EventFd::from_value_and_flags(0, flags)?,
             }),
+            threads,
+            queue,
             running: false,
         })
     }
@@ -73,7 +94,7 @@ impl Helpers {
             }
         }
         let mut waiting = lock(&self.shared.waiting);
-        if waiting.len() >= QUEUE {
+        if waiting.len() >= self.queue {
             return false;
         }
         waiting.push_back((token, work));
@@ -92,7 +113,7 @@ impl Helpers {
     fn start(&self) -> io::Result<()> {
         let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
         let mut started = Ok(());
-        for number in 0..THREADS {
+        for number in 0..self.threads {
             let shared = Arc::clone(&self.shared);
             let thread = Builder::new()
                 .name("helper".to_owned())

@@ -25,7 +25,7 @@ use super::program::{
 };
 use crate::net::{Line, Silence, Stream};
 use crate::protocol::{
-    Errors, HandOver, Peer, ProgramEnd, RunError, SessionCut, SessionEnd, SessionLimits,
+    Errors, HandOver, Peer, ProgramEnd, RunError, SessionCut, SessionEnd, SessionLimits, Work,
 };
 use crate::sys::process::{self, Usage};
 use crate::sys::program::{self as launcher, Image, Launch, Limits, NotRun};
@@ -36,9 +36,11 @@ use nix::sys::signal::Signal;
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
+use std::ffi::CString;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Between two looks at who is left in a group.
@@ -71,6 +73,7 @@ pub struct Session {
     number: u64,
     begun: Instant,
     limits: SessionLimits,
+    text: Vec<u8>,
     phase: Phase,
     /// How the program itself ended, once it was waited for.
     end: Option<ProgramEnd>,
@@ -95,85 +98,43 @@ enum Refusal {
     Refused(NotRun),
 }
 
-impl Session {
-    /// Starts a program and gives it `stream`, of which this process keeps its
-    /// descriptor: the driver closes it ([`super::connection::Connection::let_go`]).
-    ///
-    /// # Errors
-    /// [`RunError::Busy`] where another try may succeed, any other where it
-    /// will not; both are told to the log.
-    pub fn start(
-        wanted: &HandOver<'_>,
-        stream: &mut Stream,
-        peer: &Peer,
-        duty: &Duty,
-        now: Instant,
-    ) -> Result<Self, RunError> {
-        let name = printable(wanted.program.to_bytes());
-        let shown = format!("{}: exec {name}", Who(peer, None));
-        Self::try_start(wanted, stream, peer, duty, now, &shown).map_err(|refusal| {
-            let (level, why, error) = match &refusal {
-                Refusal::Postponed(why) => (Level::Warn, why, RunError::Busy),
-                Refusal::Refused(why) => (Level::Error, why, kind_of(&why.error)),
-            };
-            if duty.complaints.may_speak(level, now) {
-                let then = match error {
-                    RunError::Busy => "; trying again, the client waits",
-                    RunError::NotFound
-                    | RunError::Denied
-                    | RunError::Escapes
-                    | RunError::Exhausted
-                    | RunError::Failed => "",
-                };
-                // A test waits for this line.
-                log::log!(level, "{shown}: cannot be run: {why}{then}");
-            }
-            error
-        })
-    }
+/// A program on its way: what is known of it before it runs. The kernel takes a
+/// while to make a process of it, so that is [`Work`].
+pub struct Starting {
+    result: Arc<Mutex<Option<Result<Fresh, NotRun>>>>,
+    ready: Option<Epoll>,
+    errors: Option<OwnedFd>,
+    shown: String,
+    /// What the row says of it.
+    text: Vec<u8>,
+    limits: SessionLimits,
+    line: Option<Line>,
+    company: Company,
+}
 
-    fn try_start(
-        wanted: &HandOver<'_>,
-        stream: &mut Stream,
-        peer: &Peer,
-        duty: &Duty,
-        now: Instant,
-        shown: &str,
-    ) -> Result<Self, Refusal> {
-        let refused = |step| {
-            move |error: io::Error| match kind_of(&error) {
-                RunError::Exhausted => Refusal::Postponed(NotRun { step, error }),
-                RunError::NotFound
-                | RunError::Denied
-                | RunError::Escapes
-                | RunError::Busy
-                | RunError::Failed => Refusal::Refused(NotRun { step, error }),
-            }
-        };
-        let limits = wanted.limits;
-        stream.make_patient().map_err(refused("fcntl"))?;
-        let (ready, pipe) = match wanted.errors {
-            Errors::Socket => (None, None),
-            Errors::Log => {
-                let ready = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC);
-                let ready = ready.map_err(|errno| refused("epoll_create1")(errno.into()))?;
-                (Some(ready), Some(pipe().map_err(refused("pipe2"))?))
-            }
-        };
-        let company = duty.programs.join(peer);
-        let environment = complete(wanted.environment, stream.as_fd(), peer, &company);
-        // A connection that is not there any more has nothing to be silent.
-        let line = Line::of(stream.as_fd());
-        let (errors, write_errors) = pipe.unzip();
-        let standard_error = write_errors.as_ref().map_or(stream.as_fd(), AsFd::as_fd);
+/// All that a program is started with.
+struct Order {
+    program: CString,
+    directory: CString,
+    arguments: Vec<u8>,
+    environment: Vec<u8>,
+    socket: OwnedFd,
+    errors: Option<OwnedFd>,
+    limits: SessionLimits,
+}
+
+impl Order {
+    fn run(self) -> Result<Fresh, NotRun> {
+        let (socket, limits) = (self.socket.as_fd(), &self.limits);
+        let errors = self.errors.as_ref().map_or(socket, AsFd::as_fd);
         let started = launcher::start(&Launch {
             image: Image::Named {
-                path: wanted.program,
-                directory: wanted.directory,
+                path: &self.program,
+                directory: &self.directory,
             },
-            arguments: wanted.arguments,
-            environment: &environment,
-            streams: [stream.as_fd(), stream.as_fd(), standard_error],
+            arguments: &self.arguments,
+            environment: &self.environment,
+            streams: [socket, socket, errors],
             limits: Limits {
                 memory: limits.memory,
                 processor_time: limits.processor_time.map(whole_seconds),
@@ -185,37 +146,188 @@ impl Session {
             nice: i32::from(limits.nice),
             umask: limits.umask,
         });
-        // What a program of this kind may not have, it will not have later.
-        let (pid, pidfd) = started.map_err(|why| match (why.step, kind_of(&why.error)) {
+        started.map(|(pid, pidfd)| Fresh {
+            pid,
+            pidfd: Some(pidfd),
+        })
+    }
+}
+
+/// A program that runs, and that nobody looks after yet.
+struct Fresh {
+    pid: Pid,
+    pidfd: Option<OwnedFd>,
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if self.pidfd.is_some() {
+            end_at_once(self.pid);
+        }
+    }
+}
+
+impl Starting {
+    /// Makes ready to start a program and to give it `stream`, of which this
+    /// process keeps its descriptor: the driver closes it, see
+    /// [`Connection::let_go`](super::connection::Connection::let_go). The work
+    /// is to be done in a thread that lives as long as the program may.
+    ///
+    /// # Errors
+    /// [`RunError::Busy`] where another try may succeed, any other where it
+    /// will not; both are told to the log.
+    pub fn prepare(
+        wanted: &HandOver<'_>,
+        stream: &mut Stream,
+        peer: &Peer,
+        text: &[u8],
+        duty: &Duty,
+        now: Instant,
+    ) -> Result<(Self, Work), RunError> {
+        let name = printable(wanted.program.to_bytes());
+        let shown = format!("{}: exec {name}", Who(peer, None));
+        let prepared = Self::try_prepare(wanted, stream, peer, duty);
+        let ((order, ready, errors), company) =
+            prepared.map_err(|why| tell(&shown, why, duty, now))?;
+        let result = Arc::new(Mutex::new(None));
+        let (order, place) = (Mutex::new(Some(order)), Arc::clone(&result));
+        let work = move || {
+            let order = order.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(order) = order {
+                let started = order.run();
+                *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
+            }
+            true
+        };
+        let starting = Self {
+            result,
+            ready,
+            errors,
+            shown,
+            text: text.to_vec(),
+            limits: wanted.limits,
+            // A connection that is not there any more has nothing to be silent.
+            line: Line::of(stream.as_fd()),
+            company,
+        };
+        Ok((starting, Work::new(Arc::new(work))))
+    }
+
+    fn try_prepare(
+        wanted: &HandOver<'_>,
+        stream: &mut Stream,
+        peer: &Peer,
+        duty: &Duty,
+    ) -> Result<((Order, Option<Epoll>, Option<OwnedFd>), Company), Refusal> {
+        stream.make_patient().map_err(refused("fcntl"))?;
+        let (ready, pipe) = match wanted.errors {
+            Errors::Socket => (None, None),
+            Errors::Log => {
+                let ready = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC);
+                let ready = ready.map_err(|errno| refused("epoll_create1")(errno.into()))?;
+                (Some(ready), Some(pipe().map_err(refused("pipe2"))?))
+            }
+        };
+        let socket = stream.as_fd().try_clone_to_owned();
+        let company = duty.programs.join(peer);
+        let (errors, write_errors) = pipe.unzip();
+        let order = Order {
+            program: wanted.program.to_owned(),
+            directory: wanted.directory.to_owned(),
+            arguments: wanted.arguments.to_vec(),
+            environment: complete(wanted.environment, stream.as_fd(), peer, &company),
+            socket: socket.map_err(refused("dup"))?,
+            errors: write_errors,
+            limits: wanted.limits,
+        };
+        Ok(((order, ready, errors), company))
+    }
+
+    /// The work was done: what came of it.
+    ///
+    /// # Errors
+    /// As [`Starting::prepare`].
+    pub fn finish(self, duty: &Duty, now: Instant) -> Result<Session, RunError> {
+        let result = &self.result;
+        let result = result.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let started = result.unwrap_or_else(|| {
+            let error = io::Error::other("whoever started it panicked");
+            Err(NotRun {
+                step: "start",
+                error,
+            })
+        });
+        let started = started.map_err(|why| match (why.step, kind_of(&why.error)) {
+            // What a program of this kind may not have, it will not have later.
             (launcher::CLONE, RunError::Exhausted) => Refusal::Postponed(why),
             (_, _) => Refusal::Refused(why),
-        })?;
-        if let (Some(ready), Some(errors)) = (&ready, &errors) {
+        });
+        let shown = &self.shown;
+        let mut fresh = started.map_err(|why| tell(shown, why, duty, now))?;
+        let Some(pidfd) = fresh.pidfd.as_ref() else {
+            return Err(RunError::Failed);
+        };
+        if let (Some(ready), Some(errors)) = (&self.ready, &self.errors) {
             for fd in [errors.as_fd(), pidfd.as_fd()] {
-                let added = ready.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, 0));
-                if let Err(errno) = added {
-                    end_at_once(pid);
-                    return Err(refused("epoll_ctl")(errno.into()));
-                }
+                ready
+                    .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, 0))
+                    .map_err(|errno| tell(shown, refused("epoll_ctl")(errno.into()), duty, now))?;
             }
         }
-        Ok(Self {
-            errors: ErrorLines::new(errors, format!("{shown} [{pid}]")),
+        let pid = fresh.pid;
+        let pidfd = fresh.pidfd.take().ok_or(RunError::Failed)?;
+        Ok(Session {
+            errors: ErrorLines::new(self.errors, format!("{shown} [{pid}]")),
             pid,
             pidfd,
-            ready,
+            ready: self.ready,
             number: duty.programs.next_number(),
             begun: now,
-            limits,
+            ask: now + self.limits.idle,
+            limits: self.limits,
+            text: self.text,
             phase: Phase::Running,
             end: None,
             cut: None,
-            line,
-            ask: now + limits.idle,
+            line: self.line,
             gone: None,
             leaves: None,
-            _company: company,
+            _company: self.company,
         })
+    }
+}
+
+fn refused(step: &'static str) -> impl Fn(io::Error) -> Refusal {
+    move |error| match kind_of(&error) {
+        RunError::Exhausted => Refusal::Postponed(NotRun { step, error }),
+        RunError::NotFound
+        | RunError::Denied
+        | RunError::Escapes
+        | RunError::Busy
+        | RunError::Failed => Refusal::Refused(NotRun { step, error }),
+    }
+}
+
+/// Says why a program does not run, and what that means for its client.
+fn tell(shown: &str, refusal: Refusal, duty: &Duty, now: Instant) -> RunError {
+    let (level, why, error, then) = match &refusal {
+        Refusal::Postponed(why) => {
+            let then = "; trying again, the client waits";
+            (Level::Warn, why, RunError::Busy, then)
+        }
+        Refusal::Refused(why) => (Level::Error, why, kind_of(&why.error), ""),
+    };
+    if duty.complaints.may_speak(level, now) {
+        // A test waits for this line.
+        log::log!(level, "{shown}: cannot be run: {why}{then}");
+    }
+    error
+}
+
+impl Session {
+    /// What the row says of it.
+    pub fn text(&self) -> &[u8] {
+        &self.text
     }
 
     /// Sees what there is to see; to be called whenever [`Session::as_fd`] is

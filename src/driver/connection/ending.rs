@@ -64,6 +64,7 @@ impl Connection {
             | Stage::Receiving { .. }
             | Stage::Flushing
             | Stage::Working
+            | Stage::Started
             | Stage::Session
             | Stage::Postponed { .. }
             | Stage::Hearing { .. } => Stage::Resume(Outcome::Broken { sent: 0, reason }),

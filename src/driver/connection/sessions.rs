@@ -2,10 +2,10 @@
 
 use super::{Connection, Stage, Want};
 use crate::driver::blocking::PAUSE;
-use crate::driver::session::Session;
+use crate::driver::session::Starting;
 use crate::driver::{Duty, Lane};
 use crate::net::Stream;
-use crate::protocol::{CloseReason, HandOver, Outcome, Peer, RunError, SessionEnd};
+use crate::protocol::{CloseReason, HandOver, Outcome, Peer, RunError, SessionEnd, Work};
 use crate::scoreboard::{Row, RowState};
 use crate::sys::socket;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -32,7 +32,7 @@ impl Connection {
         if let Some(session) = &self.session {
             row.set_peer(self.peer.remote);
             row.set_active(1);
-            row.set_text(lane.activity.text());
+            row.set_text(session.text());
             row.set_state(RowState::Writing, lane.now);
             row.occupy(session.id().unsigned_abs());
         }
@@ -68,6 +68,21 @@ impl Connection {
         }
     }
 
+    /// Somebody has started the program, or had no time for it.
+    pub(super) fn started(&mut self, lane: &Lane<'_>) {
+        let started = match self.starting.take() {
+            Some(starting) => starting.finish(lane.duty, lane.now),
+            None => Err(RunError::Busy),
+        };
+        self.stage = match started {
+            Ok(session) => {
+                self.session = Some(Box::new(session));
+                Stage::Session
+            }
+            Err(error) => not_started(error, lane),
+        };
+    }
+
     /// There was no process; `None` means go on driving.
     pub(super) fn wait_for_process(&mut self, at: Instant, lane: &mut Lane<'_>) -> Option<Want> {
         if at <= lane.now {
@@ -80,22 +95,36 @@ impl Connection {
     }
 }
 
-/// Starts the program that is to have the connection, and says what is next.
+/// Makes ready to start the program that is to have the connection, and says
+/// what is next.
 pub(super) fn hand_over(
     wanted: &HandOver<'_>,
     stream: &mut Stream,
     peer: &Peer,
-    session: &mut Option<Box<Session>>,
+    starting: &mut Option<Box<Starting>>,
+    work: &mut Option<Work>,
     lane: &Lane<'_>,
 ) -> Stage {
-    match Session::start(wanted, stream, peer, lane.duty, lane.now) {
-        Ok(started) => {
-            *session = Some(Box::new(started));
-            Stage::Session
+    let text = lane.activity.text();
+    match Starting::prepare(wanted, stream, peer, text, lane.duty, lane.now) {
+        Ok((prepared, errand)) => {
+            *starting = Some(Box::new(prepared));
+            *work = Some(errand);
+            Stage::Working
         }
-        Err(RunError::Busy) => Stage::Postponed {
+        Err(error) => not_started(error, lane),
+    }
+}
+
+fn not_started(error: RunError, lane: &Lane<'_>) -> Stage {
+    match error {
+        RunError::Busy => Stage::Postponed {
             at: lane.now + PAUSE,
         },
-        Err(error) => Stage::Resume(Outcome::HandedOver(SessionEnd::NotStarted(error))),
+        RunError::NotFound
+        | RunError::Denied
+        | RunError::Escapes
+        | RunError::Exhausted
+        | RunError::Failed => Stage::Resume(Outcome::HandedOver(SessionEnd::NotStarted(error))),
     }
 }

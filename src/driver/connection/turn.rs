@@ -104,13 +104,11 @@ impl Connection {
                     manner: Manner::AtOnce,
                 })
             }
-            Action::HandOver(wanted) => hand_over(
-                &wanted,
-                &mut self.stream,
-                &self.peer,
-                &mut self.session,
-                lane,
-            ),
+            Action::HandOver(wanted) => {
+                self.uptake.rest();
+                let (starting, work) = (&mut self.starting, &mut self.work);
+                hand_over(&wanted, &mut self.stream, &self.peer, starting, work, lane)
+            }
             Action::Hear { deadline } => Stage::Hearing { deadline },
             Action::Receive { deadline, idle } => Stage::Receiving { deadline, idle },
             Action::ReceiveAtMost { deadline, most } => {
