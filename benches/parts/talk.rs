@@ -151,7 +151,6 @@ impl Talk {
             | Action::Meet(_)
             | Action::HandOver(_)
             | Action::Hear { .. }
-            | Action::HandOver(_)
             | Action::Close(_)) => panic!("nobody has a use for {other:?} here"),
         }
     }
