@@ -56,7 +56,9 @@ struct Server {
 enum Kind {
     /// Ours: `accept`, and how many workers.
     Ours(&'static str, u32),
-    /// socat, listening so.
+    /// socat, listening so. With UDP4-LISTEN a child has all datagrams of a client
+    /// as one stream, so that two that come together are returned as one: then it
+    /// is left out.
     Socat(&'static str),
     /// xinetd's own echo, `wait = yes`.
     Xinetd,

@@ -40,7 +40,7 @@ pub(crate) struct Tally {
 }
 
 /// After such a silence what is under way is lost.
-const SILENCE: Duration = Duration::from_millis(200);
+const SILENCE: Duration = Duration::from_secs(1);
 
 struct Client {
     socket: UdpSocket,
