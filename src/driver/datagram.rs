@@ -15,7 +15,7 @@
 //! Owes every answer to the address that asked, from the address that was asked;
 //! to a retiring worker, what is in a queue that nobody else will empty; to
 //! everybody else on the network, that forged datagrams do little harm: see
-//! [`sources`] and [`Terms::reflectors`]. It must never wait for a receiver, nor
+//! [`Terms`]. It must never wait for a receiver, nor
 //! stop for an error that is about one datagram.
 
 mod sources;
