@@ -12,7 +12,7 @@ pub use crate::protocol::http::fuzzing::{
     accept_encoding, authorization, cgi_output, chunked, conditional, escape, forwarded, listing,
     range, request, target,
 };
-pub use crate::protocol::proxy::fuzzing::proxy_header;
+pub use crate::protocol::proxy::fuzzing::{proxied, proxy_header};
 
 /// A piece of grammar and what must hold for it.
 pub type Target = (&'static str, fn(&[u8]));
@@ -33,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     ("listing", listing),
     ("log_line", log_line),
     ("media_types", media_types),
+    ("proxied", proxied),
     ("proxy_header", proxy_header),
     ("range", range),
     ("request", request),

@@ -415,6 +415,23 @@ fn event_who_rests_in_a_crowd_is_remembered() {
 }
 
 #[test]
+fn fork_a_child_that_is_killed_is_told_with_its_client() {
+    let mut server = start("fork", "", "");
+    let mut client = Client::connect(server.address("web"));
+    client.send([&line("192.0.2.9")[..], b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"].concat());
+    assert_eq!(client.answer().status, 200);
+    let child = eventually("the child's title", SOON, || {
+        let mut all = process::group(server.pid()).into_iter();
+        all.find(|pid| process::title(*pid).contains("192.0.2.9:56324"))
+    });
+    server.expect("killed by SIGKILL");
+    process::signal(child, Signal::SIGKILL);
+    let line = format!("child {child} for 192.0.2.9:56324 killed by SIGKILL");
+    server.log.wait_for(&line, SOON);
+    server.stop();
+}
+
+#[test]
 fn a_service_that_speaks_first_waits_for_the_header() {
     for model in harness::MODELS {
         let server = Server::run(&format!(

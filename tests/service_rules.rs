@@ -47,8 +47,8 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The rows that there are; those about the PROXY header (134 to 139) come with
-/// it.
+/// The rows that there are; those about the PROXY header (134 to 139) are in
+/// `proxied`.
 const LAST: u16 = 133;
 /// Rows about datagrams.
 const IN_UDP: [u16; 4] = [130, 131, 132, 133];

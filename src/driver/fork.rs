@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::{Duty, Lane, Leave, ORPHAN_SECONDS};
 use crate::net::Stream;
 use crate::protocol::Peer;
-use crate::scoreboard::{Counter, RowState};
+use crate::scoreboard::{Counter, Row, RowState};
 use crate::sys::{process, socket};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -30,7 +30,6 @@ const ROUND: Duration = Duration::from_secs(1);
 /// A child in one of the worker's lanes.
 struct Child {
     pid: Pid,
-    peer: Peer,
     /// The reopening of logs before its birth: it writes to these files.
     reopened: u64,
     /// The requests of those who had its lane before.
@@ -242,7 +241,7 @@ impl Parent<'_> {
                 log::error!(
                     "child {} for {} shows no sign of life: SIGKILL: {}",
                     child.pid,
-                    child.peer,
+                    client(row),
                     row.text()
                 );
                 // Not reaped yet, so the number is still the child's.
@@ -341,7 +340,6 @@ impl Parent<'_> {
                 let reopened = self.duty.reopened.load(Ordering::SeqCst);
                 self.children[lane] = Some(Child {
                     pid,
-                    peer,
                     reopened,
                     requests,
                 });
@@ -393,20 +391,20 @@ impl Parent<'_> {
         let Some(child) = self.children[lane].take() else {
             return;
         };
-        let row = self.duty.rows[lane + 1];
+        let row = &self.duty.rows[lane + 1];
         match status {
             WaitStatus::Exited(_, 0) => {}
             WaitStatus::Exited(_, code) => {
                 log::error!(
                     "child {pid} for {} exited {code}: {}",
-                    child.peer,
+                    client(row),
                     row.text()
                 );
             }
             WaitStatus::Signaled(_, signal, _) => {
                 log::error!(
                     "child {pid} for {} killed by {signal}: {}",
-                    child.peer,
+                    client(row),
                     row.text()
                 );
             }
@@ -428,6 +426,14 @@ impl Parent<'_> {
         if let Some(postponed) = &mut self.postponed {
             postponed.at = self.lane.now;
         }
+    }
+}
+
+/// Whom a child serves, or has served: a proxy may have named him to the child.
+fn client(row: &Row) -> Peer {
+    Peer {
+        remote: row.peer(),
+        local: None,
     }
 }
 

@@ -182,7 +182,8 @@ impl Checker<'_> {
         if let (Some(_), Some(modes)) = (table.fastopen.value, self.system.tcp_fastopen())
             && modes & FASTOPEN_SERVER == 0
         {
-            let message = format!("`fastopen` has no effect: net.ipv4.tcp_fastopen is {modes}");
+            let message =
+                format!("`fastopen` has no effect here: net.ipv4.tcp_fastopen is {modes}");
             let both = modes | FASTOPEN_SERVER;
             let expected = format!("allow it: sysctl net.ipv4.tcp_fastopen={both}");
             let at = table.fastopen.span(at);

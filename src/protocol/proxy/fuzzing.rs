@@ -1,8 +1,15 @@
 //! What must hold for any octets of a proxy: see [`crate::fuzzing`].
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::header::{Origin, parse};
+use super::super::CloseReason;
+use super::super::echo::EchoService;
+use super::super::harness::{Finale, PATIENCE, World};
+use super::ProxyService;
+use super::header::{Header, Origin, parse};
+use crate::config::{Clients, Network};
 
 /// A header of the PROXY protocol and what follows it: it comes to the same
 /// however it arrives, nothing behind it matters, and what a line says can be
@@ -44,5 +51,31 @@ pub fn proxy_header(octets: &[u8]) {
             let origin = parse(again.as_bytes()).map(|header| header.map(|one| one.origin));
             assert_eq!(origin, Ok(Some(header.origin)), "{again}");
         }
+    }
+}
+
+/// A connection through a proxy to a service that says everything back: however
+/// the octets arrive, it gets those behind the header and no other; without a
+/// header nobody gets a word.
+pub fn proxied(octets: &[u8]) {
+    let everybody = Network::parse("0.0.0.0/0").expect("that is a prefix");
+    let senders = Clients {
+        networks: vec![everybody],
+        unix: false,
+    };
+    let echo = Arc::new(EchoService::new(PATIENCE));
+    let service = ProxyService::new(echo, senders, Duration::from_secs(3));
+    let world = World::new(service);
+    let (reason, said) = match parse(octets) {
+        Ok(Some(Header { length, .. })) => (CloseReason::Complete, &octets[length..]),
+        Ok(None) if octets.is_empty() => (CloseReason::PeerClosed, octets),
+        Ok(None) => (CloseReason::CutShort, &[][..]),
+        Err(broken) => (CloseReason::Refused(broken.rule()), &[][..]),
+    };
+    for size in [1, 7, 64, octets.len().max(1)] {
+        let segments: Vec<&[u8]> = octets.chunks(size).collect();
+        let seen = world.run(&segments, Finale::Finish);
+        assert_eq!(seen.ending.reason, reason, "{size} octets at once");
+        assert_eq!(seen.output, said, "{size} octets at once");
     }
 }

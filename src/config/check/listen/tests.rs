@@ -165,7 +165,7 @@ fn what_the_machine_does_not_do_is_told() {
     // The machine made up for tests lets clients use it, and no servers.
     let found = warnings("{address='7',fastopen=16}");
     assert!(
-        found[0].contains("`fastopen` has no effect: net.ipv4.tcp_fastopen is 1"),
+        found[0].contains("`fastopen` has no effect here: net.ipv4.tcp_fastopen is 1"),
         "{found:?}"
     );
     assert!(
