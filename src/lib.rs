@@ -59,6 +59,7 @@
 //!   [`driver::connection`] is what they have in common, and
 //!   [`driver::program`] a program that runs beside one, [`driver::session`] one
 //!   that has it to itself. [`driver::datagram`] has no connections.
+//! - [`protocol::proxy`]: who the client is, where a proxy says so before it speaks.
 //! - [`scoreboard`]: what everybody knows of everybody, in shared memory.
 //! - [`status`]: what is shown of it, and by which words;
 //!   [`status::reading`] takes it from the scoreboard, in whatever process.

@@ -1,5 +1,6 @@
 //! The crate inside another program: a closure makes the protocol, one client
-//! is served, a signal ends it.
+//! is served, a signal ends it; and a service behind a proxy, which wants what
+//! follows the PROXY header on the socket.
 //!
 //! A server forks, so its process must have a single thread, which the usual
 //! test harness has not: this program is its own. Started once more with
@@ -7,15 +8,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
-use preforkd::protocol::{Action, CloseReason, Ending, Manner, Outcome, Peer, Protocol, Turn};
+use preforkd::protocol::{
+    Action, CloseReason, Ending, Manner, Outcome, Peer, Protocol, Service, Turn,
+};
 use preforkd::{Server, config};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 const GREETING: &str = "hello from a closure";
+/// What comes before the second question; the client's own octets follow it.
+const HEADER: &str = "PROXY TCP4 192.0.2.7 198.51.100.2 56324 443\r\n";
+const NAMED: &str = "192.0.2.7:56324, and 0 octets were taken too early";
 /// The file in which the client leaves what it got.
 const ANSWER: &str = "answer";
 
@@ -25,6 +31,33 @@ struct Greeting(String);
 impl Protocol for Greeting {
     fn resume(&mut self, _: Outcome, turn: &mut Turn<'_>) -> Action<'_> {
         turn.output.push(self.0.as_bytes());
+        Action::Close(Ending {
+            reason: CloseReason::Complete,
+            manner: Manner::Linger,
+        })
+    }
+}
+
+/// Leaves what follows the header on the socket, as if a program read that.
+struct Taking;
+
+impl Service for Taking {
+    fn connection(&self, _: &Peer) -> Box<dyn Protocol> {
+        Box::new(Taken)
+    }
+
+    fn takes_socket(&self) -> bool {
+        true
+    }
+}
+
+struct Taken;
+
+impl Protocol for Taken {
+    fn resume(&mut self, _: Outcome, turn: &mut Turn<'_>) -> Action<'_> {
+        let early = turn.input.unread().len();
+        let text = format!("{}, and {early} octets were taken too early", turn.peer);
+        turn.output.push(text.as_bytes());
         Action::Close(Ending {
             reason: CloseReason::Complete,
             manner: Manner::Linger,
@@ -58,9 +91,22 @@ fn server() -> ExitCode {
             .into(),
     ];
     pool.size = config::Size::Fixed(2);
+    let mut behind = config::Pool::with_defaults("behind", config::Service::Custom);
+    let mut endpoint = config::Endpoint::from(
+        config::parse_listen(&format!("unix:{}", path.with_extension("behind").display())).unwrap(),
+    );
+    endpoint.proxy = Some(config::Proxy {
+        from: config::Clients {
+            networks: Vec::new(),
+            unix: true,
+        },
+        timeout: Duration::from_secs(10),
+    });
+    behind.listen = vec![endpoint];
+    behind.size = config::Size::Fixed(1);
     let config = config::Config {
         master: config::Master::with_defaults(),
-        pools: vec![pool],
+        pools: vec![pool, behind],
     };
     #[allow(clippy::zombie_processes)] // it outlives main, which becomes the master and reaps it
     Command::new(std::env::current_exe().unwrap())
@@ -70,12 +116,13 @@ fn server() -> ExitCode {
         .unwrap();
     let name = GREETING.to_owned();
     let service = move |_: &Peer| Box::new(Greeting(name.clone())) as Box<dyn Protocol>;
-    let status = Server::new(config).service("greeting", service).run();
+    let server = Server::new(config).service("greeting", service);
+    let status = server.service("behind", Taking).run();
     // The master reaps whoever ends below it, the client too: so the client
     // leaves what it got in a file.
     let answer = std::fs::read_to_string(directory.path().join(ANSWER));
     match (status, answer) {
-        (Ok(0), Ok(text)) if text == GREETING => {
+        (Ok(0), Ok(text)) if text == format!("{GREETING}{NAMED}") => {
             println!("1 passed, 0 failed");
             ExitCode::SUCCESS
         }
@@ -88,8 +135,12 @@ fn server() -> ExitCode {
 
 /// Asks, takes note of the answer, and ends the server in either case.
 fn client(path: &str) -> ExitCode {
-    let noted =
-        ask(path).map(|answer| std::fs::write(Path::new(path).with_file_name(ANSWER), answer));
+    let path = Path::new(path);
+    let answers = ask(path, "").and_then(|greeting| {
+        let named = ask(&path.with_extension("behind"), &format!("{HEADER}hello"))?;
+        Some(greeting + &named)
+    });
+    let noted = answers.map(|answers| std::fs::write(path.with_file_name(ANSWER), answers));
     let parent = nix::unistd::getppid();
     nix::sys::signal::kill(parent, nix::sys::signal::Signal::SIGTERM).unwrap();
     match noted {
@@ -98,14 +149,15 @@ fn client(path: &str) -> ExitCode {
     }
 }
 
-/// What the server says; `None` where it was not there in time.
-fn ask(path: &str) -> Option<String> {
+/// What the server says to this; `None` where it was not there in time.
+fn ask(path: &Path, question: &str) -> Option<String> {
     let deadline = Instant::now() + Duration::from_secs(10);
     while Instant::now() < deadline {
         if let Ok(mut stream) = UnixStream::connect(path) {
             stream
                 .set_read_timeout(Some(Duration::from_secs(10)))
                 .ok()?;
+            stream.write_all(question.as_bytes()).ok()?;
             let mut text = String::new();
             stream.read_to_string(&mut text).ok()?;
             return Some(text);

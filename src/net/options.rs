@@ -83,6 +83,10 @@ pub(super) fn change(
     let fd = socket.as_fd();
     for wish in wishes(options, v6, dual) {
         let refused = |error| (wish.name, error);
+        let is_left = wish.number == libc::TCP_FASTOPEN && wish.value.is_none();
+        if is_left && has_every_listener_fastopen() {
+            continue;
+        }
         let wanted = match wish.value {
             Some(value) => value,
             None => wish.get(fresh.as_fd()).map_err(refused)?,
@@ -110,6 +114,14 @@ pub(super) fn rehearse(options: &SocketOptions, v6: bool, dual: bool) -> Result<
         return Ok(());
     }
     begin(options, &fresh(v6)?, (v6, dual))
+}
+
+/// Whether the kernel gives it to every socket that begins to listen (ip-sysctl,
+/// tcp_fastopen, 0x400): what it is then, no fresh socket tells.
+fn has_every_listener_fastopen() -> bool {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_fastopen");
+    let modes = text.ok().and_then(|text| text.trim().parse::<u32>().ok());
+    modes.is_some_and(|modes| modes & 0x400 != 0)
 }
 
 fn fresh(v6: bool) -> Result<Socket, Refusal> {
