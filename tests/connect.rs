@@ -96,10 +96,10 @@ fn nobody() -> (Socket, SocketAddr) {
     (socket, address)
 }
 
-/// A megabyte that no shorter one is a part of.
-fn megabytes(count: usize) -> Vec<u8> {
-    let numbers = (0u32..).flat_map(u32::to_be_bytes);
-    numbers.take(count << 20).collect()
+/// Megabytes of numbers, so that none of them is missed unseen.
+fn megabytes(count: u32) -> Vec<u8> {
+    let numbers: Vec<[u8; 4]> = (0u32..count << 18).map(u32::to_be_bytes).collect();
+    numbers.concat()
 }
 
 fn a_client_says_hello(model: &str) {
@@ -287,6 +287,27 @@ fn who_is_never_silent_is_not_idle() {
     });
     let output = talk(&[&address.to_string(), "--idle", "900ms"], b"");
     assert_eq!(printed(&output), [b'.'; 12]);
+    server.join().unwrap();
+}
+
+#[test]
+fn a_reader_that_takes_its_time_is_no_silence() {
+    let sent = megabytes(2);
+    let (address, server) = peer(|mut stream| drop(stream.write_all(&megabytes(2))));
+    let mut child = connect(&[&address.to_string(), "--idle", "300ms"])
+        .spawn()
+        .unwrap();
+    let _stdin = child.stdin.take().unwrap();
+    // Longer than the silence that was allowed.
+    child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut [0; 1000])
+        .unwrap();
+    let_time_pass(Duration::from_millis(700));
+    let output = end(child);
+    assert!(printed(&output) == &sent[1000..], "{:?}", output.status);
     server.join().unwrap();
 }
 

@@ -14,7 +14,7 @@ pub struct Reach {
     /// Use IPv6 addresses alone
     #[arg(short = '6', long)]
     pub ipv6: bool,
-    /// Connect from this address: ADDR, ADDR:PORT or [IPV6]:PORT
+    /// Connect from this address, or ADDR:PORT (an IPv6 address in brackets)
     #[arg(short, long, value_name = "ADDR")]
     pub source: Option<String>,
     /// How long it may take to connect, the lookup and all addresses of the host
@@ -26,7 +26,8 @@ pub struct Reach {
 /// `preforkd connect`.
 #[derive(Debug, Args)]
 pub struct Connect {
-    /// The host, by name or address; or HOST:PORT, [IPV6]:PORT or unix:PATH
+    /// The host, by name or address; or HOST:PORT (an IPv6 host in brackets), or
+    /// unix:PATH
     #[arg(value_name = "HOST", value_hint = clap::ValueHint::Hostname)]
     pub host: String,
     /// The port, by number or by the name of its service

@@ -101,7 +101,8 @@ impl<'d> Datagrams<'d> {
         };
         let flushed = match end {
             Ok(End::Gone) => Ok(()),
-            Ok(End::Complete | End::Signal(_)) | Err(_) => self.output.flush(PATIENCE),
+            Ok(End::Signal(_)) => self.output.flush(Some(Duration::from_secs(1))),
+            Ok(End::Complete) | Err(_) => self.output.flush(None),
         };
         let end = match flushed {
             Ok(()) => end,

@@ -86,7 +86,7 @@ pub(super) struct Exchange<'e> {
     /// What was read and not sent.
     unsent: Vec<u8>,
     room: Vec<u8>,
-    /// When an octet came or went last.
+    /// When an octet moved last, from or to whom ever.
     last: Instant,
 }
 
@@ -149,14 +149,9 @@ impl<'e> Exchange<'e> {
             }
         };
         if end != Ok(End::Gone) {
-            // What came before a failure came; but a signal does not wait for a
-            // terminal that stands still.
-            let patience = match end {
-                Ok(End::Signal(_)) => Duration::from_secs(1),
-                Ok(End::Complete | End::Gone) | Err(_) => {
-                    self.rules.idle.unwrap_or(Duration::from_secs(86_400))
-                }
-            };
+            // What came before a failure came, and whoever reads it may take his
+            // time; but a signal does not wait for a terminal that stands still.
+            let patience = matches!(end, Ok(End::Signal(_))).then_some(Duration::from_secs(1));
             match self.output.flush(patience) {
                 Ok(()) => {}
                 Err(Ok(Gone)) => end = end.map(|_| End::Gone),
@@ -173,6 +168,7 @@ impl<'e> Exchange<'e> {
         let ready = self.wait()?;
         if ready.output {
             self.output.write()?;
+            self.last = Instant::now();
         }
         if ready.receive {
             self.receive()?;
@@ -226,7 +222,9 @@ impl<'e> Exchange<'e> {
             false => Vec::new(),
         };
         let at_once = (reads || self.input.has_keys()) && input.is_empty();
-        let idle = self.rules.idle.map(|idle| self.last + idle);
+        // Where nobody reads what came it is not the other side that is silent.
+        let idle = self.rules.idle.filter(|_| self.output.has_room());
+        let idle = idle.map(|idle| self.last + idle);
         let timeout = match idle {
             _ if at_once => PollTimeout::ZERO,
             Some(time) => until(time),

@@ -9,7 +9,7 @@ use super::show::{Manner, Shown};
 use crate::client::dial::until;
 use crate::client::{Cause, Failure, failure};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::cell::RefCell;
 use std::io::{self, Stdout};
 use std::os::fd::AsFd;
@@ -105,17 +105,17 @@ impl Output {
         Ok(())
     }
 
-    /// Shows the rest, at the end, for as long as `patience`; the line that was
-    /// being typed is taken away.
-    pub(super) fn flush(&mut self, patience: Duration) -> Result<(), Stop> {
+    /// Shows the rest, at the end, for as long as `patience` if there is a limit;
+    /// the line that was being typed is taken away.
+    pub(super) fn flush(&mut self, patience: Option<Duration>) -> Result<(), Stop> {
         self.finish();
         if let Place::Above(editor) = &self.place {
             editor.borrow_mut().leave();
         }
-        let end = Instant::now() + patience;
+        let end = patience.map(|patience| Instant::now() + patience);
         while let Some(watched) = self.watched() {
-            match poll(&mut [watched], until(end)) {
-                Ok(0) if Instant::now() >= end => break,
+            match poll(&mut [watched], end.map_or(PollTimeout::NONE, until)) {
+                Ok(0) if end.is_some_and(|end| Instant::now() >= end) => break,
                 Ok(0) | Err(Errno::EINTR) => {}
                 // What went wrong is what write(2) says.
                 Ok(_) | Err(_) => self.write()?,
