@@ -39,7 +39,8 @@ pub fn exit_statuses() -> BTreeMap<u8, String> {
 /// `preforkd get`.
 #[derive(Debug, Args)]
 pub struct Get {
-    /// What to ask for: [http://][NAME:PASSWORD@]HOST[:PORT][/PATH][?QUERY]
+    /// What to ask for: http://HOST:PORT/PATH?QUERY, of which the host is enough;
+    /// NAME:PASSWORD@ may stand before it
     #[arg(value_hint = ValueHint::Url)]
     pub url: String,
     /// Ask for the head alone, and print it
@@ -65,7 +66,7 @@ pub struct Get {
     /// Use IPv6 alone
     #[arg(short = '6', long)]
     pub ipv6: bool,
-    /// Connect from this address: ADDR, ADDR:PORT or [IPV6]:PORT
+    /// Connect from this address, and from this port if one is said
     #[arg(long, value_name = "ADDR")]
     pub source: Option<String>,
     /// How long all of it may take: seconds with decimals, or as 500ms or 1m;

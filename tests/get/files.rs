@@ -34,6 +34,9 @@ fn a_file_is_as_it_was_until_an_answer_takes_its_place() {
         assert_eq!(get(&["-o", name, &peer.url("/")]).status, status);
         assert!(!path.exists(), "{answer}");
     }
+    let peer = Scripted::one_by_one(&["HTTP/1.1 302 x\r\nLocation: /\r\n\r\n"]);
+    get(&["-o", name, &peer.url("/")])
+        .is_failure(22, "302 x; it leads elsewhere, where -L follows");
     fs::write(&path, "as it was").unwrap();
     let peer = Scripted::one_by_one(&[PLAIN]);
     let got = get(&["-o", name, &peer.url("/")]);

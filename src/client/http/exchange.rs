@@ -136,9 +136,11 @@ impl Exchange {
         let delimiter = delimiter.map_err(Fault::Rule)?;
         let closes = head.lists("connection", "close");
         self.persists = !closes && (!head.is_http10() || head.lists("connection", "keep-alive"));
-        let has_none = self.is_head || matches!(head.status(), 204 | 304);
+        if self.is_head || matches!(head.status(), 204 | 304) {
+            self.state = State::Done;
+            return Ok(());
+        }
         self.state = match delimiter {
-            _ if has_none => State::Done,
             Delimiter::Length(0) => State::Done,
             Delimiter::Length(expected) => State::Length { expected },
             Delimiter::Chunked => State::Chunked(Chunks::new()),

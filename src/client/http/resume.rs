@@ -70,19 +70,25 @@ pub enum Verdict {
 /// # Errors
 /// Why neither the file nor the content is to be trusted.
 pub fn judge(held: u64, head: &Head) -> Result<Verdict, String> {
-    match (head.status(), ContentRange::of(head)) {
-        (206, Some(ContentRange::Part { first, .. })) if first == held => Ok(Verdict::Append),
-        (206, Some(ContentRange::Part { first, .. })) => Err(format!(
-            "octets from {held} on were asked for, and those from {first} on came"
-        )),
-        (206, _) => Err(String::from(
-            "a part came, and its Content-Range does not say which",
-        )),
-        (416, Some(ContentRange::None(whole))) if whole == held => Ok(Verdict::Complete),
-        (416, Some(ContentRange::None(whole))) => Err(format!(
-            "the file has {held} octets, and what is there has {whole}: they are not the same"
-        )),
-        (_, _) => Ok(Verdict::Anew),
+    let range = ContentRange::of(head);
+    match head.status() {
+        206 => match range {
+            Some(ContentRange::Part { first, .. }) if first == held => Ok(Verdict::Append),
+            Some(ContentRange::Part { first, .. }) => Err(format!(
+                "octets from {held} on were asked for, and those from {first} on came"
+            )),
+            Some(ContentRange::None(_)) | None => Err(String::from(
+                "a part came, and its Content-Range does not say which",
+            )),
+        },
+        416 => match range {
+            Some(ContentRange::None(whole)) if whole == held => Ok(Verdict::Complete),
+            Some(ContentRange::None(whole)) => Err(format!(
+                "the file has {held} octets, and what is there has {whole}: they are not the same"
+            )),
+            Some(ContentRange::Part { .. }) | None => Ok(Verdict::Anew),
+        },
+        _ => Ok(Verdict::Anew),
     }
 }
 

@@ -74,8 +74,13 @@ impl<'p> Receiver<'p> {
     fn judge(&mut self, head: &Head) -> Result<Wish, Failure> {
         let status = head.status();
         let refused = || {
+            let hint = match (status, head.values("location").next()) {
+                (300..400, Some(_)) => "; it leads elsewhere, where -L follows",
+                (_, _) => "",
+            };
             let line = status_line(head);
-            Err(Failure::new(Cause::Status, format!("{}: {line}", self.url)))
+            let what = format!("{}: {line}{hint}", self.url);
+            Err(Failure::new(Cause::Status, what))
         };
         if self.destination.is_file() {
             let held = self.destination.held();
