@@ -298,23 +298,40 @@ fn connect_is_a_client_of_their_servers() {
             assert_echoed(&outcome(command), b"Message received.\n", "ncat -k");
         }
     }
-    // Both have something to say, and both say when that is all.
-    for (program, flags) in [("ncat", "-l"), ("nc", "-l -N")] {
+    // A listening ncat ends with its client's input, a listening nc with the later
+    // of both: the one hears or speaks, the other does both at once.
+    let nothing = Octets::new(0);
+    let ours = Octets::new(123_456);
+    for (program, flags, says, hears) in [
+        ("ncat", "-l --send-only", &octets, &nothing),
+        ("ncat", "-l --recv-only", &nothing, &ours),
+        ("nc", "-l -N", &octets, &ours),
+    ] {
         if !is_there(program) {
             continue;
         }
-        let heard = octets.directory.path().join(program);
+        let heard = octets.directory.path().join("heard");
         let mut other = Other::told(|port| {
             let mut command = line(program, &format!("{flags} 127.0.0.1 {port}"));
-            command
-                .stdin(octets.file())
-                .stdout(File::create(&heard).unwrap());
+            command.stdin(says.file());
+            command.stdout(File::create(&heard).unwrap());
             command
         });
-        let ours = Octets::new(123_456);
-        assert_echoed(&connect(other.port, &ours), &octets.octets, program);
-        assert!(other.child.wait().unwrap().success(), "{program}");
-        assert!(fs::read(&heard).unwrap() == ours.octets, "{program}");
+        let mut command = preforkd();
+        let port = other.port.to_string();
+        command.args(["connect", "127.0.0.1", &port]);
+        if hears.octets.is_empty() {
+            command.args(["--at-eof", "keep"]);
+        } else if says.octets.is_empty() {
+            // It ends its direction before it hears anything.
+            command.arg("--keep-sending");
+        }
+        assert_echoed(&with_input(command, hears), &says.octets, flags);
+        let status = other.child.wait().unwrap();
+        assert!(status.success(), "{program} {flags}: {status}");
+        let heard = fs::read(&heard).unwrap();
+        let (got, sent) = (heard.len(), hears.octets.len());
+        assert!(heard == hears.octets, "{program} {flags}: {got} for {sent}");
     }
 }
 

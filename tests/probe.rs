@@ -11,6 +11,7 @@ mod harness;
 mod servers;
 
 use harness::server::outcome;
+use harness::terminal::Terminal;
 use harness::{SOON, Server, on_each_model, preforkd};
 use serde_json::Value;
 use servers::Peer;
@@ -20,7 +21,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
@@ -274,6 +275,46 @@ fn who_is_not_there_is_told_by_the_status() {
     ] {
         assert_eq!(probe(wrong).status.code(), Some(64), "{wrong:?}");
     }
+}
+
+/// A server that vanishes while it is probed is told from one that is wrong.
+#[test]
+fn who_vanishes_is_an_error() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // One to see whether it is there, and the questions before all rules.
+    let last = std::thread::spawn(move || {
+        for _ in 0..7 {
+            says_yes(listener.accept().unwrap().0);
+        }
+    });
+    let found = findings(address, &["--timeout", "2s", "--row", "3,14"]);
+    last.join().unwrap();
+    assert_eq!(found.with("error"), [3, 14].into());
+    assert_eq!(found.status, Some(7));
+    assert!(
+        found.rows[&3].1.contains("Connection refused"),
+        "{:?}",
+        found.rows
+    );
+}
+
+#[test]
+fn colours_are_for_terminals() {
+    let server = Server::serve(&["echo"]);
+    let address = server.address("echo").to_string();
+    let shown = |variable: &str| {
+        let mut command = Command::new("env");
+        command.arg(variable).arg(harness::server::program());
+        command.args(["probe", "--service", "echo", &address]);
+        let mut terminal = Terminal::start(&command, 100, 40);
+        assert!(terminal.wait().success());
+        terminal.wait_for("1 pass, 0 fail");
+        String::from_utf8(terminal.written()).unwrap()
+    };
+    assert!(shown("X=1").contains("\x1b[32mpass   \x1b[0m"));
+    assert!(!shown("NO_COLOR=1").contains('\x1b'));
+    server.stop();
 }
 
 #[test]

@@ -43,9 +43,9 @@ pub fn visit(
 /// What a wish waits for, without its octets.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Waiting {
-    ToSend,
-    ToHear,
-    ToLearn,
+    Sending,
+    Hearing,
+    Watching,
 }
 
 /// Until when, and since which wish.
@@ -73,10 +73,10 @@ fn play(dialled: &Dialled, exchange: &mut Exchange<'_>, patience: Duration) -> i
                 watch = None;
                 continue;
             }
-            Wish::Send(_) => (Waiting::ToSend, PollFlags::POLLIN | PollFlags::POLLOUT),
-            Wish::Hear => (Waiting::ToHear, PollFlags::POLLIN),
+            Wish::Send(_) => (Waiting::Sending, PollFlags::POLLIN | PollFlags::POLLOUT),
+            Wish::Hear => (Waiting::Hearing, PollFlags::POLLIN),
             // An error, such as a reset, is told unasked.
-            Wish::Watch => (Waiting::ToLearn, PollFlags::empty()),
+            Wish::Watch => (Waiting::Watching, PollFlags::empty()),
         };
         let end = match &watch {
             Some(watch) if watch.waiting == waiting => watch.until,
@@ -94,9 +94,9 @@ fn play(dialled: &Dialled, exchange: &mut Exchange<'_>, patience: Duration) -> i
             continue;
         }
         match waiting {
-            Waiting::ToLearn => exchange.ended(Ended::Reset),
-            Waiting::ToHear => hear(socket, exchange)?,
-            Waiting::ToSend => {
+            Waiting::Watching => exchange.ended(Ended::Reset),
+            Waiting::Hearing => hear(socket, exchange)?,
+            Waiting::Sending => {
                 // First what was said: it may be why nothing more is taken.
                 if ready.intersects(PollFlags::POLLIN) {
                     hear(socket, exchange)?;

@@ -263,6 +263,7 @@ fn joined(octets: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn whole(octets: &[u8]) -> Answer {
         match parse(octets, false) {
@@ -327,6 +328,24 @@ mod tests {
                 matches!(parse(octets, false), Parsed::Malformed(_)),
                 "{shown}"
             );
+        }
+    }
+
+    proptest! {
+        /// Whatever comes, it is an answer, the begin of one, or none; and an
+        /// answer is no longer than what came.
+        #[test]
+        fn nothing_that_comes_is_fatal(
+            begin in "(HTTP/1\\.1 200 OK\r\n(Content-Length: [0-9]{0,30}\r\n|Transfer-Encoding: chunked\r\n)?(\r\n)?)?",
+            rest in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'f'), any::<u8>()], 0..80),
+            to_head in any::<bool>(),
+        ) {
+            let octets = [begin.as_bytes(), &rest].concat();
+            if let Parsed::Whole(answer) = parse(&octets, to_head) {
+                prop_assert!(answer.length <= octets.len());
+                prop_assert!(answer.content.len() <= octets.len());
+                prop_assert_eq!(parse(&octets[..answer.length], to_head), Parsed::Whole(answer));
+            }
         }
     }
 
