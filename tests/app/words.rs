@@ -128,6 +128,23 @@ fn a_sign_of_life_is_owed_by_whoever_gave_one() {
 }
 
 #[test]
+fn who_was_told_to_end_owes_no_sign_of_life() {
+    if !has(PYTHON) {
+        return;
+    }
+    let deeds = [
+        "notify:READY=1\\nWATCHDOG_USEC=1000000",
+        "serve",
+        "sleep:2.5",
+        "say:finished",
+    ];
+    let mut server = start(&pool(&deeds, "", NOTIFY));
+    server.signal(Signal::SIGTERM);
+    server.assert_good_end();
+    server.log.wait_for("info: finished", SOON);
+}
+
+#[test]
 fn who_says_that_it_stops_has_a_successor_first() {
     if !has(PYTHON) {
         return;

@@ -186,8 +186,12 @@ impl Program {
         self.paused.is_some_and(|until| now < until)
     }
 
-    /// Whether it owes a sign of life.
+    /// Whether it owes a sign of life. Who was told to end has a deadline for that,
+    /// and seldom goes on promising.
     pub(super) fn is_hung(&self, now: Instant) -> bool {
+        if matches!(self.parting, Parting::Told) {
+            return false;
+        }
         match self.watch {
             Watch::Off => false,
             Watch::On { last, patience } => now.saturating_duration_since(last) > patience,
