@@ -9,6 +9,7 @@ mod app;
 mod datagrams;
 mod exec;
 mod identity;
+mod limits;
 mod listen;
 mod site;
 
@@ -90,6 +91,7 @@ impl Checker<'_> {
             self.misplaced(&table.udp, "udp", why);
             self.size(table)
         };
+        self.limits(table);
         let backlog = self.queue("backlog", &table.backlog);
         let identity = self.identity(table, who);
         let log = table.log.value.as_ref();

@@ -5,20 +5,25 @@
 //! other keys, and the way from a table to its part of the configuration.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::file::app::AppTable;
 use super::file::exec::ExecTable;
 use super::file::http::HttpTable;
+use super::file::limits::LimitsTable;
 use super::file::site::{CgiTable, StatusTable};
 use super::file::{LogTable, MOST_WORKERS, MasterTable, PoolTable, UdpTable, Workers};
 use super::system::System;
 use super::{
-    Accept, Access, App, Cgi, Datagrams, Exec, Http, Log, LogTarget, Master, Model, Pool, Service,
-    Size, StatusPages, Trust,
+    Accept, Access, App, Cgi, Datagrams, Exec, Http, Limits, Log, LogTarget, Master, Model, Pool,
+    Rate, Service, Size, StatusPages, Trust,
 };
 
 /// The program's name in syslog lines.
 pub(crate) const TAG: &str = "preforkd";
+
+/// When a client that is turned away shall come back.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The pool size keys of a spare-driven pool, as far as they are given.
 #[derive(Clone, Debug, Default)]
@@ -151,6 +156,12 @@ pub(crate) fn pool(name: &str, service: Service, table: &PoolTable) -> Pool {
         listen: Vec::new(),
         backlog: table.backlog.value,
         defer_accept: table.defer_accept.value,
+        access: Access {
+            allow: table.allow.value.clone(),
+            deny: table.deny.value.clone(),
+        },
+        denied: table.denied.value,
+        limits: table.limits.value.as_ref().map(limits),
         service,
         model,
         accept: table.accept.value,
@@ -209,6 +220,30 @@ pub(crate) fn app_size(workers: Option<Workers>, processors: u32) -> Size {
     match workers {
         Some(Workers::Fixed(workers)) => Size::Fixed(workers),
         Some(Workers::Auto) | None => Size::Fixed(processors.clamp(1, MOST_WORKERS)),
+    }
+}
+
+/// The limits of a table.
+fn limits(table: &LimitsTable) -> Limits {
+    let burst = table.burst.value;
+    let rate = |rate: Rate| Rate {
+        burst: burst.unwrap_or(rate.burst),
+        ..rate
+    };
+    Limits {
+        connections: table.connections.value,
+        connections_per_address: table.connections_per_address.value,
+        connections_per_network: table.connections_per_network.value,
+        ipv4_network: table.ipv4_network.value,
+        ipv6_network: table.ipv6_network.value,
+        accept_rate: table.accept_rate.value.map(rate),
+        random_early_drop: table.random_early_drop.value,
+        exempt: table.exempt.value.clone(),
+        full: table.full.value,
+        over: table.over.value,
+        banner: table.banner.value.clone(),
+        retry_after: table.retry_after.value.unwrap_or(RETRY_AFTER),
+        dry_run: table.dry_run.value,
     }
 }
 

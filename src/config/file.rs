@@ -7,6 +7,7 @@
 pub(crate) mod app;
 pub(crate) mod exec;
 pub(crate) mod http;
+pub(crate) mod limits;
 pub(crate) mod logs;
 pub(crate) mod site;
 
@@ -21,6 +22,7 @@ use super::endpoint::Tos;
 use super::kind::{
     At, FilePath, Flag, Kind, Optional, Shown, Tag, Text, Word, cannot_be, wrong_type,
 };
+use super::limits::{DENIED, Refusal};
 use super::mistake::{Mistake, Span};
 use super::network::{ClientList, Clients};
 use super::number::{Count, Mode, NO_LIMIT, Size, Time};
@@ -32,6 +34,7 @@ use super::{Accept, Facility, Listen, LogFormat, Model};
 use app::AppTable;
 use exec::ExecTable;
 use http::{AccessLogTable, HttpTable};
+use limits::LimitsTable;
 use logs::PoolLogTable;
 use site::{AuthTable, CgiTable, HostTable, PathTable, RespondTable, StatusTable};
 
@@ -161,6 +164,14 @@ table! {
         message: Option<String> = Optional(
                 Text { max: 65536, what: "a text" }, "only for service = \"message\""), None,
             "The text that the service message sends, octet for octet.";
+        allow: Clients = ClientList, Clients::default(),
+            "Who may connect, by address prefix, and \"unix:\"; the longest prefix that fits decides, and nobody named is everybody.";
+        deny: Clients = ClientList, Clients::default(),
+            "Who may not.";
+        denied: Refusal = Word(DENIED), Refusal::Close,
+            "What becomes of who may not: an end without a word, or RST.";
+        limits: Option<LimitsTable> = Optional(SubTable, "no limits but those of the workers"), None,
+            "How many clients may be in at once, and how fast they may come.";
         model: Model = Word(MODELS), Model::Prefork,
             "How a worker spends itself: one connection at a time, many in one loop, a thread or a process for each.";
         accept: Accept = Word(ACCEPTS), Accept::Shared,
@@ -362,6 +373,7 @@ pub fn keys() -> Vec<Key> {
     keys.extend(LogTable::keys());
     keys.extend(PoolTable::keys());
     keys.extend(PoolLogTable::keys());
+    keys.extend(LimitsTable::keys());
     keys.extend(ListenTable::keys());
     keys.extend(UdpTable::keys());
     keys.extend(HttpTable::keys());

@@ -21,6 +21,7 @@ mod file;
 pub(crate) mod fuzzing;
 mod htpasswd;
 mod kind;
+mod limits;
 mod load;
 mod media;
 mod mistake;
@@ -47,6 +48,7 @@ pub use endpoint::{Endpoint, Keepalive, Proxy, SocketOptions, Tos};
 pub use exec::{Exec, StandardError, USUAL_PATH};
 pub use file::keys;
 pub use htpasswd::Passwords;
+pub use limits::{EarlyDrop, Full, Limits, Rate, Refusal};
 pub use load::{LoadError, Loaded, load, load_again, parse};
 pub use media::MediaTypes;
 pub use mistake::{Mistake, Mistakes, Severity, Span};
@@ -155,6 +157,12 @@ pub struct Pool {
     /// How long a TCP client is not accepted that has sent nothing; zero: it is
     /// at once.
     pub defer_accept: Duration,
+    /// Who may connect at all.
+    pub access: Access,
+    /// What becomes of who may not: [`Refusal::Close`] or [`Refusal::Reset`].
+    pub denied: Refusal,
+    /// How many may be in at once, and how fast they may come.
+    pub limits: Option<Limits>,
     /// What a connection gets.
     pub service: Service,
     /// How a worker spends itself.

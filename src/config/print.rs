@@ -12,14 +12,15 @@ use std::path::PathBuf;
 use super::app::MEANINGLESS;
 use super::file::exec::ExecTable;
 use super::file::http::{AccessLogTable, HttpTable};
+use super::file::limits::LimitsTable;
 use super::file::logs::PoolLogTable;
 use super::file::{ListenTable, LogTable, MasterTable, PoolTable, ServiceName, UdpTable, Workers};
 use super::kind::{At, Shown};
 use super::place::Target;
 use super::table::{Entry, Table};
 use super::{
-    Config, Datagrams, Endpoint, Exec, Facility, Http, Identity, Listen, Log, LogTarget, Master,
-    Model, Pool, Service, Size,
+    Config, Datagrams, Endpoint, Exec, Facility, Http, Identity, Limits, Listen, Log, LogTarget,
+    Master, Model, Pool, Service, Size,
 };
 
 /// The configuration as a file that says every key, with comments for those
@@ -31,6 +32,9 @@ impl fmt::Display for Config {
             let table = self::pool(pool);
             let idle = pool.service.app().map_or(&[][..], |_| MEANINGLESS);
             write_table_but(idle, f, &format!("\n[pool.{}]", pool.name), &table)?;
+            if let Some(limits) = &table.limits.value {
+                write_table(f, &format!("\n[pool.{}.limits]", pool.name), limits)?;
+            }
             if let Some(http) = &table.http.value {
                 let header = format!("pool.{}.http", pool.name);
                 write_table(f, &format!("\n[{header}]"), http)?;
@@ -111,6 +115,10 @@ fn pool(pool: &Pool) -> PoolTable {
         listen: Entry::of(pool.listen.iter().map(listen).collect()),
         service: Entry::of(service),
         message: Entry::of(message),
+        allow: Entry::of(pool.access.allow.clone()),
+        deny: Entry::of(pool.access.deny.clone()),
+        denied: Entry::of(pool.denied),
+        limits: Entry::of(pool.limits.as_ref().map(|one| limits(one, pool))),
         model: Entry::of(pool.model),
         accept: Entry::of(pool.accept),
         workers: Entry::of(workers),
@@ -149,6 +157,26 @@ fn datagrams(datagrams: Datagrams) -> UdpTable {
         rate: Entry::of(datagrams.rate),
         burst: Entry::of(datagrams.burst),
         amplify: Entry::of(datagrams.amplify),
+    }
+}
+
+fn limits(limits: &Limits, pool: &Pool) -> LimitsTable {
+    let is_http = pool.service.http().is_some();
+    LimitsTable {
+        connections: Entry::of(limits.connections),
+        connections_per_address: Entry::of(limits.connections_per_address),
+        connections_per_network: Entry::of(limits.connections_per_network),
+        ipv4_network: Entry::of(limits.ipv4_network),
+        ipv6_network: Entry::of(limits.ipv6_network),
+        accept_rate: Entry::of(limits.accept_rate),
+        burst: Entry::of(limits.accept_rate.map(|rate| rate.burst)),
+        random_early_drop: Entry::of(limits.random_early_drop),
+        exempt: Entry::of(limits.exempt.clone()),
+        full: Entry::of(limits.full),
+        over: Entry::of(limits.over),
+        banner: Entry::of(limits.banner.clone()),
+        retry_after: Entry::of((is_http && limits.answers()).then_some(limits.retry_after)),
+        dry_run: Entry::of(limits.dry_run),
     }
 }
 
@@ -402,6 +430,17 @@ mod tests {
         model = "threads"
         log = { to = "./text.log", level = "debug", format = "json" }
         idle_timeout = "1h30m5s250ms"
+        deny = ["unix:", "192.0.2.0/24"]
+        denied = "reset"
+        [pool.text.limits]
+        connections = 100
+        accept_rate = "20/m"
+        burst = 7
+        random_early_drop = "10:30:100"
+        exempt = "127.0.0.1"
+        full = "answer"
+        banner = "full\n"
+        dry_run = true
         [pool.program]
         listen = ["127.0.0.1:82", "unix:p"]
         service = "app"
@@ -474,7 +513,7 @@ mod tests {
                 "[pool.NAME.http.path.\"PATH\"] respond",
             ];
             // These are headers.
-            let tables = ["http", "host", "cgi", "status", "exec"];
+            let tables = ["http", "limits", "host", "cgi", "status", "exec"];
             if inline.contains(&key.table) || tables.contains(&key.name) {
                 continue;
             }

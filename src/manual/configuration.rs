@@ -132,6 +132,10 @@ const REMARKS: &[(&str, &str)] = &[
          What is said of the socket holds for each connection that it accepts. A reload changes it, for new connections; \
          those that are open, or wait, keep what they have. What the kernel refuses fails a start or a reload.",
     ),
+    (
+        "[pool.NAME.limits]",
+        "They hold for all workers of the pool together, before the first octet of a connection.",
+    ),
     ("[pool.NAME.http]", "It is the default host as well."),
     (
         "[pool.NAME.app]",

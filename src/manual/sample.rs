@@ -66,6 +66,8 @@ const BY_NAME: &[(&str, &str)] = &[
     ("processes", "1000"),
     ("max_body", "\"1MiB\""),
     ("tag", "\"preforkd\""),
+    ("burst", "40"),
+    ("banner", "\"Too many connections.\\n\""),
 ];
 
 /// The file.

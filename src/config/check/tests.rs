@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::system::Pretend;
-use crate::config::{Accept, Identity, Loaded, LogFormat, parse};
+use crate::config::{Accept, Full, Identity, Loaded, LogFormat, Refusal, parse};
 
 fn load_as(text: &str, system: &Pretend) -> Result<Loaded, Vec<String>> {
     parse(text, "f", Path::new("/etc"), system).map_err(|found| found.lines().collect())
@@ -39,6 +39,88 @@ fn the_shortest_pool_gets_every_default() {
         ..Pool::with_defaults("p", Service::Echo)
     };
     assert_eq!(pool, usual);
+}
+
+#[test]
+fn limits_arrive_and_have_their_defaults() {
+    assert_eq!(pool(ECHO).limits, None);
+    let limits = |keys: &str| {
+        pool(&format!("{ECHO}[pool.p.limits]\n{keys}"))
+            .limits
+            .unwrap()
+    };
+    let usual = limits("");
+    assert_eq!((usual.full, usual.over), (Full::Wait, Refusal::Answer));
+    assert_eq!((usual.ipv4_network, usual.ipv6_network), (24, 56));
+    assert_eq!(usual.retry_after, Duration::from_secs(5));
+    assert!(!usual.waits() && !usual.tells_sources_apart());
+    let rate = limits("accept_rate='20/s'").accept_rate.unwrap();
+    assert_eq!((rate.count, rate.burst), (20, 20));
+    let rate = limits("accept_rate='20/s'\nburst=5").accept_rate.unwrap();
+    assert_eq!((rate.count, rate.burst), (20, 5));
+    assert!(limits("connections=1").waits());
+    assert!(!limits("connections=1\ndry_run=true").waits());
+    assert!(!limits("connections=1\nfull='reset'").waits());
+    let pool = pool(&format!(
+        "{ECHO}allow='10.0.0.0/8'\ndeny=['unix:']\ndenied='reset'"
+    ));
+    assert!(pool.access.deny.unix && pool.denied == Refusal::Reset);
+    assert!(!pool.access.permits(Some("192.0.2.1".parse().unwrap())));
+}
+
+#[test]
+fn limits_that_have_no_effect_are_mistakes() {
+    let echo = format!("{ECHO}[pool.p.limits]\n");
+    let http = "service='http'\nlisten='127.0.0.1:80'\nhttp.root='/srv'\n[pool.p.limits]\n";
+    for (service, keys, message) in [
+        (
+            &*echo,
+            "burst=5",
+            "`burst` has no effect here; only beside `accept_rate`",
+        ),
+        (
+            &*echo,
+            "retry_after='1s'",
+            "`retry_after` has no effect here; only with service",
+        ),
+        (
+            &*echo,
+            "over='reset'\nbanner='x'",
+            "`banner` has no effect here; only with `over`",
+        ),
+        (
+            http,
+            "banner='x'",
+            "`banner` has no effect here; the service http answers 503",
+        ),
+        (
+            http,
+            "over='close'\nretry_after='1s'",
+            "`retry_after` has no effect here; only with `over`",
+        ),
+        (
+            &*echo,
+            "accept_rate='20'",
+            "`accept_rate` cannot be \"20\"; expected a rate such as",
+        ),
+        (
+            &*echo,
+            "random_early_drop='9:1:8'",
+            "`random_early_drop` cannot be \"9:1:8\"; expected START",
+        ),
+        (
+            &*echo,
+            "ipv6_network=65",
+            "expected a whole number from 1 to 64",
+        ),
+        (&*echo, "over='wait'", "`over` cannot be \"wait\""),
+    ] {
+        let found = wrong(&format!("{service}{keys}"));
+        assert!(
+            found.len() == 1 && found[0].contains(message),
+            "{keys}: {found:?}"
+        );
+    }
 }
 
 #[test]
