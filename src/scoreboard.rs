@@ -34,7 +34,7 @@ mod view;
 pub use cause::Cause;
 pub use counter::Counter;
 pub use header::Master;
-pub use ledger::{Entry, Facts, Identity, MAX_LEDGER, Sums};
+pub use ledger::{Doorkeeping, Entry, Facts, Identity, MAX_LEDGER, SHED_CAUSES, Sums};
 pub use row::{Place, Remaining, Row, RowState};
 pub use view::{Count, Counted, Table, View};
 
@@ -260,6 +260,19 @@ impl Default for RowAllocator {
 }
 
 impl RowAllocator {
+    /// For so many of another kind.
+    pub fn with_room(count: usize) -> Self {
+        Self {
+            free: vec![(0, count)],
+        }
+    }
+
+    /// The longest run that is free.
+    pub fn longest(&self) -> usize {
+        let lengths = self.free.iter().map(|&(_, length)| length);
+        lengths.max().unwrap_or(0)
+    }
+
     /// Takes a run of `count` rows: the first that is long enough.
     pub fn take(&mut self, count: usize) -> Option<usize> {
         let at = self.free.iter().position(|&(_, length)| length >= count)?;

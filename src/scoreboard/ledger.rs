@@ -26,6 +26,8 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// Pools of which the ledger can tell.
 pub const MAX_LEDGER: usize = 256;
+/// For how many causes a client is turned away.
+pub const SHED_CAUSES: usize = 6;
 /// Words of an entry, in cache lines of its own.
 pub(super) const ENTRY: usize = 160;
 
@@ -44,7 +46,9 @@ mod field {
     pub(super) const RATES: usize = 8;
     pub(super) const IDENTITY: std::ops::Range<usize> = 16..48;
     pub(super) const SUMS: usize = 48;
-    pub(super) const END: usize = SUMS + 2 * Sums::COUNT;
+    pub(super) const SHED: usize = SUMS + 2 * Sums::COUNT;
+    pub(super) const SHEDDING: usize = SHED + 2 * super::SHED_CAUSES;
+    pub(super) const END: usize = SHEDDING + 1;
 }
 
 const _: () = assert!(field::END <= ENTRY);
@@ -189,6 +193,32 @@ pub struct Identity {
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
     pub(super) words: &'static [AtomicU64],
+}
+
+/// Clients that a pool has turned away at the door.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Doorkeeping {
+    /// By cause.
+    pub shed: [u64; SHED_CAUSES],
+    /// Those who would have been, by cause.
+    pub spared: [u64; SHED_CAUSES],
+    /// Whether it does so now.
+    pub shedding: bool,
+}
+
+impl Doorkeeping {
+    /// With what came later.
+    #[must_use]
+    pub fn and(&self, later: &Self) -> Self {
+        let sum = |one: &[u64; SHED_CAUSES], other: &[u64; SHED_CAUSES]| {
+            std::array::from_fn(|cause| one[cause].wrapping_add(other[cause]))
+        };
+        Self {
+            shed: sum(&self.shed, &later.shed),
+            spared: sum(&self.spared, &later.spared),
+            shedding: later.shedding,
+        }
+    }
 }
 
 impl Entry {
@@ -350,6 +380,24 @@ impl Entry {
 
     const fn place(second: bool) -> usize {
         field::SUMS + second as usize * Sums::COUNT
+    }
+
+    /// Says whom the pool has turned away.
+    pub fn set_doorkeeping(&self, door: &Doorkeeping) {
+        for (index, count) in door.shed.iter().chain(&door.spared).enumerate() {
+            self.store(field::SHED + index, *count);
+        }
+        self.store(field::SHEDDING, u64::from(door.shedding));
+    }
+
+    /// Whom it has turned away.
+    pub fn doorkeeping(&self) -> Doorkeeping {
+        let count = |index: usize| self.load(field::SHED + index);
+        Doorkeeping {
+            shed: std::array::from_fn(count),
+            spared: std::array::from_fn(|index| count(SHED_CAUSES + index)),
+            shedding: self.load(field::SHEDDING) != 0,
+        }
     }
 
     fn load(&self, at: usize) -> u64 {
