@@ -61,6 +61,8 @@
 //!   that has it to itself. [`driver::datagram`] has no connections.
 //! - [`protocol::proxy`]: who the client is, where a proxy says so before it speaks.
 //! - [`scoreboard`]: what everybody knows of everybody, in shared memory.
+//! - [`admission`]: who is let in, by limits that all workers of a pool share;
+//!   [`driver::gate`] is where it is asked.
 //! - [`status`]: what is shown of it, and by which words;
 //!   [`status::reading`] takes it from the scoreboard, in whatever process.
 //! - [`client`]: the other side: from the name of a place to a connected socket;
@@ -71,6 +73,7 @@
 //! - [`mix`]: numbers from octets, for tables and tags.
 //! - [`sys`]: the only `unsafe` code.
 
+pub mod admission;
 pub mod calendar;
 pub mod cli;
 pub mod client;
