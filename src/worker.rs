@@ -14,6 +14,7 @@ use crate::daemon;
 use crate::driver::datagram::Terms;
 use crate::driver::effects::Roots;
 use crate::driver::files::Files;
+use crate::driver::gate::{Gate, Pass};
 use crate::driver::journal::AccessLog;
 use crate::driver::{self, Duty, Leave, Limits, ORPHAN_SECONDS, threads};
 use crate::log::Output;
@@ -85,6 +86,8 @@ pub struct Assignment {
     pub connections: u64,
     /// Requests after which it asks for a successor; 0 is never.
     pub requests: u64,
+    /// What it counts its clients by, where its pool has limits or rules.
+    pub pass: Option<Pass>,
     /// Where the master sends new log files.
     pub channel: OwnedFd,
     /// The signal mask to run with.
@@ -296,6 +299,9 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Way), Stillborn> {
     // A pool that began with one worker may have been given more.
     let others = pool.size.max() > 1 || slot > 0;
     let shared_with_others = pool.accept == config::Accept::Shared && others;
+    let is_http = pool.service.http().is_some();
+    let rules = (&pool.access, pool.denied);
+    let gate = Gate::new(rules, pool.limits.as_ref(), is_http, assignment.pass);
     let duty = Duty {
         reporter: Arc::new(reporter::Reporter::new(assignment.view, &pool.name)),
         fronts: fronts(&pool, &assignment.entries, &service),
@@ -304,6 +310,7 @@ fn prepare(assignment: Assignment) -> Result<(Duty, Way), Stillborn> {
         queues,
         files,
         programs: driver::program::Programs::default(),
+        gate,
         limits,
         board: assignment.board,
         seat: assignment.seat,

@@ -46,7 +46,7 @@ impl Service for Taking {
         Box::new(Taken)
     }
 
-    fn takes_socket(&self) -> bool {
+    fn hands_over(&self) -> bool {
         true
     }
 }

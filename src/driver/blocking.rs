@@ -9,7 +9,9 @@
 
 use super::accept::{Accepted, accept};
 use super::connection::{Connection, Want};
+use super::gate::{self, PATIENCE};
 use super::{Duty, Lane, Leave};
+use crate::admission::Claim;
 use crate::net::Stream;
 use crate::protocol::Peer;
 use nix::errno::Errno;
@@ -65,17 +67,20 @@ pub fn run(duty: &Duty, lane: &mut Lane<'_>, attendance: &dyn Attendance) -> Lea
     lane.idle();
     loop {
         attendance.free();
-        let next = next_connection(duty);
+        let next = next_connection(duty, lane);
         attendance.taken();
         match next {
-            Ok(Some((stream, peer))) => {
-                requests += serve(stream, &peer, lane);
+            Ok(Some((stream, peer, claim))) => {
+                requests += serve(stream, &peer, claim, lane);
                 connections += 1;
                 if !attendance.served(connections, requests) {
                     return Leave::Worn;
                 }
             }
-            Ok(None) => break,
+            Ok(None) => {
+                lane.leave();
+                break;
+            }
             Err(error) => return Leave::Sick(error),
         }
     }
@@ -84,9 +89,9 @@ pub fn run(duty: &Duty, lane: &mut Lane<'_>, attendance: &dyn Attendance) -> Lea
 }
 
 /// Serves one connection to its end; answers how many requests it made.
-pub fn serve(stream: Stream, peer: &Peer, lane: &mut Lane<'_>) -> u64 {
+pub fn serve(stream: Stream, peer: &Peer, claim: Claim, lane: &mut Lane<'_>) -> u64 {
     lane.begin(peer);
-    let connection = Connection::new(stream, peer, lane);
+    let connection = Connection::new(stream, peer, lane).admitted(claim);
     serve_begun(connection, lane)
 }
 
@@ -204,18 +209,34 @@ pub(super) fn timeout(patience: Duration) -> PollTimeout {
 }
 
 /// The next client, or `None` once the worker is told to retire.
-fn next_connection(duty: &Duty) -> io::Result<Option<(Stream, Peer)>> {
+fn next_connection(duty: &Duty, lane: &mut Lane<'_>) -> io::Result<Option<(Stream, Peer, Claim)>> {
+    let waits = duty.gate.as_ref().is_some_and(|gate| gate.waits());
     // Every pass begins at another listener, so that none can starve the rest.
     let mut first = 0;
     loop {
         if duty.is_retired() {
             return Ok(None);
         }
+        if waits {
+            // A place is only taken for somebody who is there.
+            wait_for_client(duty)?;
+            if !lane.reserve() {
+                rest(duty, PATIENCE);
+                continue;
+            }
+        }
         first += 1;
+        let mut turned_away = false;
         for index in 0..duty.listeners.len() {
             let number = (first + index) % duty.listeners.len();
             match accept(duty.listeners[number].as_fd(), number, false) {
-                Accepted::Connection(stream, peer) => return Ok(Some((stream, peer))),
+                Accepted::Connection(stream, peer) => match lane.admit(stream, &peer) {
+                    Some((stream, claim)) => return Ok(Some((stream, peer, claim))),
+                    None => {
+                        turned_away = true;
+                        break;
+                    }
+                },
                 Accepted::Nothing | Accepted::Again => {}
                 Accepted::Parked if duty.is_retired() => return Ok(None),
                 Accepted::Parked => return Err(Errno::EINVAL.into()),
@@ -223,17 +244,29 @@ fn next_connection(duty: &Duty) -> io::Result<Option<(Stream, Peer)>> {
                 Accepted::Sick(error) => return Err(error),
             }
         }
+        if turned_away {
+            continue;
+        }
+        if waits {
+            lane.leave();
+            continue;
+        }
         // Only a listener that does not block comes here: one of several, or
         // one shared with a generation that runs an event loop.
-        let mut ready: Vec<PollFd<'_>> = duty
-            .listeners
-            .iter()
-            .map(|one| PollFd::new(one.as_fd(), PollFlags::POLLIN))
-            .collect();
-        match poll(&mut ready, PollTimeout::NONE) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
+        wait_for_client(duty)?;
+    }
+}
+
+/// Waits until somebody comes to one of the listeners, or a signal.
+fn wait_for_client(duty: &Duty) -> io::Result<()> {
+    let mut ready: Vec<PollFd<'_>> = duty
+        .listeners
+        .iter()
+        .map(|one| PollFd::new(one.as_fd(), PollFlags::POLLIN))
+        .collect();
+    match poll(&mut ready, PollTimeout::NONE) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(errno) => Err(errno.into()),
     }
 }
 
@@ -247,8 +280,18 @@ pub(super) fn pause(duty: &Duty, error: &io::Error) {
         "accept: {error}: waiting {} ms; clients wait in the queue",
         PAUSE.as_millis()
     );
+    rest(duty, PAUSE);
+}
+
+/// Waits so long, or until the worker is told to retire.
+fn rest(duty: &Duty, time: Duration) {
     let mut wake = [PollFd::new(duty.wake.as_fd(), PollFlags::POLLIN)];
-    let _ = poll(&mut wake, timeout(PAUSE));
+    let _ = poll(&mut wake, timeout(time));
+}
+
+/// Waits so long, whatever the worker is told: it was told to retire.
+fn rest_undisturbed(time: Duration) {
+    let _ = poll(&mut [], timeout(time));
 }
 
 /// Serves what waits in the queues that nobody else will empty.
@@ -279,11 +322,24 @@ fn empty_queues(duty: &Duty, lane: &mut Lane<'_>) {
 /// Serves what waits in one of them; answers whether more may come.
 fn empty_queue(duty: &Duty, lane: &mut Lane<'_>, (number, queue): (usize, BorrowedFd<'_>)) -> bool {
     loop {
-        match accept(queue, number, false) {
-            Accepted::Connection(stream, peer) => {
-                serve(stream, &peer, lane);
+        if !lane.reserve() {
+            if !gate::has_clients(queue) {
+                return true;
             }
-            Accepted::Again => {}
+            // All who wait here are served before the worker leaves.
+            rest_undisturbed(PATIENCE);
+            continue;
+        }
+        let accepted = accept(queue, number, false);
+        if let Accepted::Connection(stream, peer) = accepted {
+            if let Some((stream, claim)) = lane.admit(stream, &peer) {
+                serve(stream, &peer, claim, lane);
+            }
+            continue;
+        }
+        lane.leave();
+        match accepted {
+            Accepted::Connection(..) | Accepted::Again => {}
             Accepted::Exhausted(error) => pause(duty, &error),
             Accepted::Nothing => return true,
             Accepted::Parked | Accepted::Sick(_) => return false,

@@ -36,6 +36,7 @@ use super::effects::Directory;
 use super::files::Opened;
 use super::program::Child;
 use super::session::{Session, Starting};
+use crate::admission::Claim;
 use crate::net::Stream;
 use crate::protocol::{
     CloseReason, Content, Ending, Entry, Input, Outcome, Output, Peer, Protocol, Work,
@@ -54,6 +55,8 @@ use uptake::Uptake;
 pub struct Connection {
     stream: Stream,
     peer: Peer,
+    /// What it is counted under.
+    claim: Claim,
     protocol: Box<dyn Protocol>,
     input: Input,
     output: Output,
@@ -196,6 +199,7 @@ impl Connection {
             stream,
             protocol,
             peer,
+            claim: Claim::default(),
             input: Input::default(),
             output: Output::default(),
             file: None,
@@ -215,6 +219,12 @@ impl Connection {
             heard: false,
             most: usize::MAX,
         }
+    }
+
+    /// As it was let in.
+    #[must_use]
+    pub fn admitted(self, claim: Claim) -> Self {
+        Self { claim, ..self }
     }
 
     /// Goes on as far as it can without waiting.
@@ -449,6 +459,7 @@ impl Connection {
         self.input.consume(usize::MAX);
         self.rest(lane);
         lane.spares.take_back_input(&mut self.written);
+        lane.release(self.claim);
     }
 
     /// Ends it without another word.

@@ -213,10 +213,14 @@ impl<'d> Loop<'d> {
 
     // Connections.
 
+    /// Takes in who was accepted, unless it is turned away.
     fn admit(&mut self, stream: Stream, peer: Peer) {
+        let Some((stream, claim)) = self.lane.admit(stream, &peer) else {
+            return;
+        };
         self.connections += 1;
         self.lane.begin(&peer);
-        let mut connection = Connection::new(stream, &peer, &self.lane);
+        let mut connection = Connection::new(stream, &peer, &self.lane).admitted(claim);
         // The first request is often there already: no need to be told.
         if let Want::Read { .. } = connection.drive(&mut self.lane) {
             connection.receive(&mut self.lane, None);
@@ -471,6 +475,7 @@ impl<'d> Loop<'d> {
         }
         self.summary_due = self.lane.now + SUMMARY;
         self.lane.row.tick(self.lane.now);
+        self.lane.partings.settle(self.lane.now);
         let open = self.open();
         self.shown = Some((open, self.duty.is_retired()));
         let noun = if open == 1 {

@@ -8,7 +8,9 @@
 use super::accept::{Accepted, accept};
 use super::blocking::{PAUSE, pause, serve_begun, timeout};
 use super::connection::Connection;
+use super::gate::{PATIENCE, has_clients};
 use super::{Duty, Lane, Leave, ORPHAN_SECONDS};
+use crate::admission::Claim;
 use crate::net::Stream;
 use crate::protocol::Peer;
 use crate::scoreboard::{Counter, Row, RowState};
@@ -58,6 +60,8 @@ struct Parent<'d> {
     stragglers: Option<Instant>,
     /// A client for whom the system had no process.
     postponed: Option<Postponed>,
+    /// Until when no place in the pool is looked for, for all were taken.
+    crowded: Option<Instant>,
     /// When a lack of processes is worth another line.
     complain_at: Instant,
 }
@@ -68,11 +72,15 @@ struct Postponed {
     lane: usize,
     stream: Stream,
     peer: Peer,
+    claim: Claim,
     at: Instant,
 }
 
 /// So long between two lines about a lack of processes.
 const COMPLAINTS: Duration = Duration::from_secs(1);
+
+/// So many are turned away before children and signals are looked after.
+const MOST_TURNED_AWAY: usize = 64;
 
 /// Accepts and forks until the worker must leave.
 pub fn run(duty: &Duty) -> Leave {
@@ -96,6 +104,7 @@ pub fn run(duty: &Duty) -> Leave {
         cut_at: None,
         stragglers: None,
         postponed: None,
+        crowded: None,
     };
     row.set_state(RowState::Serving, parent.lane.now);
     parent.run().unwrap_or_else(Leave::Sick)
@@ -150,6 +159,7 @@ impl Parent<'_> {
     /// the end of the master; answers whether there may be clients.
     fn wait(&mut self, busy: usize) -> io::Result<bool> {
         let able = busy < self.children.len() && self.postponed.is_none();
+        let able = able && self.crowded.is_none();
         let watching = able && (self.accepting || self.stragglers.is_some());
         let mut ready = vec![PollFd::new(self.duty.wake.as_fd(), PollFlags::POLLIN)];
         // Once it is known, an end of file must not wake us for ever.
@@ -166,7 +176,7 @@ impl Parent<'_> {
         // What is full waits for a child to end, not for stragglers.
         let stragglers = self.stragglers.filter(|_| watching);
         let retry = self.postponed.as_ref().map(|one| one.at);
-        let due = [self.cut_at, stragglers, retry, round]
+        let due = [self.cut_at, stragglers, retry, round, self.crowded]
             .into_iter()
             .flatten()
             .min();
@@ -186,6 +196,8 @@ impl Parent<'_> {
         let _ = self.duty.wake.read();
         self.lane.look_at_clock();
         self.lane.row.set_deadline(Some(self.lane.now));
+        self.crowded = self.crowded.filter(|until| *until > self.lane.now);
+        self.lane.partings.settle(self.lane.now);
         self.end_the_hung();
         if orphaned {
             self.duty.orphan();
@@ -214,7 +226,8 @@ impl Parent<'_> {
     /// Stragglers are waited for no longer, unless more may wait than there
     /// are places for: then the queue was not emptied just now.
     fn end_stragglers(&mut self) {
-        let emptied = self.busy() < self.children.len() && self.postponed.is_none();
+        let emptied =
+            self.busy() < self.children.len() && self.postponed.is_none() && self.crowded.is_none();
         if emptied && self.stragglers.is_some_and(|until| until <= self.lane.now) {
             self.stragglers = None;
         }
@@ -270,15 +283,34 @@ impl Parent<'_> {
 
     fn accept_batch(&mut self) -> io::Result<()> {
         let owned = self.lane.row.last_owner_of();
+        let mut turned_away = 0;
         for (index, queue) in self.duty.queues.iter().enumerate() {
             if self.told && owned >> index & 1 == 0 {
                 continue;
             }
             while let Some(lane) = self.children.iter().position(Option::is_none) {
-                match accept(queue.as_fd(), index, false) {
+                self.lane.entry = lane;
+                if !self.lane.reserve() {
+                    if has_clients(queue.as_fd()) {
+                        self.crowded = Some(self.lane.now + PATIENCE);
+                    }
+                    break;
+                }
+                let accepted = accept(queue.as_fd(), index, false);
+                if !matches!(accepted, Accepted::Connection(..)) {
+                    self.lane.leave();
+                }
+                match accepted {
                     Accepted::Connection(stream, peer) => {
+                        let Some((stream, claim)) = self.lane.admit(stream, &peer) else {
+                            turned_away += 1;
+                            if turned_away < MOST_TURNED_AWAY {
+                                continue;
+                            }
+                            return Ok(());
+                        };
                         self.connections += 1;
-                        self.hand_over(lane, stream, peer, false);
+                        self.hand_over(lane, (stream, claim), peer, false);
                         if self.postponed.is_some() {
                             return Ok(());
                         }
@@ -307,7 +339,7 @@ impl Parent<'_> {
     fn serve_postponed(&mut self) -> bool {
         let due = |one: &mut Postponed| one.at <= self.lane.now;
         if let Some(one) = self.postponed.take_if(due) {
-            self.hand_over(one.lane, one.stream, one.peer, true);
+            self.hand_over(one.lane, (one.stream, one.claim), one.peer, true);
         }
         self.postponed.is_none()
     }
@@ -316,18 +348,25 @@ impl Parent<'_> {
     /// finds the child with its parent's errands. Where the system has no
     /// process for it the client waits, and all who come later in the queue:
     /// then it was counted before.
-    fn hand_over(&mut self, lane: usize, stream: Stream, peer: Peer, again: bool) {
+    fn hand_over(
+        &mut self,
+        lane: usize,
+        (stream, claim): (Stream, Claim),
+        peer: Peer,
+        again: bool,
+    ) {
         let row = self.duty.rows[lane + 1];
         let requests = row.count(Counter::Requests);
         row.vacate();
         let Some(next) = &mut self.next else { return };
         next.become_childs(&self.lane, row, self.connections);
+        next.entry = lane;
         if again {
             next.show(&peer);
         } else {
             next.begin(&peer);
         }
-        let mut handed = Some(Connection::new(stream, &peer, next));
+        let mut handed = Some(Connection::new(stream, &peer, next).admitted(claim));
         let worker = getpid();
         let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
         let forked = process::fork_into(|| match (handed.take(), self.next.take()) {
@@ -356,6 +395,7 @@ impl Parent<'_> {
                     lane,
                     stream,
                     peer,
+                    claim,
                     at,
                 });
                 row.vacate();
@@ -409,6 +449,10 @@ impl Parent<'_> {
                 );
             }
             _ => {}
+        }
+        // It may not have come so far.
+        if let Some(gate) = &self.duty.gate {
+            gate.vacate(lane);
         }
         let requests = row.count(Counter::Requests);
         self.requests += requests.saturating_sub(child.requests);

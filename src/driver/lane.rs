@@ -3,8 +3,10 @@
 
 use super::Duty;
 use super::complaints::{Who, report};
+use super::gate::Partings;
 use super::journal::Lines;
 use crate::calendar::Wall;
+use crate::mix::mix_in;
 use crate::protocol::{Activity, CloseReason, Input, Output, Peer};
 use crate::scoreboard::{Counter, Row, RowState};
 use crate::sys::{clock, random};
@@ -26,6 +28,11 @@ pub struct Lane<'d> {
     pub lines: Lines,
     /// Buffers that no connection needs now.
     pub spares: Spares,
+    /// Its number among those of the worker that have one connection at a time.
+    pub(super) entry: usize,
+    pub(super) partings: Partings,
+    /// For what chance decides.
+    pub(super) dice: u64,
     wall: Wall,
     face: Face,
 }
@@ -142,12 +149,17 @@ impl<'d> Lane<'d> {
     }
 
     fn new(duty: &'d Duty, row: Row, face: Face) -> Self {
+        // Without chance, two workers might name requests alike.
+        let number = random::number().unwrap_or_default();
         Self {
             duty,
             row,
             now: Instant::now(),
-            // Without chance, two workers might name requests alike.
-            activity: Activity::counting_from(random::number().unwrap_or_default()),
+            activity: Activity::counting_from(number),
+            entry: 0,
+            partings: Partings::default(),
+            // From a request's name nobody must know what comes next.
+            dice: mix_in(number, b"dice"),
             lines: Lines::default(),
             spares: Spares::default(),
             wall: clock::wall(),

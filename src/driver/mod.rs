@@ -12,7 +12,7 @@
 //! [`blocking`] and [`event`] differ only in how they wait; [`threads`] and
 //! [`fork`] run the blocking driver many times over; [`datagram`] has no
 //! connections to serve. [`program`] is a program that runs beside a connection,
-//! [`session`] one that has it to itself.
+//! [`session`] one that has it to itself. [`gate`] is what each client passes first.
 
 pub mod accept;
 pub mod blocking;
@@ -23,6 +23,7 @@ pub mod effects;
 pub mod event;
 pub mod files;
 pub mod fork;
+pub mod gate;
 mod helpers;
 pub mod journal;
 pub mod lane;
@@ -67,6 +68,8 @@ pub struct Duty {
     pub files: Files,
     /// What the worker's programs take together.
     pub programs: program::Programs,
+    /// Who is let in; `None`: everybody.
+    pub gate: Option<Box<gate::Gate>>,
     /// Deadlines and caps.
     pub limits: Limits,
     /// The cohort's board …

@@ -161,7 +161,9 @@ fn serve(crew: &Crew<'_>, lane: usize) -> Leave {
         crew,
         requests: AtomicU64::new(0),
     };
+    let entry = lane;
     let mut lane = Lane::single(crew.duty, crew.duty.rows[lane], false);
+    lane.entry = entry;
     blocking::run(crew.duty, &mut lane, &hand)
 }
 

@@ -4,6 +4,7 @@
 mod blackbox;
 mod leave;
 mod ledger;
+mod limits;
 mod listeners;
 mod logs;
 mod memory;
@@ -15,6 +16,7 @@ use super::generation::{Generation, Opened};
 use super::message::{CohortId, Cut, WorkerId};
 use super::oom::OomWatch;
 use super::wear;
+use crate::admission::Shard;
 use crate::config::{Model, Pool};
 use crate::log::Output;
 use crate::net::{Listener, ListenerSet};
@@ -38,6 +40,7 @@ pub use leave::Death;
 
 use blackbox::BlackBox;
 use ledger::Ledger;
+use limits::Registers;
 use programs::Program;
 use record::Record;
 
@@ -47,6 +50,7 @@ pub struct Crew {
     /// That of the master before, as long as it is not in our ledger.
     before: Option<Table>,
     ledger: Ledger,
+    registers: Registers,
     rows: RowAllocator,
     boards: Vec<bool>,
     cohorts: BTreeMap<CohortId, Cohort>,
@@ -101,6 +105,8 @@ struct Worker {
     seat: usize,
     first_row: usize,
     row_count: usize,
+    /// Where it counts whom it has.
+    shard: Option<Shard>,
     listeners: Vec<Arc<Listener>>,
     /// Just before it was forked.
     spawned: Instant,
@@ -143,6 +149,7 @@ impl Crew {
             scoreboard: Scoreboard::new()?,
             before,
             ledger: Ledger::new(before.is_some()),
+            registers: Registers::default(),
             rows: RowAllocator::default(),
             boards: vec![false; MAX_BOARDS],
             cohorts: BTreeMap::new(),
@@ -253,6 +260,7 @@ impl Crew {
         if let Some(cohort) = self.cohorts.remove(&id) {
             self.boards[cohort.board_index] = false;
             self.keep_record(&cohort);
+            self.forget_register(&cohort.opened.pool.name);
         }
         self.settle_blocking();
     }
@@ -344,6 +352,8 @@ impl Crew {
             own: self.scoreboard.table(),
             before: self.before,
         };
+        let pass = self.registers.pass(&cohort.opened.pool);
+        let shard = pass.and_then(|pass| pass.shard);
         let spawned = Instant::now();
         let entry = cohort.entry;
         if let Some(row) = rows.first() {
@@ -366,6 +376,7 @@ impl Crew {
         let all = SigSet::all();
         // Signals wait while there are two of us with one set of handlers.
         let mask = all.thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+        let name = pool.name.clone();
         let assignment = Assignment {
             pool: Arc::clone(&cohort.opened.pool),
             slot,
@@ -389,6 +400,7 @@ impl Crew {
             connections: wear::spread(pool.connections_per_worker, slot, id.0),
             requests: wear::spread(pool.requests_per_worker, slot, id.0),
             mask,
+            pass,
             channel: theirs,
             log,
             detached: self.detached,
@@ -404,6 +416,7 @@ impl Crew {
             Err(error) => {
                 self.settle_rows(entry, (first_row, row_count), |_| {});
                 self.rows.give_back(first_row, row_count);
+                self.registers.close(&name, shard);
                 return Err(error);
             }
         };
@@ -422,6 +435,7 @@ impl Crew {
             seat,
             first_row,
             row_count,
+            shard,
             listeners,
             spawned,
             channel: ours,
@@ -450,6 +464,9 @@ impl Crew {
         let mut words = Vec::new();
         // Empty it before looking: a worker that speaks up later rings again.
         let rang = self.scoreboard.bell().read().is_ok();
+        if rang {
+            self.registers.tell(Instant::now());
+        }
         let Self {
             unready,
             workers,
@@ -543,6 +560,7 @@ impl Crew {
     /// Keeps what ages: the kernel's count of kills, and old complaints.
     pub fn tick(&mut self, now: Instant) {
         self.oom.tick(now);
+        self.registers.tell(now);
         self.fold_if_due(now);
         self.tell_what_is_over(now);
     }

@@ -1,8 +1,10 @@
 //! How a connection ends: as the protocol wants it, or because it broke.
 
 use super::{Connection, Stage};
+use crate::config::Refusal;
 use crate::driver::Lane;
 use crate::protocol::{CloseReason, Ending, Manner, Outcome};
+use std::net::SocketAddr;
 
 /// What a lingering connection may still send us before we give up on it: what the
 /// buffers of two kernels hold at the most (`tcp_rmem` and `tcp_wmem` of tcp(7), 6
@@ -10,6 +12,29 @@ use crate::protocol::{CloseReason, Ending, Manner, Outcome};
 const LINGER_BUDGET: usize = 10 * 1024 * 1024;
 
 impl Connection {
+    /// A proxy has named the client. Answers whether it may stay; who may not is on
+    /// its way out, as the pool's limits have it.
+    pub fn admit_client(&mut self, client: Option<SocketAddr>, lane: &mut Lane<'_>) -> bool {
+        let Err((refusal, answer)) = lane.admit_client(&mut self.claim, client) else {
+            return true;
+        };
+        let reason = CloseReason::Refused("limits");
+        match refusal {
+            Refusal::Reset => {
+                self.stream.give_up();
+                self.stage = Stage::Closed(reason);
+            }
+            Refusal::Close => self.stage = Stage::Closed(reason),
+            Refusal::Answer => {
+                lane.spares.lend_output(&mut self.output);
+                self.output.push(answer);
+                let manner = Manner::Linger;
+                self.stage = Stage::Ending(Ending { manner, reason });
+            }
+        }
+        false
+    }
+
     /// All is sent: close at once, or half-close and drain. A program that
     /// still runs comes first: whoever has its answer need not wait for that.
     pub(super) fn end(&mut self, ending: Ending, lane: &Lane<'_>) {

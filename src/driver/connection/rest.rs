@@ -5,6 +5,7 @@
 //! them would cost more than they hold.
 
 use super::{Connection, Stage};
+use crate::admission::Claim;
 use crate::driver::Lane;
 use crate::net::Stream;
 use crate::protocol::{Peer, Protocol};
@@ -16,6 +17,7 @@ use std::time::Instant;
 pub struct Resting {
     stream: Stream,
     protocol: Box<dyn Protocol>,
+    claim: Claim,
     remote: Option<SocketAddr>,
     /// Known only to services that want it.
     local: Option<Box<SocketAddr>>,
@@ -39,6 +41,7 @@ impl Connection {
         Resting {
             stream: self.stream,
             protocol: self.protocol,
+            claim: self.claim,
             remote: self.peer.remote,
             local: self.peer.local.map(Box::new),
         }
@@ -58,6 +61,7 @@ impl Resting {
         };
         Connection {
             heard: true,
+            claim: self.claim,
             ..Connection::bare(self.stream, peer, self.protocol, stage, lane)
         }
     }

@@ -9,6 +9,7 @@ use super::{Loop, Token};
 use crate::driver::Leave;
 use crate::driver::accept::{Accepted, accept};
 use crate::driver::blocking::PAUSE;
+use crate::driver::gate::{PATIENCE, has_clients};
 use crate::protocol::CloseReason;
 use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
@@ -67,7 +68,16 @@ impl Loop<'_> {
                 self.pause(None);
                 return Ok(());
             }
-            match accept(queue.as_fd(), index, true) {
+            if !self.lane.reserve() {
+                self.ignore_listeners();
+                self.accepting = Accepting::Paused(self.lane.now + PATIENCE);
+                return Ok(());
+            }
+            let accepted = accept(queue.as_fd(), index, true);
+            if !matches!(accepted, Accepted::Connection(..)) {
+                self.lane.leave();
+            }
+            match accepted {
                 Accepted::Connection(stream, peer) => {
                     let number = stream.as_fd().as_raw_fd();
                     self.admit(stream, peer);
@@ -161,9 +171,20 @@ impl Loop<'_> {
                 (owned != 0).then(|| self.lane.now + self.duty.limits.stragglers)
             }
         };
+        // Whether somebody waits for whom there is no place in the pool.
+        let mut crowded = false;
         for index in 0..self.duty.queues.len() {
             while owned >> index & 1 == 1 && !self.is_full() {
-                match accept(self.duty.queues[index].as_fd(), index, true) {
+                let queue = self.duty.queues[index].as_fd();
+                if !self.lane.reserve() {
+                    crowded |= has_clients(queue);
+                    break;
+                }
+                let accepted = accept(queue, index, true);
+                if !matches!(accepted, Accepted::Connection(..)) {
+                    self.lane.leave();
+                }
+                match accepted {
                     Accepted::Connection(stream, peer) => self.admit(stream, peer),
                     Accepted::Again => {}
                     Accepted::Nothing
@@ -173,7 +194,8 @@ impl Loop<'_> {
                 }
             }
         }
-        let waiting = stragglers.filter(|&until| self.lane.now < until || self.is_full());
+        let waiting =
+            stragglers.filter(|&until| self.lane.now < until || self.is_full() || crowded);
         // A step of a tenth: a straggler is rare and should not wait for the end.
         let next = waiting.map(|until| until.min(self.lane.now + PAUSE / 10));
         self.accepting = Accepting::Shut {

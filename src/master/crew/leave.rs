@@ -2,6 +2,7 @@
 
 use super::programs::end_session;
 use super::{Crew, Worker};
+use crate::admission::Shard;
 use crate::config::MAX_LISTENERS;
 use crate::master::death::End;
 use crate::master::message::{CohortId, Cut, WorkerId};
@@ -146,12 +147,15 @@ impl Crew {
             entry: None,
             first: worker.first_row,
             count: worker.row_count,
+            shard: worker.shard,
+            pool: String::new(),
             orphans,
         };
         if let Some(cohort) = self.cohorts.get_mut(&worker.cohort) {
             cohort.board.set_busy(worker.seat);
             cohort.seats[worker.seat] = false;
             rows.entry = Some(cohort.entry);
+            rows.pool.clone_from(&cohort.opened.pool.name);
         }
         if worker.killed.is_some() {
             rows.orphans.iter().copied().for_each(end_if_ours);
@@ -212,6 +216,7 @@ impl Crew {
         }
         self.settle_rows(entry, (rows.first, rows.count), died);
         self.rows.give_back(rows.first, rows.count);
+        self.registers.close(&rows.pool, rows.shard);
     }
 
     /// Somebody's child was reaped.
@@ -279,6 +284,10 @@ pub(super) struct Rows {
     pub(super) entry: Option<usize>,
     first: usize,
     count: usize,
+    /// Where it counted whom it had …
+    shard: Option<Shard>,
+    /// … as a worker of this pool.
+    pub(super) pool: String,
     /// Those who write to them.
     orphans: Vec<Pid>,
 }

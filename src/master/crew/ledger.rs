@@ -5,7 +5,9 @@ use super::{Cohort, Crew, Worker};
 use crate::config::{Pool, Size};
 use crate::master::message::{CohortId, Outlook, WorkerId};
 use crate::master::rates::Samples;
-use crate::scoreboard::{Counter, Entry, Facts, Identity, MAX_LEDGER, Place, Sums, View};
+use crate::scoreboard::{
+    Counter, Doorkeeping, Entry, Facts, Identity, MAX_LEDGER, Place, Sums, View,
+};
 use crate::status::Phase;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -30,10 +32,34 @@ struct Account {
     shown: Option<CohortId>,
     queue: Option<(u32, u32)>,
     samples: Samples,
+    /// Whom the master before had turned away.
+    before: Doorkeeping,
+    /// Whom this one has.
+    door: Doorkeeping,
 }
 
 /// So long the workers of a master that was killed may outlive it, and count.
 const ORPHANS: Duration = Duration::from_secs(crate::driver::ORPHAN_SECONDS as u64 + 1);
+
+impl Account {
+    /// Says whom the pool has turned away: never fewer than before, though its limits
+    /// may be no more.
+    fn look_at_door(&mut self, door: Option<Doorkeeping>) {
+        let none = Doorkeeping::default();
+        let Some(now) = door else {
+            if self.door != none {
+                self.before = self.before.and(&self.door);
+                self.door = none;
+                self.entry.set_doorkeeping(&self.before);
+            }
+            return;
+        };
+        if now != self.door {
+            self.door = now;
+            self.entry.set_doorkeeping(&self.before.and(&now));
+        }
+    }
+}
 
 impl Ledger {
     /// Begins with nothing, or with what the master before has.
@@ -74,6 +100,10 @@ impl Crew {
         let index = (0..MAX_LEDGER).find(|index| !taken(index))?;
         let entry = self.scoreboard.table().entry(index);
         entry.set_identity(&identity(pool));
+        let before = self.before.filter(|_| self.ledger.inherits);
+        let heir = before.and_then(|table| Some(table.entry(table.entry_named(&pool.name)?)));
+        let before = heir.map_or_else(Doorkeeping::default, |one| one.doorkeeping());
+        entry.set_doorkeeping(&before);
         entry.open(!self.ledger.inherits);
         self.scoreboard.note_entries(index + 1);
         let account = Account {
@@ -82,6 +112,8 @@ impl Crew {
             shown: None,
             queue: None,
             samples: Samples::default(),
+            before,
+            door: Doorkeeping::default(),
         };
         accounts.insert(pool.name.clone(), account);
         // What there was before is no rate.
@@ -123,9 +155,13 @@ impl Crew {
         phases: impl Iterator<Item = (WorkerId, Phase)>,
     ) {
         let Self {
-            ledger, cohorts, ..
+            ledger,
+            cohorts,
+            registers,
+            ..
         } = self;
         for (name, account) in &mut ledger.accounts {
+            account.look_at_door(registers.door(name));
             let is_named = |(_, (id, _)): &(usize, &(CohortId, Outlook))| {
                 let cohort = cohorts.get(id);
                 cohort.is_some_and(|cohort| cohort.opened.pool.name == *name)
