@@ -303,6 +303,11 @@ fn pool(out: &mut String, pool: &PoolStatus, look: Look<'_>) {
     );
     counted(out, "answers", &pool.answers);
     counted(out, "closes", &pool.closes);
+    for (name, counts) in [("turned away", &pool.shed), ("spared", &pool.spared)] {
+        if counts.values().any(|count| *count > 0) {
+            counted(out, name, counts);
+        }
+    }
     counted(out, "deaths", &pool.deaths);
     put!(out, "<dt>forked</dt><dd>{} workers", Number(pool.spawned));
     if let Some(skew) = pool.skew {

@@ -204,6 +204,13 @@ pub struct PoolStatus {
     pub answers: BTreeMap<String, u64>,
     /// Connections that have ended, by their reason.
     pub closes: BTreeMap<String, u64>,
+    /// Clients that were turned away at the door, by the cause; they are in no other
+    /// number.
+    pub shed: BTreeMap<String, u64>,
+    /// Clients that would have been, but for a dry run.
+    pub spared: BTreeMap<String, u64>,
+    /// Whether clients are being turned away, or lately were.
+    pub shedding: bool,
     /// Workers forked.
     pub spawned: u64,
     /// Workers that are gone, by what became of them.
@@ -450,6 +457,9 @@ pub(crate) mod tests {
             skew: None,
             answers: counts(&[("2xx", 0), ("4xx", 0)]),
             closes: counts(&[("complete", 0), ("killed", 0)]),
+            shed: counts(&[("address", 0)]),
+            spared: counts(&[("address", 0)]),
+            shedding: false,
             spawned: 0,
             deaths: counts(&[("signal", 0)]),
         }

@@ -100,6 +100,11 @@ const GAUGES: &[Number] = &[
     ("workers_ready", "Workers that serve.", |pool| {
         pool.ready as u64
     }),
+    (
+        "shedding",
+        "1 while clients are turned away at the door, or lately were.",
+        |pool| u64::from(pool.shedding),
+    ),
     ("workers_max", "The most workers it may have.", |pool| {
         pool.most as u64
     }),
@@ -120,7 +125,7 @@ fn of_pools(pools: &[PoolStatus], page: &mut Page) {
             page.sample(&[("pool", &pool.name)], number(pool));
         }
     }
-    let groups: [(&str, &str, &str, Group); 3] = [
+    let groups: [(&str, &str, &str, Group); 5] = [
         (
             "responses_total",
             "Answers by the first digit of their status.",
@@ -132,6 +137,18 @@ fn of_pools(pools: &[PoolStatus], page: &mut Page) {
             "Connections that have ended, by their reason.",
             "reason",
             |pool| &pool.closes,
+        ),
+        (
+            "shed_total",
+            "Clients turned away at the door, by the cause.",
+            "cause",
+            |pool| &pool.shed,
+        ),
+        (
+            "shed_dry_run_total",
+            "Clients that would have been, but for a dry run.",
+            "cause",
+            |pool| &pool.spared,
         ),
         (
             "worker_deaths_total",

@@ -5,8 +5,9 @@
 //! worker says of itself at the moment when it is looked at.
 
 use super::{Lane, MAX_LANES, Phase, PoolStatus, Queue, Rates, Status, WorkerStatus};
+use crate::admission;
 use crate::scoreboard::{
-    Cause, Count, Counted, Counter, Identity, Row, RowState, Sums, Table, View,
+    Cause, Count, Counted, Counter, Identity, Row, RowState, SHED_CAUSES, Sums, Table, View,
 };
 use std::time::Instant;
 
@@ -237,6 +238,13 @@ fn pool(own: &Table, index: usize, sums: &Sums, workers: &[Seen<'_>], now: Insta
         let each = group.iter().map(|one| (one.name().to_owned(), count(*one)));
         each.collect()
     };
+    let door = own.entry(index).doorkeeping();
+    let turned_away = |counts: [u64; SHED_CAUSES]| {
+        let causes = admission::Cause::ALL.iter().zip(counts);
+        causes
+            .map(|(cause, count)| (cause.name().to_owned(), count))
+            .collect()
+    };
     let deaths = Cause::ALL.map(|cause| (cause.name().to_owned(), sums.died(cause)));
     let of_pool: Vec<&Seen<'_>> = workers
         .iter()
@@ -275,6 +283,9 @@ fn pool(own: &Table, index: usize, sums: &Sums, workers: &[Seen<'_>], now: Insta
         skew: skew(of_pool.iter().filter(ready).map(|worker| worker.counted)),
         answers: counted(Counter::ANSWERS),
         closes: counted(Counter::CLOSES),
+        shed: turned_away(door.shed),
+        spared: turned_away(door.spared),
+        shedding: door.shedding,
         spawned: sums.spawned,
         deaths: deaths.into_iter().collect(),
         name: identity.name,

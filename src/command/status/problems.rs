@@ -87,6 +87,12 @@ fn of_pool(pool: &PoolStatus, state: MasterState, found: &mut Vec<(Style, String
             ),
         );
     }
+    if pool.shedding {
+        say(
+            Style::Notable,
+            String::from("over its limits; the log says since when"),
+        );
+    }
     let Some(queue) = pool.queue.filter(|queue| queue.limit > 0) else {
         return;
     };

@@ -88,6 +88,7 @@ pub(super) fn table(status: &Status, workers: Workers, width: Option<usize>) -> 
     let rows: Vec<_> = status.pools.iter().map(closes).collect();
     lines.push(Line::default());
     lines.extend(columns::lines(&CLOSES, &rows, width));
+    lines.extend(status.pools.iter().flat_map(turned_away));
     lines.push(Line::default());
     lines.extend(worker_lines(status, workers, width));
     lines
@@ -190,6 +191,22 @@ fn closes(pool: &PoolStatus) -> Vec<Cell> {
     row.extend(["1xx", "2xx", "3xx", "4xx", "5xx"].map(class));
     row.push(Cell::from(counted(&pool.closes)));
     row
+}
+
+/// `web turned away: address 12`, for a pool that has somebody.
+fn turned_away(pool: &PoolStatus) -> Vec<Line> {
+    let groups = [
+        (&pool.shed, "turned away"),
+        (&pool.spared, "not turned away, for dry_run"),
+    ];
+    let some = groups
+        .into_iter()
+        .filter(|(counts, _)| counts.values().any(|count| *count > 0));
+    some.map(|(counts, what)| {
+        let text = format!("{} {what}: {}", pool.name, counted(counts));
+        Line::new(Style::Plain, &text)
+    })
+    .collect()
 }
 
 /// `early 2, signal 1`: what there was of each kind.
