@@ -53,6 +53,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("client::race", &[]),
     ("client::visit", &["client", "client::failure", "probe"]),
     ("daemon", &["sys"]),
+    ("admission", &["admission::decision", "mix", "sys"]),
+    ("admission::decision", &["config", "mix"]),
     (
         "master",
         &[
@@ -78,6 +80,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "master::crew",
         &[
+            "admission",
+            "admission::decision",
             "config",
             "log",
             "driver",
@@ -160,7 +164,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "driver",
         &[
+            "admission",
+            "admission::decision",
             "calendar",
+            "config",
             "escape",
             "log",
             "mix",
@@ -177,7 +184,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("net", &["config", "escape", "sys"]),
     ("manual", &["cli", "config"]),
     ("scoreboard", &["status", "sys"]),
-    ("status::reading", &["scoreboard", "status"]),
+    ("status::reading", &["admission", "scoreboard", "status"]),
     ("status", &["calendar", "escape"]),
     (
         "log",
@@ -202,6 +209,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 
 /// Modules that decide and do nothing: bytes, events and time are arguments.
 const PURE: &[&str] = &[
+    "admission::decision",
     "client::http",
     "client::race",
     "config",
@@ -232,6 +240,10 @@ const DOORS: &[&str] = &["src/config/load.rs", "src/config/system.rs"];
 
 /// Several modules that are one room.
 const ALIASES: &[(&str, &str)] = &[
+    ("admission::bucket", "admission::decision"),
+    ("admission::episode", "admission::decision"),
+    ("admission::source", "admission::decision"),
+    ("admission::verdict", "admission::decision"),
     ("protocol::chargen", "protocol::simple"),
     ("protocol::daytime", "protocol::simple"),
     ("protocol::discard", "protocol::simple"),
