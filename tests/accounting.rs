@@ -123,16 +123,18 @@ fn assert_metrics(server: &Server, before: &PoolStatus, account: &mut Account) -
         let Some((family, labels)) = series.split_once("_total{pool=\"web\"") else {
             continue;
         };
+        let label = || labels.split('"').nth(1).unwrap().to_owned();
         let name = match family.strip_prefix("preforkd_").unwrap() {
-            "received_bytes" => "received",
-            "sent_bytes" => "sent",
-            "access_log_lines" => "logged",
-            "workers_spawned" => "spawned",
+            "received_bytes" => String::from("received"),
+            "sent_bytes" => String::from("sent"),
+            "access_log_lines" => String::from("logged"),
+            "workers_spawned" => String::from("spawned"),
             // The one other label says it.
-            "responses" | "closes" | "worker_deaths" => labels.split('"').nth(1).unwrap(),
-            name => name,
+            "responses" | "closes" | "worker_deaths" => label(),
+            group @ ("shed" | "shed_dry_run") => format!("{group} {}", label()),
+            name => name.to_owned(),
         };
-        assert_eq!(Some(&count), wanted.get(name), "{series}\n{before:?}");
+        assert_eq!(Some(&count), wanted.get(&name), "{series}\n{before:?}");
         compared += 1;
     }
     assert_eq!(compared, wanted.len(), "of {wanted:?}");

@@ -42,6 +42,12 @@ pub(crate) fn counters(pool: &PoolStatus) -> BTreeMap<String, u64> {
     ] {
         counters.insert(name.to_owned(), count);
     }
+    // Some of their causes have the name of another count.
+    for (group, counts) in [("shed", &pool.shed), ("shed_dry_run", &pool.spared)] {
+        for (cause, count) in counts {
+            counters.insert(format!("{group} {cause}"), *count);
+        }
+    }
     counters
 }
 
