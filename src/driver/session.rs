@@ -153,6 +153,14 @@ impl Order {
     }
 }
 
+/// An order, and what is kept of it here.
+struct Prepared {
+    order: Order,
+    ready: Option<Epoll>,
+    errors: Option<OwnedFd>,
+    company: Company,
+}
+
 /// A program that runs, and that nobody looks after yet.
 struct Fresh {
     pid: Pid,
@@ -187,10 +195,10 @@ impl Starting {
         let name = printable(wanted.program.to_bytes());
         let shown = format!("{}: exec {name}", Who(peer, None));
         let prepared = Self::try_prepare(wanted, stream, peer, duty);
-        let ((order, ready, errors), company) =
-            prepared.map_err(|why| tell(&shown, why, duty, now))?;
+        let prepared = prepared.map_err(|why| tell(&shown, why, duty, now))?;
         let result = Arc::new(Mutex::new(None));
-        let (order, place) = (Mutex::new(Some(order)), Arc::clone(&result));
+        let order = Mutex::new(Some(prepared.order));
+        let place = Arc::clone(&result);
         let work = move || {
             let order = order.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(order) = order {
@@ -201,14 +209,14 @@ impl Starting {
         };
         let starting = Self {
             result,
-            ready,
-            errors,
+            ready: prepared.ready,
+            errors: prepared.errors,
             shown,
             text: text.to_vec(),
             limits: wanted.limits,
             // A connection that is not there any more has nothing to be silent.
             line: Line::of(stream.as_fd()),
-            company,
+            company: prepared.company,
         };
         Ok((starting, Work::new(Arc::new(work))))
     }
@@ -218,7 +226,7 @@ impl Starting {
         stream: &mut Stream,
         peer: &Peer,
         duty: &Duty,
-    ) -> Result<((Order, Option<Epoll>, Option<OwnedFd>), Company), Refusal> {
+    ) -> Result<Prepared, Refusal> {
         stream.make_patient().map_err(refused("fcntl"))?;
         let (ready, pipe) = match wanted.errors {
             Errors::Socket => (None, None),
@@ -240,7 +248,12 @@ impl Starting {
             errors: write_errors,
             limits: wanted.limits,
         };
-        Ok(((order, ready, errors), company))
+        Ok(Prepared {
+            order,
+            ready,
+            errors,
+            company,
+        })
     }
 
     /// The work was done: what came of it.
