@@ -26,7 +26,7 @@ outside the root, which a filter may take for an attack: probe your own servers.
 /// `preforkd probe`.
 #[derive(Debug, Args)]
 pub struct Probe {
-    /// The server: HOST:PORT, [IPV6]:PORT or unix:PATH
+    /// The server: HOST:PORT (an IPv6 host in brackets), or unix:PATH
     #[arg(value_name = "HOST:PORT", required_unless_present = "list")]
     pub target: Option<String>,
     /// What it serves

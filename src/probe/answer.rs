@@ -295,7 +295,7 @@ mod tests {
         }
         assert_eq!(
             whole(b"HTTP/1.0 304 Not\r\nContent-Length: 9\r\n\r\n").length,
-            43
+            39
         );
         let head = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
         assert!(matches!(parse(head, true), Parsed::Whole(_)));
