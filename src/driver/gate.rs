@@ -127,7 +127,7 @@ impl Gate {
         step: Step<'_>,
     ) -> Option<(Cause, Refusal)> {
         let address = client.map(|address| address.ip());
-        if !self.access.permits(address) {
+        if step.is_about_client() && !self.access.permits(address) {
             if let Some(register) = &self.register {
                 register.head().note_denied();
             }
@@ -173,6 +173,17 @@ enum Step<'c> {
     },
     /// A proxy has named it.
     Named { claim: &'c mut Claim },
+}
+
+impl Step<'_> {
+    /// Whether the address is that of the client: a proxy's is for the listener to
+    /// judge, which knows whom it believes.
+    fn is_about_client(&self) -> bool {
+        match self {
+            Self::Accepted { whose, .. } => *whose == Whose::Client,
+            Self::Named { .. } => true,
+        }
+    }
 }
 
 impl Counted {
@@ -304,30 +315,18 @@ impl<'d> Lane<'d> {
     /// over, if no [`Connection`](super::connection::Connection) has it.
     #[inline]
     pub fn admit(&mut self, stream: Stream, peer: &Peer) -> Option<(Stream, Claim)> {
-        self.admit_whose(stream, peer, Whose::Client)
-    }
-
-    /// As [`Lane::admit`], where the socket may be that of a proxy.
-    #[inline]
-    pub fn admit_whose(
-        &mut self,
-        stream: Stream,
-        peer: &Peer,
-        whose: Whose,
-    ) -> Option<(Stream, Claim)> {
         match &self.duty.gate {
             None => Some((stream, Claim::default())),
-            Some(gate) => self.pass(gate, stream, peer, whose),
+            Some(gate) => self.pass(gate, stream, peer),
         }
     }
 
-    fn pass(
-        &mut self,
-        gate: &Gate,
-        stream: Stream,
-        peer: &Peer,
-        whose: Whose,
-    ) -> Option<(Stream, Claim)> {
+    fn pass(&mut self, gate: &Gate, stream: Stream, peer: &Peer) -> Option<(Stream, Claim)> {
+        let whose = if self.duty.expects_proxy(stream.listener()) {
+            Whose::Proxy
+        } else {
+            Whose::Client
+        };
         let mut claim = Claim::default();
         let step = Step::Accepted {
             claim: &mut claim,

@@ -11,7 +11,6 @@ use crate::protocol::{Activity, CloseReason, Input, Output, Peer};
 use crate::scoreboard::{Counter, Row, RowState};
 use crate::sys::{clock, random};
 use std::io::Write;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 /// What a driver's loop carries along. Not shared: each thread has its own.
@@ -220,11 +219,6 @@ impl<'d> Lane<'d> {
             // So that the title is written again.
             *draining = None;
         }
-    }
-
-    /// Whether a client whom a proxy names may come in.
-    pub fn is_welcome(&mut self, _client: Option<SocketAddr>) -> bool {
-        true
     }
 
     /// A connection has ended: it is counted, and told where that is news.

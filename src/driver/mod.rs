@@ -155,6 +155,12 @@ impl Duty {
         self.fronts.get(listener).unwrap_or(&self.service)
     }
 
+    /// Whether who comes by this listener is a proxy, and names the client later.
+    pub fn expects_proxy(&self, listener: usize) -> bool {
+        let front = self.fronts.get(listener);
+        front.is_some_and(|front| !Arc::ptr_eq(front, &self.service))
+    }
+
     /// Whether the worker is on its way out.
     pub fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Relaxed)

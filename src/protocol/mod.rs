@@ -163,9 +163,9 @@ pub enum Action<'p> {
         most: usize,
     },
     /// The client is not who connected, but this one, who counts from now on: for
-    /// [`Turn::peer`], what is shown and logged, and limits. Comes back as
-    /// [`Outcome::Connected`], or as [`Outcome::Broken`] for one who is not
-    /// welcome.
+    /// [`Turn::peer`], what is shown and logged, rules and limits. Comes back as
+    /// [`Outcome::Connected`]; who is not welcome is the driver's to turn away, and
+    /// nothing, or [`Outcome::Broken`], is heard of it.
     Meet(Peer),
     /// Send all of [`Turn::output`], then go on with [`Outcome::Flushed`]. Where
     /// there is an access log, [`Turn::now`] is then the time when the kernel had

@@ -26,9 +26,6 @@ const TRUNCATED: Outcome = Outcome::Broken {
     reason: CloseReason::Truncated,
 };
 
-/// The client whom a proxy names may not come in.
-const UNWELCOME: CloseReason = CloseReason::Refused("not admitted");
-
 impl Connection {
     /// One turn of the protocol, and the beginning of what it asks for.
     pub(super) fn resume(&mut self, outcome: Outcome, lane: &mut Lane<'_>) {
@@ -122,14 +119,12 @@ impl Connection {
                 self.heard = !self.input.is_empty();
                 self.most = usize::MAX;
                 lane.meet(&client);
-                Stage::Resume(if lane.is_welcome(client.remote) {
-                    Outcome::Connected
+                if self.admit_client(client.remote, lane) {
+                    Stage::Resume(Outcome::Connected)
                 } else {
-                    Outcome::Broken {
-                        sent: 0,
-                        reason: UNWELCOME,
-                    }
-                })
+                    // It is on its way out.
+                    self.stage
+                }
             }
             Action::Flush => Stage::Flushing,
             Action::Open { root, path } => {

@@ -65,10 +65,6 @@ impl Service for ProxyService {
     fn wants_local(&self) -> bool {
         self.inner.wants_local()
     }
-
-    fn hands_over(&self) -> bool {
-        self.inner.hands_over()
-    }
 }
 
 /// A connection that begins with a header.
