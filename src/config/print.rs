@@ -472,7 +472,7 @@ mod tests {
         [pool.datagrams.udp]
         rate = 0
         amplify = true
-        [pool.program]
+        [pool.session]
         listen = ":82"
         service = "exec"
         model = "fork"
