@@ -216,22 +216,19 @@ fn says_yes(mut stream: TcpStream) {
 #[test]
 fn who_breaks_rules_is_found_out() {
     let address = other(says_yes);
-    let found = findings(
-        address,
-        &["--timeout", "1s", "--row", "5,32,33,38,45,62,63,77"],
-    );
+    let found = findings(address, &["--timeout", "300ms", "--row", "5,32,33,38,62"]);
     assert_eq!(found.status, Some(76));
     let failed = found.with("fail");
-    // Among them smuggling, a second answer to one request, and Date.
-    assert_eq!(failed, [5, 32, 33, 38, 45, 62, 63, 77].into());
+    // Among them smuggling, and fewer answers than requests.
+    assert_eq!(failed, [5, 32, 33, 38, 62].into());
     assert!(found.rows[&32].1.contains("200"), "{:?}", found.rows[&32]);
     // A SHOULD alone is no reason.
-    let found = findings(address, &["--timeout", "1s", "--row", "14,15"]);
+    let found = findings(address, &["--timeout", "300ms", "--row", "14,15"]);
     assert_eq!(found.with("fail").len(), 2);
     assert_eq!(found.status, Some(0));
     assert_eq!(found.whole["counts"]["fail_must"], 0);
     // Nor is what is another's choice.
-    let found = findings(address, &["--timeout", "1s", "--row", "28"]);
+    let found = findings(address, &["--timeout", "300ms", "--row", "28"]);
     assert_eq!(found.with("differs"), [28].into());
     assert_eq!(found.status, Some(0));
 }
