@@ -473,17 +473,17 @@ mod tests {
         rate = 0
         amplify = true
         [pool.session]
-        listen = ":82"
+        listen = ":92"
         service = "exec"
         model = "fork"
-        [pool.program.exec]
+        [pool.session.exec]
         command = ["cat", "a \"b\""]
         environment = ["LANG=C"]
         stderr = "socket"
         umask = "0077"
         file_size = "1MiB"
         [pool.other]
-        listen = ":83"
+        listen = ":93"
         service = "exec"
         [pool.other.exec]
         command = ["./prog"]
