@@ -91,7 +91,7 @@ pub fn run(duty: &Duty, lane: &mut Lane<'_>, attendance: &dyn Attendance) -> Lea
 /// Serves one connection to its end; answers how many requests it made.
 pub fn serve(stream: Stream, peer: &Peer, claim: Claim, lane: &mut Lane<'_>) -> u64 {
     lane.begin(peer);
-    let connection = Connection::new(stream, peer, lane).admitted(claim);
+    let connection = Connection::new(stream, peer, claim, lane);
     serve_begun(connection, lane)
 }
 

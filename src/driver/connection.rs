@@ -171,26 +171,21 @@ pub enum Want {
 const TURN: u64 = 8 * 1024 * 1024;
 
 impl Connection {
-    /// A connection that was just accepted.
-    pub fn new(stream: Stream, peer: &Peer, lane: &Lane<'_>) -> Self {
+    /// A connection that was just accepted, and let in under `claim`.
+    pub fn new(stream: Stream, peer: &Peer, claim: Claim, lane: &Lane<'_>) -> Self {
         let service = lane.duty.service_of(stream.listener());
         let mut peer = *peer;
         if service.wants_local() {
             peer.local = stream.local();
         }
         let protocol = service.connection(&peer);
-        Self::bare(
-            stream,
-            peer,
-            protocol,
-            Stage::Resume(Outcome::Connected),
-            lane,
-        )
+        let stage = Stage::Resume(Outcome::Connected);
+        Self::bare(stream, (peer, claim), protocol, stage, lane)
     }
 
     fn bare(
         stream: Stream,
-        peer: Peer,
+        (peer, claim): (Peer, Claim),
         protocol: Box<dyn Protocol>,
         stage: Stage,
         lane: &Lane<'_>,
@@ -199,7 +194,7 @@ impl Connection {
             stream,
             protocol,
             peer,
-            claim: Claim::default(),
+            claim,
             input: Input::default(),
             output: Output::default(),
             file: None,
@@ -219,12 +214,6 @@ impl Connection {
             heard: false,
             most: usize::MAX,
         }
-    }
-
-    /// As it was let in.
-    #[must_use]
-    pub fn admitted(self, claim: Claim) -> Self {
-        Self { claim, ..self }
     }
 
     /// Goes on as far as it can without waiting.

@@ -220,7 +220,7 @@ impl<'d> Loop<'d> {
         };
         self.connections += 1;
         self.lane.begin(&peer);
-        let mut connection = Connection::new(stream, &peer, &self.lane).admitted(claim);
+        let mut connection = Connection::new(stream, &peer, claim, &self.lane);
         // The first request is often there already: no need to be told.
         if let Want::Read { .. } = connection.drive(&mut self.lane) {
             connection.receive(&mut self.lane, None);

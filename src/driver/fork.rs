@@ -366,7 +366,7 @@ impl Parent<'_> {
         } else {
             next.begin(&peer);
         }
-        let mut handed = Some(Connection::new(stream, &peer, next).admitted(claim));
+        let mut handed = Some(Connection::new(stream, &peer, claim, next));
         let worker = getpid();
         let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
         let forked = process::fork_into(|| match (handed.take(), self.next.take()) {

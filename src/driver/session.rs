@@ -213,7 +213,7 @@ impl Starting {
             errors: prepared.errors,
             shown,
             text: text.to_vec(),
-            limits: wanted.limits,
+            limits: *wanted.limits,
             // A connection that is not there any more has nothing to be silent.
             line: Line::of(stream.as_fd()),
             company: prepared.company,
@@ -246,7 +246,7 @@ impl Starting {
             environment: complete(wanted.environment, stream.as_fd(), peer, &company),
             socket: socket.map_err(refused("dup"))?,
             errors: write_errors,
-            limits: wanted.limits,
+            limits: *wanted.limits,
         };
         Ok(Prepared {
             order,

@@ -177,7 +177,7 @@ impl Exec {
             arguments: &self.prepared.arguments,
             environment: &self.environment,
             errors: command.errors,
-            limits: command.limits,
+            limits: &command.limits,
         })
     }
 }

@@ -34,7 +34,7 @@ pub struct HandOver<'p> {
     /// Where its standard error goes.
     pub errors: Errors,
     /// What it may use, and for how long.
-    pub limits: SessionLimits,
+    pub limits: &'p SessionLimits,
 }
 
 /// Where the standard error of a program goes.

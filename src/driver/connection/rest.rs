@@ -61,8 +61,7 @@ impl Resting {
         };
         Connection {
             heard: true,
-            claim: self.claim,
-            ..Connection::bare(self.stream, peer, self.protocol, stage, lane)
+            ..Connection::bare(self.stream, (peer, self.claim), self.protocol, stage, lane)
         }
     }
 }
