@@ -47,6 +47,7 @@ impl Connection {
     }
 
     /// Looks after the program; `None` means go on driving.
+    #[cold]
     pub(super) fn attend(&mut self, lane: &mut Lane<'_>) -> Option<Want> {
         let Some(session) = &mut self.session else {
             self.break_off(CloseReason::Internal);
@@ -69,6 +70,7 @@ impl Connection {
     }
 
     /// Somebody has started the program, or had no time for it.
+    #[cold]
     pub(super) fn started(&mut self, lane: &Lane<'_>) {
         let started = match self.starting.take() {
             Some(starting) => starting.finish(lane.duty, lane.now),
@@ -84,6 +86,7 @@ impl Connection {
     }
 
     /// There was no process; `None` means go on driving.
+    #[cold]
     pub(super) fn wait_for_process(&mut self, at: Instant, lane: &mut Lane<'_>) -> Option<Want> {
         if at <= lane.now {
             let refused = SessionEnd::NotStarted(RunError::Busy);
@@ -97,6 +100,7 @@ impl Connection {
 
 /// Makes ready to start the program that is to have the connection, and says
 /// what is next.
+#[cold]
 pub(super) fn hand_over(
     wanted: &HandOver<'_>,
     stream: &mut Stream,

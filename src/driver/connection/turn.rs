@@ -10,8 +10,8 @@ use crate::driver::effects::Directory;
 use crate::driver::files::{Files, Opened};
 use crate::driver::{Lane, Reporter, program};
 use crate::protocol::{
-    Action, CloseReason, Content, Ending, Entry, Manner, OpenError, Outcome, Output, ProgramNews,
-    Turn, View, Work,
+    Action, CloseReason, Content, Ending, Entry, Manner, OpenError, Outcome, Output, Peer,
+    ProgramNews, Turn, View, Work,
 };
 use crate::scoreboard::{Counter, RowState};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -113,19 +113,7 @@ impl Connection {
                 let idle = false;
                 Stage::Receiving { deadline, idle }
             }
-            Action::Meet(client) => {
-                self.peer = client;
-                // What was heard so far was the proxy.
-                self.heard = !self.input.is_empty();
-                self.most = usize::MAX;
-                lane.meet(&client);
-                if self.admit_client(client.remote, lane) {
-                    Stage::Resume(Outcome::Connected)
-                } else {
-                    // It is on its way out.
-                    self.stage
-                }
-            }
+            Action::Meet(client) => self.meet(client, lane),
             Action::Flush => Stage::Flushing,
             Action::Open { root, path } => {
                 let found = files.kept(root, path, now).ok_or(()).or_else(|()| {
@@ -215,6 +203,25 @@ impl Connection {
         }
         lane.count_answers();
         lane.note_log();
+    }
+}
+
+impl Connection {
+    /// A proxy has named the client. Once a connection, and not in the way of the
+    /// others.
+    #[cold]
+    fn meet(&mut self, client: Peer, lane: &mut Lane<'_>) -> Stage {
+        self.peer = client;
+        // What was heard so far was the proxy.
+        self.heard = !self.input.is_empty();
+        self.most = usize::MAX;
+        lane.meet(&client);
+        if self.admit_client(client.remote, lane) {
+            Stage::Resume(Outcome::Connected)
+        } else {
+            // It is on its way out.
+            self.stage
+        }
     }
 }
 
