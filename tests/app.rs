@@ -352,7 +352,7 @@ fn without_a_file_it_is_a_command_behind_two_dashes() {
             64,
             "--model",
         ),
-        (&["serve", "echo", "--", "cat"], 64, "only the service app"),
+        (&["serve", "echo", "--", "cat"], 64, "only exec and app"),
         (
             &["serve", "app", "--", "/nowhere/prog"],
             78,

@@ -48,10 +48,6 @@ pub(super) fn run(arguments: &Serve) -> u8 {
 
 fn configuration(arguments: &Serve) -> Result<Config, Refusal> {
     let (service, port) = service(arguments)?;
-    if service.app().is_none() && !arguments.command.is_empty() {
-        let message = "only the service app takes a program after --";
-        return Err(Refusal(USAGE, message.to_owned()));
-    }
     let model = match arguments.model {
         ModelName::Prefork => Model::Prefork,
         ModelName::Event => Model::Event,
