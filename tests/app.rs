@@ -366,6 +366,16 @@ fn without_a_file_it_is_a_command_behind_two_dashes() {
         assert_eq!(output.status.code(), Some(status), "{words:?}: {said}");
         assert!(said.contains(reason), "{words:?}: {said}");
     }
+    // Why it does not start is seen without -v as well.
+    let mut command = preforkd();
+    let words = ["serve", "app", "--listen", "127.0.0.1:0", "--"];
+    command
+        .args(words)
+        .args([PYTHON, "-c", "raise SystemExit('boom')"]);
+    let output = outcome(command);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(75), "{said}");
+    assert!(said.contains("boom\n"), "{said}");
 }
 
 #[test]

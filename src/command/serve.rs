@@ -4,7 +4,7 @@ use super::{CONFIG, USAGE, complain};
 use crate::cli::{AcceptName, ModelName, Serve, ServiceName};
 use crate::config::{
     Accept, App, Config, Exec, Http, LogTarget, Master as MasterConfig, Model, Pool, Service, Size,
-    System, ThisMachine, parse_listen,
+    Stream, System, ThisMachine, parse_listen,
 };
 use crate::master::generation::Services;
 use crate::master::{Activation, Master, Source};
@@ -185,7 +185,14 @@ fn program(arguments: &Serve) -> Result<App, Refusal> {
     }
     let found = ThisMachine.find_program(name, None);
     let program = found.map_err(|error| unfit(name, error))?;
-    Ok(App::with_defaults(program, command, directory))
+    let mut app = App::with_defaults(program, command, directory);
+    if arguments.verbose == 0 {
+        // The log has warnings alone, and why a program does not start is what it
+        // says itself.
+        app.stdout = Stream::Inherit;
+        app.stderr = Stream::Inherit;
+    }
+    Ok(app)
 }
 
 fn files(directory: Option<&OsStr>, logged: bool) -> Result<Http, Refusal> {
