@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Where the configuration is looked for.
 pub const DEFAULT_CONFIG: &str = "/etc/preforkd/preforkd.toml";
 
-/// A prefork multiprocess TCP and HTTP server for Linux.
+/// A prefork multiprocess TCP, UDP and HTTP server for Linux.
 #[derive(Debug, Parser)]
 #[command(name = "preforkd", version, about, max_term_width = 100, after_help = reference::after_help())]
 pub struct Cli {
