@@ -96,7 +96,7 @@ pub const EXIT_STATUSES: &[(u8, &str)] = &[
 pub const ENVIRONMENT: &[Row] = &[
     Row {
         name: "NOTIFY_SOCKET",
-        meaning: "Where systemd(1) is told that the service is ready, reloads or stops, and how it is, see sd_notify(3). Workers and programs do not see it.",
+        meaning: "Where systemd(1) is told that the service is ready, reloads or stops, and how it is, see sd_notify(3). Workers and programs do not see it; a program of the service app with `ready = \"notify\"` gets one on which it tells the master.",
     },
     Row {
         name: "WATCHDOG_USEC",
@@ -112,7 +112,7 @@ pub const ENVIRONMENT: &[Row] = &[
     },
     Row {
         name: "LISTEN_FDS",
-        meaning: "How many these are, from descriptor 3 on, see sd_listen_fds(3). `listen` takes them as `fd:NAME`. Workers and programs do not see these variables.",
+        meaning: "How many these are, from descriptor 3 on, see sd_listen_fds(3). `listen` takes them as `fd:NAME`. Workers and programs do not see these variables; a program of the service app gets its own.",
     },
     Row {
         name: "LISTEN_FDNAMES",
@@ -132,7 +132,7 @@ pub const ENVIRONMENT: &[Row] = &[
     },
     Row {
         name: "PATH",
-        meaning: "Where an upgrade looks for the program, if it was started by a name without a slash. Programs (CGI) get the variables that `pass` names: this one and TZ, unless it says otherwise.",
+        meaning: "Where an upgrade looks for the program, if it was started by a name without a slash. Programs (CGI, and those of the service exec) get the variables that `pass` names: this one and TZ, unless it says otherwise; those of the service app get this one always.",
     },
     Row {
         name: "PREFORKD_UPGRADE",

@@ -21,7 +21,7 @@ pub(super) fn page() -> String {
         "System Manager's Manual",
     );
     page.section("NAME");
-    page.text("preforkd - a prefork multiprocess TCP and HTTP server daemon");
+    page.text("preforkd - a prefork multiprocess TCP, UDP and HTTP server daemon, and clients to try it with");
     page.section("SYNOPSIS");
     for family in &families {
         commands::synopsis(&mut page, family);
@@ -53,7 +53,7 @@ pub(super) fn page() -> String {
     }
     page.section("SEE ALSO");
     page.text(
-        "`preforkd.toml`(5), `systemd.service`(5), `signal`(7), `tcp`(7), `logrotate`(8), `htpasswd`(1)",
+        "`preforkd.toml`(5), `systemd.service`(5), `signal`(7), `tcp`(7), `udp`(7), `logrotate`(8), `htpasswd`(1)",
     );
     page.finish()
 }
@@ -62,6 +62,10 @@ const EXAMPLES: &[(&str, &str)] = &[
     (
         "Serve a directory to this machine, until Ctrl-C:",
         "preforkd serve http ./public",
+    ),
+    (
+        "Run a program for each connection, and talk to it from another terminal:",
+        "preforkd serve exec --model fork -- /bin/cat\npreforkd connect localhost 7001",
     ),
     (
         "Check a changed configuration, and have it used, without losing a request:",
@@ -88,6 +92,10 @@ const EXAMPLES: &[(&str, &str)] = &[
         "preforkd get -I http://127.0.0.1:8080/\npreforkd get --repeat 1000 http://127.0.0.1:8080/",
     ),
     (
+        "See whether a server keeps the rules of HTTP that bind it:",
+        "preforkd probe 127.0.0.1:8080 --only must",
+    ),
+    (
         "See every key of the configuration with the value in use:",
         "preforkd check --print",
     ),
@@ -95,7 +103,8 @@ const EXAMPLES: &[(&str, &str)] = &[
 
 fn description(page: &mut Page) {
     page.text(
-        "`preforkd` serves files and programs over HTTP/1.1, and the small services of inetd. \
+        "`preforkd` serves files and programs over HTTP/1.1, runs a program for each connection, supervises \
+         programs that accept for themselves, and has the small services of inetd, over TCP and UDP. \
          A master process binds, listens and forks workers; the workers accept and serve; the master \
          reaps, respawns, reloads and stops them, and never touches a client. \
          A crash, a hang or a leak costs one connection, not the service.",
@@ -110,6 +119,9 @@ fn description(page: &mut Page) {
         "The title of each process says what it does: `ps` shows the pool, the place of a worker in it, \
          its generation (which begins with the start and with each reload), and the client and the request \
          that it serves.",
+    );
+    page.paragraph(
+        "`preforkd connect`, `preforkd get` and `preforkd probe` are clients, and need no master.",
     );
 }
 
@@ -131,10 +143,14 @@ fn tables(page: &mut Page, families: &[commands::Family<'_>]) {
         page.entry(&[word(status.to_string())], &sentence(meaning));
     }
     let commands = families.iter().flatten();
-    for command in commands.filter(|command| commands::has_its_own_statuses(command)) {
-        let name = command.get_name();
-        page.paragraph(&format!("`preforkd {name}` has its own, see COMMANDS."));
-    }
+    let own = commands.filter(|command| commands::has_its_own_statuses(command));
+    let own: Vec<String> = own
+        .map(|command| format!("`preforkd {}`", command.get_name()))
+        .collect();
+    page.paragraph(&format!(
+        "These have their own, see COMMANDS: {}.",
+        own.join(", ")
+    ));
     page.section("ENVIRONMENT");
     for row in ENVIRONMENT {
         page.entry(&[word(row.name)], row.meaning);
