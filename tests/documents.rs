@@ -265,7 +265,7 @@ fn the_readme_has_no_key_that_does_not_exist() {
 /// Whoever comes from another server is told of nothing that is not there.
 #[test]
 fn what_is_called_otherwise_elsewhere_exists_here() {
-    let section = section("From Apache and nginx");
+    let section = section("From other servers");
     let keys = config::keys();
     let commands = commands();
     let is_right = |word: &str| {
@@ -302,6 +302,38 @@ fn what_is_called_otherwise_elsewhere_exists_here() {
     }
     assert!(seen > 100, "{seen}");
     assert!(wrong.is_empty(), "there is no {wrong:?}");
+}
+
+/// What one server calls something stands in one row: two would contradict each
+/// other one day.
+#[test]
+fn what_is_called_otherwise_elsewhere_is_told_once() {
+    let section = section("From other servers");
+    let mut server = "";
+    let mut seen = BTreeSet::new();
+    let mut twice = Vec::new();
+    for line in section.lines() {
+        if let Some(title) = line.strip_prefix("### From ") {
+            server = title;
+        }
+        let Some((there, _)) = line
+            .strip_prefix("| ")
+            .and_then(|row| row.split_once(" | "))
+        else {
+            continue;
+        };
+        if matches!(there, "---" | "there" | "Apache" | "nginx") {
+            continue;
+        }
+        let (whose, names) = there.split_once(": ").unwrap_or((server, there));
+        for name in names.split([',', ';']).map(str::trim) {
+            if !seen.insert((whose, name)) {
+                twice.push(format!("{whose}: {name}"));
+            }
+        }
+    }
+    assert!(seen.len() > 250, "{}", seen.len());
+    assert!(twice.is_empty(), "README.md tells twice of {twice:?}");
 }
 
 /// What an operator may search a log for is as the program writes it.
