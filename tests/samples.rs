@@ -22,7 +22,7 @@ fn start(name: &str) -> Server {
     }
     let text = std::fs::read_to_string(root.join("conf").join(name)).unwrap();
     let lines = text.lines().map(|line| {
-        if line.starts_with("listen = ") {
+        if line.starts_with("listen = ") || line.trim_start().starts_with("{ address = ") {
             without_ports(line)
         } else if line.starts_with("drain_delay = ") {
             String::from("drain_delay = \"0s\"")
@@ -46,7 +46,8 @@ fn without_ports(line: &str) -> String {
     for part in parts {
         out.push('"');
         match part.rsplit_once(':') {
-            Some((host, port)) if port.parse::<u16>().is_ok() => {
+            // Not the prefix ::1.
+            Some((host, port)) if !host.ends_with(':') && port.parse::<u16>().is_ok() => {
                 out.push_str(host);
                 out.push_str(":0");
             }
@@ -216,5 +217,37 @@ fn behind_a_balancer_the_log_has_the_client() {
     client.send("GET /style.css HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(client.answer().status, 200);
     drop(client);
+    server.stop();
+}
+
+#[test]
+fn behind_a_balancer_a_client_has_so_many_connections() {
+    let mut server = start("load-balancer.toml");
+    server.expect("over its limits: ");
+    server.expect("within its limits again: ");
+    let address = server.addresses_of("web")[1].parse().unwrap();
+    let ask = |from: &str| {
+        let mut client = Client::connect(address);
+        client.send(format!(
+            "PROXY TCP4 {from} 192.0.2.1 4711 80\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"
+        ));
+        (client.answer().status, client)
+    };
+    let open: Vec<_> = (0..20).map(|_| ask("203.0.113.9")).collect();
+    assert!(open.iter().all(|(status, _)| *status == 200));
+    // The form of the access log: see src/protocol/http/access/json.rs.
+    server.log.wait_for("\"client\":\"203.0.113.9\"", SOON);
+    assert_eq!(ask("203.0.113.9").0, 503);
+    assert_eq!(ask("203.0.113.10").0, 200);
+    // The connections of the balancer itself are those of all clients.
+    let own: Vec<_> = (0..30)
+        .map(|_| {
+            let mut client = Client::connect(server.address("web"));
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            (client.answer().status, client)
+        })
+        .collect();
+    assert!(own.iter().all(|(status, _)| *status == 200));
+    drop((open, own));
     server.stop();
 }
