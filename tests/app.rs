@@ -252,6 +252,12 @@ fn the_programs_serve_each_with_a_slot_of_its_own() {
             (now.len() == 3 && kept).then_some(())
         });
         server.log.try_wait_for(ready, "is ready after", SOON);
+        // Nobody has counted what it served: it is not said to be nothing.
+        let line = server.log.wait_for("killed by SIGKILL", SOON);
+        assert!(
+            !line.contains("requests") && line.contains("; user "),
+            "{line}"
+        );
         ask(&server, &["scale", "web", "5", "--wait"]);
         assert_eq!(server.workers().len(), 5);
         ask(&server, &["scale", "web", "1", "--wait"]);
@@ -263,6 +269,7 @@ fn the_programs_serve_each_with_a_slot_of_its_own() {
         answerer(&server);
         let deaths = ask(&server, &["status", "--deaths"]);
         assert!(deaths.contains("killed by SIGKILL"), "{deaths}");
+        assert!(!deaths.contains("0 requests"), "{deaths}");
         server.stop();
     }
 }

@@ -83,16 +83,15 @@ fn paragraph(death: &Death) -> Vec<Line> {
             lines.push(line);
         }
     };
-    say(
-        "lived",
-        &format!(
-            "{}, for {} connections and {} requests; {} cut by its death",
-            duration(death.age),
-            death.connections,
-            death.requests,
-            death.cut
-        ),
-    );
+    let mut lived = duration(death.age);
+    // Of a program nobody knows, and of others it is nothing to tell of.
+    if (death.connections, death.requests, death.cut) != (0, 0, 0) {
+        lived.push_str(&format!(
+            ", for {} connections and {} requests; {} cut by its death",
+            death.connections, death.requests, death.cut
+        ));
+    }
+    say("lived", &lived);
     say("it was", &death.doing);
     for lane in &death.lanes {
         say("busy with", &busy(lane));

@@ -114,8 +114,9 @@ impl Crew {
     }
 }
 
-/// The end of a death's line in the log, behind what the worker was doing.
-pub(super) fn details(death: &Death) -> String {
+/// The end of a death's line in the log, behind what the worker was doing. What a
+/// program had served nobody has `counted`.
+pub(super) fn details(death: &Death, counted: bool) -> String {
     let Death {
         connections,
         requests,
@@ -125,7 +126,12 @@ pub(super) fn details(death: &Death) -> String {
         process,
         ..
     } = death;
-    let mut text = format!("; connections {connections}, requests {requests}, cut {cut}");
+    let mut text = String::new();
+    if counted {
+        text.push_str(&format!(
+            "; connections {connections}, requests {requests}, cut {cut}"
+        ));
+    }
     if !last_request.is_empty() {
         text.push_str(&format!(", last request {last_request}"));
     }
@@ -203,7 +209,7 @@ mod tests {
     #[test]
     fn the_line_ends_with_what_is_known() {
         let mut death = death(7);
-        let text = details(&death);
+        let text = details(&death, true);
         assert!(
             text.starts_with(
                 "; connections 3, requests 4, cut 1, last request GET /a; user 0.000s"
@@ -212,8 +218,9 @@ mod tests {
         );
         death.process = String::from("state T (stopped), in do_signal_stop");
         death.last_request.clear();
-        let text = details(&death);
+        let text = details(&death, true);
         assert!(text.contains("cut 1; user"), "{text}");
+        assert!(details(&death, false).starts_with("; user 0.000s"));
         assert!(
             text.ends_with("; process state T (stopped), in do_signal_stop"),
             "{text}"

@@ -161,7 +161,7 @@ impl Crew {
             self.doing(id),
             last_moments
                 .as_ref()
-                .map(blackbox::details)
+                .map(|death| blackbox::details(death, !self.is_program(id)))
                 .unwrap_or_default(),
         );
         let clean = facts.end == End::Exited(0);
