@@ -166,7 +166,7 @@ pub struct Serve {
     /// How many workers; without it as many as the model usually has
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub workers: Option<u32>,
-    /// Serve one connection, then exit
+    /// Serve one connection, or one datagram, then exit with status 0
     #[arg(long)]
     pub once: bool,
     /// Log what happens; twice, everything; http logs its requests
