@@ -44,6 +44,13 @@ fn our_own_server_is_understood() {
         packed.err.contains("< Content-Encoding: gzip\n"),
         "{packed:?}"
     );
+    // Where there is no content there is nothing to decompress.
+    let head = get(&["-I", "--compressed", &at(&server, "/")]);
+    head.is_fine();
+    assert!(
+        head.text().contains("\r\nContent-Encoding: gzip\r\n"),
+        "{head:?}"
+    );
     let plain = get(&["-v", &at(&server, "/")]);
     assert!(!plain.err.contains("Content-Encoding") && plain.err.contains("> GET / HTTP/1.1\n"));
     // Not there, and whether that is a failure.

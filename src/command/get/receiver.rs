@@ -20,6 +20,9 @@ pub(super) struct Receiver<'p> {
     request: &'p Request,
     destination: &'p mut Destination,
     output: Output,
+    /// Whether the content, if there is any, is compressed: the answer to a HEAD
+    /// has none, whatever it says of it.
+    is_coded: bool,
     inflater: Option<Inflater>,
     progress: Option<ProgressBar>,
     /// Where the answer leads, if that is followed.
@@ -41,6 +44,7 @@ impl<'p> Receiver<'p> {
             request,
             destination,
             output: Output::Nothing,
+            is_coded: false,
             inflater: None,
             progress: None,
             next: None,
@@ -54,7 +58,7 @@ impl<'p> Receiver<'p> {
             progress.abandon();
         }
         if let Some(failure) = failure {
-            let left = self.output.left().filter(|_| self.inflater.is_none());
+            let left = self.output.left().filter(|_| !self.is_coded);
             let message = match left {
                 Some(left) => format!("{}; {left}", failure.message),
                 None => failure.message,
@@ -171,9 +175,7 @@ impl Taker for Receiver<'_> {
             return Ok(wish);
         }
         include(self.plan, head.raw(), &mut self.output)?;
-        if self.plan.request.compressed && head.lists("content-encoding", "gzip") {
-            self.inflater = Some(Inflater::new());
-        }
+        self.is_coded = self.plan.request.compressed && head.lists("content-encoding", "gzip");
         self.begin_progress(expected);
         Ok(Wish::More)
     }
@@ -182,13 +184,12 @@ impl Taker for Receiver<'_> {
         if let Some(progress) = &self.progress {
             progress.inc(octets.len() as u64);
         }
-        match &mut self.inflater {
-            Some(inflater) => {
-                let content = inflater.write(octets)?;
-                self.output.write(&content)
-            }
-            None => self.output.write(octets),
+        if !self.is_coded {
+            return self.output.write(octets);
         }
+        let inflater = self.inflater.get_or_insert_with(Inflater::new);
+        let content = inflater.write(octets)?;
+        self.output.write(&content)
     }
 }
 
