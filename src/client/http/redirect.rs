@@ -19,7 +19,8 @@ pub enum Mistake {
 /// if it leads nowhere, as a 304 and whatever has no Location.
 ///
 /// After 303 all but HEAD becomes GET; after 301 and 302 only POST does, as
-/// browsers have it and RFC 9110 §15.4.2 admits; 307 and 308 change nothing.
+/// browsers have it and RFC 9110 §15.4.2 admits; 307 and 308 change nothing. What
+/// becomes GET loses its content, and the fields that described it (§15.4).
 /// Another host, or another port, is told neither credentials nor cookies.
 ///
 /// # Errors
@@ -49,7 +50,7 @@ pub fn next(
     };
     if becomes_get {
         request.method = Method::get();
-        request.content = None;
+        request = request.without_content();
     }
     if !url.is_same_origin(&target) {
         request = request.without_secrets();
@@ -110,6 +111,20 @@ mod tests {
             assert_eq!(url.to_string(), "http://a/d/f");
             assert_eq!(next.method.name(), expected, "{status}");
             assert_eq!(next.content.is_none(), expected == "GET", "{status}");
+        }
+    }
+
+    #[test]
+    fn what_described_the_content_goes_with_it() {
+        let mut request = post();
+        let given = ["content-type: a/b", "Content-Language: en", "X-Content: x"];
+        let given = given.map(|text| Field::parse(text).unwrap());
+        request.fields = given.to_vec();
+        for (status, kept) in [(303, &given[2..]), (307, &given[..])] {
+            let (_, next) = follow(status, "Location: f\r\n", &request)
+                .unwrap()
+                .unwrap();
+            assert_eq!(next.fields, kept, "{status}");
         }
     }
 

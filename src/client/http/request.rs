@@ -156,6 +156,19 @@ impl Request {
         text.into_bytes()
     }
 
+    /// The same without its content, and without the user's fields that describe
+    /// it, whose names all begin alike (RFC 9110 §15.4).
+    #[must_use]
+    pub fn without_content(mut self) -> Self {
+        self.content = None;
+        let describes = |field: &Field| {
+            let begin = field.name.get(.."content-".len());
+            begin.is_some_and(|begin| begin.eq_ignore_ascii_case("content-"))
+        };
+        self.fields.retain(|field| !describes(field));
+        self
+    }
+
     /// The same for somebody else, who may not know what is meant for the one
     /// it was: no credentials, and no cookies.
     #[must_use]
