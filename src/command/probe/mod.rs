@@ -18,7 +18,7 @@ use crate::probe::rows::{self, Kind};
 use crate::probe::site::{Question, Site};
 use crate::probe::verdict::{Fault, Finding, Verdict};
 use crate::probe::{Case, Level, Row, Split};
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddr};
 use table::Table;
 
 /// A rule that is a MUST was found broken (EX_PROTOCOL of sysexits.h).
@@ -125,6 +125,18 @@ fn host_of(target: &Target) -> String {
     }
 }
 
+/// An address that was connected to, zone and all (RFC 4007 §11).
+fn place_of(peer: SocketAddr) -> Target {
+    let zone = match peer {
+        SocketAddr::V6(peer) if peer.scope_id() > 0 => format!("%{}", peer.scope_id()),
+        SocketAddr::V6(_) | SocketAddr::V4(_) => String::new(),
+    };
+    Target::Host {
+        host: format!("{}{zone}", peer.ip()),
+        port: peer.port(),
+    }
+}
+
 fn try_all(arguments: &Probe, target: &Target, rows: &[Row]) -> Result<u8, Failure> {
     let host = arguments.host.clone().unwrap_or_else(|| host_of(target));
     let site = Site {
@@ -184,7 +196,7 @@ impl Prober<'_> {
         let dialled = dial(&self.target, &self.options)?;
         // One lookup is enough, and one of several servers.
         if let Some(peer) = dialled.peer {
-            self.target = Target::host(&peer.ip().to_string(), &peer.port().to_string())?;
+            self.target = place_of(peer);
         }
         // Nobody may be kept waiting by a connection that says nothing.
         drop(dialled);
@@ -242,6 +254,7 @@ impl Prober<'_> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::client::resolve::literal;
 
     #[test]
     fn the_host_is_written_as_a_client_writes_it() {
@@ -253,6 +266,17 @@ mod tests {
             ("unix:/run/x.sock", "localhost"),
         ] {
             assert_eq!(host_of(&Target::parse(target).unwrap()), host);
+        }
+    }
+
+    #[test]
+    fn a_server_is_met_again_where_it_was() {
+        for text in ["127.0.0.1", "::1", "fe80::1%3"] {
+            let peer = literal(text, 80).unwrap();
+            let Target::Host { host, port } = place_of(peer) else {
+                panic!("{text} is a host");
+            };
+            assert_eq!(literal(&host, port), Some(peer));
         }
     }
 }
