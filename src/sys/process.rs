@@ -88,6 +88,38 @@ pub struct Usage {
     pub involuntary_switches: u64,
 }
 
+/// A child that has ended, and was not waited for: its number is still its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Which one.
+    pub pid: Pid,
+    /// The number of the signal that ended it; 0 where none did.
+    pub signal: i32,
+}
+
+/// Any child that has ended, which is left as it is (waitid(2), WNOWAIT); `None`
+/// where all that there are live.
+///
+/// # Errors
+/// As waitid(2): ECHILD where there is no child.
+pub fn ended() -> nix::Result<Option<Ended>> {
+    // SAFETY: all-zero bytes are a valid value of these plain numbers.
+    let mut told: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the kernel writes one siginfo_t to the live one.
+    Errno::result(unsafe { libc::waitid(libc::P_ALL, 0, &raw mut told, flags) })?;
+    // SAFETY: what waitid(2) filled is about a child; what it did not is 0.
+    let pid = unsafe { told.si_pid() };
+    // SAFETY: as above.
+    let status = unsafe { told.si_status() };
+    let signal = match told.si_code {
+        libc::CLD_KILLED | libc::CLD_DUMPED => status,
+        _ => 0,
+    };
+    let pid = Pid::from_raw(pid);
+    Ok((pid.as_raw() > 0).then_some(Ended { pid, signal }))
+}
+
 /// Takes leave of any child that has ended (wait4(2)): how, and what it had used.
 /// Does not wait for one: then the status is `StillAlive`. A real-time signal has
 /// no name (signal(7)): whoever died of one is told as a shell does it, as having

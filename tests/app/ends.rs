@@ -7,6 +7,7 @@ use crate::harness::{Client, SOON, Server, eventually, process};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -131,6 +132,34 @@ fn children_go_with_their_program() {
             .then_some(())
     });
     assert!(!process::is_alive(pid));
+}
+
+/// A real-time signal has no name, and ends a program like any other.
+#[test]
+fn children_go_with_their_program_whatever_ended_it() {
+    if !has(PYTHON) {
+        return;
+    }
+    let deeds = ["fork", "facts", "notify:READY=1", "serve"];
+    let mut server = start(&pool(&deeds, "", NOTIFY));
+    let leader = facts(&server, 0)["pid"].as_u64().unwrap() as u32;
+    let family = process::group(leader);
+    assert_eq!(family.len(), 2);
+    // 34 is SIGRTMIN (signal(7)).
+    let kill = Command::new("sh")
+        .args(["-c", "kill -34 $0", &leader.to_string()])
+        .status();
+    assert!(kill.unwrap().success());
+    for line in ["exited with status 162", "died young"] {
+        server.expect(line);
+    }
+    eventually("the child is gone", SOON, || {
+        family
+            .iter()
+            .all(|one| !process::is_alive(*one))
+            .then_some(())
+    });
+    server.stop();
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::master::message::{CohortId, Cut, WorkerId};
 use crate::net::{Listener, ListenerSet};
 use crate::scoreboard::{Cause, Counter, Sums};
 use crate::status::Phase;
-use crate::sys::process::{self, Usage};
+use crate::sys::process::{self, Ended, Usage};
 use log::Level;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
@@ -81,16 +81,38 @@ impl Crew {
         // Nobody came into what is left here: it was all to end at once.
         self.estates.clear();
         loop {
-            self.end_sessions();
-            match process::reap() {
-                Ok((WaitStatus::StillAlive, _)) | Err(Errno::ECHILD) => return deaths,
+            // Looked at first, and waited for when nobody is left in its group:
+            // so long its number is its own.
+            let collected = process::ended().and_then(|ended| match ended {
+                Some(ended) => {
+                    self.end_group_of(ended);
+                    process::reap_child(ended.pid)
+                }
+                None => Err(Errno::ECHILD),
+            });
+            match collected {
+                Err(Errno::ECHILD) => return deaths,
+                Ok((WaitStatus::StillAlive, _)) | Err(Errno::EINTR) => {}
                 Ok((status, usage)) => deaths.extend(self.settle(status, usage, &broken)),
-                Err(Errno::EINTR) => {}
                 Err(errno) => {
-                    log::error!("wait4: {errno}");
+                    log::error!("waitid, wait4: {errno}");
                     return deaths;
                 }
             }
+        }
+    }
+
+    /// Ends what is left in the group of a child that has ended and led one.
+    fn end_group_of(&self, ended: Ended) {
+        let worker = self.workers.values().find(|one| one.pid == ended.pid);
+        let leads = match worker {
+            Some(worker) => worker.program.is_some(),
+            // A program that lost its worker was ended by the kernel, which knows
+            // nothing of those that it had started in its group.
+            None => ended.signal == Signal::SIGKILL as i32,
+        };
+        if leads {
+            end_session(ended.pid);
         }
     }
 
@@ -113,11 +135,6 @@ impl Crew {
             .map(|(id, _)| *id)
         else {
             log::debug!("reaped {pid}, which is not a worker");
-            if let WaitStatus::Signaled(_, Signal::SIGKILL, _) = status {
-                // A program that lost its worker was ended by the kernel, which
-                // knows nothing of those that it had started in its group.
-                let _ = kill(Pid::from_raw(-pid.as_raw()), Signal::SIGKILL);
-            }
             self.bury_orphan(pid);
             self.strangers.push(status);
             return None;

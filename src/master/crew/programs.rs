@@ -36,7 +36,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::sys::wait::WaitStatus;
 use nix::unistd::{Pid, geteuid, pipe2, read};
 use socket::{notify_socket, receive, speaks_for};
 use std::io;
@@ -468,19 +468,6 @@ impl Crew {
         }
         for (id, signal) in told {
             self.signal(id, signal);
-        }
-    }
-
-    /// Ends what is left of the sessions of programs that have ended, as long as
-    /// nobody has waited for them: so long their numbers are still their own.
-    pub(super) fn end_sessions(&self) {
-        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        for worker in self.workers.values().filter(|one| one.program.is_some()) {
-            if let Ok(status) = waitid(Id::Pid(worker.pid), flags)
-                && status != WaitStatus::StillAlive
-            {
-                end_session(worker.pid);
-            }
         }
     }
 
