@@ -26,6 +26,7 @@ on_each_model! {
     a_silent_session_is_ended_and_a_busy_one_is_not
     a_client_sees_the_end_when_the_program_closes
     who_stays_in_the_group_is_ended_and_a_daemon_is_not
+    to_wait_for_who_stays_costs_nothing
     a_crash_is_the_programs_own
     what_cannot_be_run_closes_in_good_order
     without_descriptors_the_client_waits
@@ -301,6 +302,29 @@ fn who_stays_in_the_group_is_ended_and_a_daemon_is_not(model: &str) {
     });
     process::end(&pids[2..]);
     server.stop();
+}
+
+/// Whatever the program's standard error is: its death is no news any more.
+fn to_wait_for_who_stays_costs_nothing(model: &str) {
+    let script = "trap '' TERM; sleep 1000 </dev/null >/dev/null 2>&1 & exit 0";
+    for stderr in ["log", "socket"] {
+        let program = format!("stderr = \"{stderr}\"\ngrace = \"3s\"");
+        let server = serve(model, script, "", &program);
+        assert_eq!(said(&server), "");
+        server.log.wait_for("exited 0 after ", SOON);
+        let spent = || -> Duration {
+            server
+                .workers()
+                .into_iter()
+                .map(process::processor_time)
+                .sum()
+        };
+        let before = spent();
+        let_time_pass(Duration::from_secs(1));
+        let cost = spent() - before;
+        assert!(cost < Duration::from_millis(100), "{stderr}: {cost:?}");
+        server.stop();
+    }
 }
 
 fn a_crash_is_the_programs_own(model: &str) {

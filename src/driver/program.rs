@@ -272,7 +272,7 @@ impl Child {
         if let Some(end) = self.end {
             return Heard::Ended(end);
         }
-        self.errors.hear(Some(&self.ready));
+        self.errors.hear(&self.ready);
         if let Some(output) = &self.output {
             let room = input.room();
             if room.is_empty() {
@@ -313,7 +313,7 @@ impl Child {
     /// interest any more: whether it is gone.
     pub fn is_gone(&mut self, now: Instant) -> bool {
         self.close_output();
-        self.errors.hear(Some(&self.ready));
+        self.errors.hear(&self.ready);
         self.end.is_some() || self.look(now).is_some()
     }
 
@@ -379,7 +379,7 @@ impl Child {
             // Those that it started and that did not listen.
             self.signal(Signal::SIGKILL);
         }
-        self.errors.hear(Some(&self.ready));
+        self.errors.hear(&self.ready);
         self.errors.complaints.finish();
         let label = &self.errors.complaints.label;
         let end = match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
@@ -453,16 +453,14 @@ impl ErrorLines {
     }
 
     /// Takes in what is there; a pipe at its end leaves the set.
-    pub(super) fn hear(&mut self, ready: Option<&Epoll>) {
+    pub(super) fn hear(&mut self, ready: &Epoll) {
         let Some(pipe) = &self.pipe else { return };
         let mut room = [0; 4096];
         // A bound: others want their turn too, and the rest stays in the pipe.
         for _ in 0..16 {
             match read(pipe, &mut room) {
                 Ok(0) => {
-                    if let Some(ready) = ready {
-                        let _ = ready.delete(pipe);
-                    }
+                    let _ = ready.delete(pipe);
                     self.pipe = None;
                     return;
                 }

@@ -67,8 +67,8 @@ pub struct Session {
     pid: Pid,
     pidfd: OwnedFd,
     errors: ErrorLines,
-    /// Where there are errors to be heard beside its death.
-    ready: Option<Epoll>,
+    /// Its death, until it was waited for, and its errors.
+    ready: Epoll,
     /// Which one of the worker's it is.
     number: u64,
     begun: Instant,
@@ -102,7 +102,7 @@ enum Refusal {
 /// while to make a process of it, so that is [`Work`].
 pub struct Starting {
     result: Arc<Mutex<Option<Result<Fresh, NotRun>>>>,
-    ready: Option<Epoll>,
+    ready: Epoll,
     errors: Option<OwnedFd>,
     shown: String,
     /// What the row says of it.
@@ -156,7 +156,7 @@ impl Order {
 /// An order, and what is kept of it here.
 struct Prepared {
     order: Order,
-    ready: Option<Epoll>,
+    ready: Epoll,
     errors: Option<OwnedFd>,
     company: Company,
 }
@@ -228,13 +228,11 @@ impl Starting {
         duty: &Duty,
     ) -> Result<Prepared, Refusal> {
         stream.make_patient().map_err(refused("fcntl"))?;
-        let (ready, pipe) = match wanted.errors {
-            Errors::Socket => (None, None),
-            Errors::Log => {
-                let ready = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC);
-                let ready = ready.map_err(|errno| refused("epoll_create1")(errno.into()))?;
-                (Some(ready), Some(pipe().map_err(refused("pipe2"))?))
-            }
+        let ready = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC);
+        let ready = ready.map_err(|errno| refused("epoll_create1")(errno.into()))?;
+        let pipe = match wanted.errors {
+            Errors::Socket => None,
+            Errors::Log => Some(pipe().map_err(refused("pipe2"))?),
         };
         let socket = stream.as_fd().try_clone_to_owned();
         let company = duty.programs.join(peer);
@@ -280,12 +278,11 @@ impl Starting {
         let Some(pidfd) = fresh.pidfd.as_ref() else {
             return Err(RunError::Failed);
         };
-        if let (Some(ready), Some(errors)) = (&self.ready, &self.errors) {
-            for fd in [errors.as_fd(), pidfd.as_fd()] {
-                ready
-                    .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, 0))
-                    .map_err(|errno| tell(shown, refused("epoll_ctl")(errno.into()), duty, now))?;
-            }
+        let errors = self.errors.iter().map(AsFd::as_fd);
+        for fd in errors.chain([pidfd.as_fd()]) {
+            self.ready
+                .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, 0))
+                .map_err(|errno| tell(shown, refused("epoll_ctl")(errno.into()), duty, now))?;
         }
         let pid = fresh.pid;
         let pidfd = fresh.pidfd.take().ok_or(RunError::Failed)?;
@@ -348,7 +345,7 @@ impl Session {
     /// is on its way out, and has so much time from the first such call on.
     /// Answers how the session ended, once it has.
     pub fn look(&mut self, now: Instant, leaving: Option<Duration>) -> Option<SessionEnd> {
-        self.errors.hear(self.ready.as_ref());
+        self.errors.hear(&self.ready);
         if self.end.is_none() && has_exited(self.pid) {
             self.bury(now);
         }
@@ -365,7 +362,7 @@ impl Session {
         if self.phase != Phase::Over {
             return None;
         }
-        self.errors.hear(self.ready.as_ref());
+        self.errors.hear(&self.ready);
         self.errors.complaints.finish();
         let end = self.end.unwrap_or(ProgramEnd::Stopped);
         Some(self.cut.map_or(SessionEnd::Ended(end), SessionEnd::Cut))
@@ -448,10 +445,8 @@ impl Session {
 
     /// The program has ended: says so, and looks who is left of its group.
     fn bury(&mut self, now: Instant) {
-        if let Some(ready) = &self.ready {
-            // It stays readable for ever.
-            let _ = ready.delete(&self.pidfd);
-        }
+        // It stays readable for ever, and somebody may be left in the group.
+        let _ = self.ready.delete(&self.pidfd);
         // Whoever is left in the group is told while its number is its own.
         self.signal(Signal::SIGTERM);
         let (end, how, usage) = match process::reap_child(self.pid) {
@@ -508,10 +503,7 @@ impl Session {
 
 impl AsFd for Session {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.ready {
-            Some(ready) => ready.0.as_fd(),
-            None => self.pidfd.as_fd(),
-        }
+        self.ready.0.as_fd()
     }
 }
 
