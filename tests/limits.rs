@@ -117,6 +117,7 @@ on_each_model! {
     a_dry_run_lets_everybody_in
     a_draining_generation_counts
     rules_decide_who_may_connect
+    who_was_turned_away_leaves_nothing_behind
 }
 
 fn an_address_has_as_many_as_it_may_in_all_workers_together(model: &str) {
@@ -275,6 +276,27 @@ fn rules_decide_who_may_connect(model: &str) {
     let lines = server.log.lines();
     let news = lines.iter().filter(|line| line.contains("over its limits"));
     assert_eq!(news.count(), 0, "who is denied is no news");
+    server.stop();
+}
+
+/// Who is told to come back is let go soon, also by a worker that then has nothing
+/// to do.
+fn who_was_turned_away_leaves_nothing_behind(model: &str) {
+    let keys = "limits.connections_per_address = 1";
+    let server = serve(&pool(model, keys));
+    let sockets = || -> usize {
+        let all = server.workers().into_iter().flat_map(process::descriptors);
+        all.filter(|one| one.contains("socket:")).count()
+    };
+    let before = sockets();
+    let first = enter(&server, 2).unwrap();
+    for _ in 0..5 {
+        assert!(hear(&server, 2).unwrap().starts_with(b"HTTP/1.1 503 "));
+    }
+    drop(first);
+    eventually("their sockets are closed", SOON, || {
+        (sockets() == before).then_some(())
+    });
     server.stop();
 }
 

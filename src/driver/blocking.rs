@@ -217,13 +217,15 @@ fn next_connection(duty: &Duty, lane: &mut Lane<'_>) -> io::Result<Option<(Strea
         if duty.is_retired() {
             return Ok(None);
         }
-        if waits {
-            // A place is only taken for somebody who is there.
-            wait_for_client(duty)?;
-            if !lane.reserve() {
-                rest(duty, PATIENCE);
-                continue;
-            }
+        // A place is only taken for somebody who is there; and accept4(2) has no
+        // end for those who were turned away and are to be let go in time.
+        let waits_here = waits || lane.partings.due().is_some();
+        if waits_here && !wait_for_client(duty, lane)? {
+            continue;
+        }
+        if waits && !lane.reserve() {
+            rest(duty, PATIENCE);
+            continue;
         }
         first += 1;
         let mut turned_away = false;
@@ -253,19 +255,27 @@ fn next_connection(duty: &Duty, lane: &mut Lane<'_>) -> io::Result<Option<(Strea
         }
         // Only a listener that does not block comes here: one of several, or
         // one shared with a generation that runs an event loop.
-        wait_for_client(duty)?;
+        wait_for_client(duty, lane)?;
     }
 }
 
-/// Waits until somebody comes to one of the listeners, or a signal.
-fn wait_for_client(duty: &Duty) -> io::Result<()> {
+/// Waits until somebody comes to one of the listeners, or a signal; or until
+/// those are let go who were turned away, and then answers false.
+fn wait_for_client(duty: &Duty, lane: &mut Lane<'_>) -> io::Result<bool> {
     let mut ready: Vec<PollFd<'_>> = duty
         .listeners
         .iter()
         .map(|one| PollFd::new(one.as_fd(), PollFlags::POLLIN))
         .collect();
-    match poll(&mut ready, PollTimeout::NONE) {
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
+    let patience = lane.partings.due().map_or(PollTimeout::NONE, |due| {
+        timeout(due.saturating_duration_since(Instant::now()))
+    });
+    match poll(&mut ready, patience) {
+        Ok(0) => {
+            lane.partings.settle(Instant::now());
+            Ok(false)
+        }
+        Ok(_) | Err(Errno::EINTR) => Ok(true),
         Err(errno) => Err(errno.into()),
     }
 }

@@ -196,8 +196,9 @@ impl<'d> Loop<'d> {
         // A title that says something else than the truth is worth a wake-up.
         let state = (self.open(), self.duty.is_retired());
         let title = (self.shown != Some(state)).then_some(self.summary_due);
-        let lines = self.lane.lines.due();
-        let next = [timer, accepting, title, lines].into_iter().flatten().min();
+        let (lines, partings) = (self.lane.lines.due(), self.lane.partings.due());
+        let all = [timer, accepting, title, lines, partings];
+        let next = all.into_iter().flatten().min();
         let timeout = next.map_or(EpollTimeout::NONE, |at| {
             let left = at.saturating_duration_since(self.lane.now);
             let milliseconds = i32::try_from(left.as_micros().div_ceil(1000)).ok();
@@ -470,12 +471,12 @@ impl<'d> Loop<'d> {
 
     /// Keeps row and title up to date, not more often than a person can read.
     fn summarise(&mut self) {
+        self.lane.partings.settle(self.lane.now);
         if self.lane.now < self.summary_due {
             return;
         }
         self.summary_due = self.lane.now + SUMMARY;
         self.lane.row.tick(self.lane.now);
-        self.lane.partings.settle(self.lane.now);
         let open = self.open();
         self.shown = Some((open, self.duty.is_retired()));
         let noun = if open == 1 {

@@ -176,10 +176,16 @@ impl Parent<'_> {
         // What is full waits for a child to end, not for stragglers.
         let stragglers = self.stragglers.filter(|_| watching);
         let retry = self.postponed.as_ref().map(|one| one.at);
-        let due = [self.cut_at, stragglers, retry, round, self.crowded]
-            .into_iter()
-            .flatten()
-            .min();
+        let partings = self.lane.partings.due();
+        let due = [
+            self.cut_at,
+            stragglers,
+            retry,
+            round,
+            self.crowded,
+            partings,
+        ];
+        let due = due.into_iter().flatten().min();
         let patience = match due {
             Some(at) => timeout(at.saturating_duration_since(Instant::now())),
             None => PollTimeout::NONE,

@@ -418,6 +418,11 @@ impl Partings {
         }
     }
 
+    /// When [`Partings::settle`] is due; nothing where there is none.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.0.front().map(|(_, since)| *since + Self::TIME)
+    }
+
     /// Closes those that had their time.
     pub(super) fn settle(&mut self, now: Instant) {
         let had_its_time =
