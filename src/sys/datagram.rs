@@ -333,8 +333,9 @@ fn destination(message: &libc::msghdr) -> Option<Destination> {
     let mut next = unsafe { libc::CMSG_FIRSTHDR(message) };
     // SAFETY: `next` is null or a header within that part.
     while let Some(header) = unsafe { next.as_ref() } {
-        // SAFETY: the data of a header lies behind it.
-        let data = unsafe { libc::CMSG_DATA(header) };
+        // SAFETY: the data of a header lies behind it, where `next` may point as
+        // well, and a reference to the header alone may not.
+        let data = unsafe { libc::CMSG_DATA(next) };
         match (header.cmsg_level, header.cmsg_type) {
             (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
                 // SAFETY: of this type the kernel writes a whole one of these.
@@ -362,7 +363,7 @@ fn destination(message: &libc::msghdr) -> Option<Destination> {
             _ => {}
         }
         // SAFETY: both are within the live control part.
-        next = unsafe { libc::CMSG_NXTHDR(message, header) };
+        next = unsafe { libc::CMSG_NXTHDR(message, next) };
     }
     found
 }
