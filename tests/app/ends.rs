@@ -38,6 +38,10 @@ fn a_program_that_dies_at_once_is_not_started_for_ever() {
     assert_eq!(status, Some(75), "{said}");
     assert!(said.contains("[start] exited with status 3"), "{said}");
     assert!(said.contains("web[0] info: no\n"), "{said}");
+    // 71 is also what a worker has that could not become a program.
+    let deeds = ["notify:STATUS=all is well", "exit:71"];
+    let (_, said) = refused(&pool(&deeds, "", NOTIFY));
+    assert!(said.contains("[start] exited with status 71"), "{said}");
     // Later: what it needs to serve is taken from it.
     let directory = TempDir::new().unwrap();
     let mark = directory.path().join("mark");

@@ -71,6 +71,8 @@ pub(super) struct Program {
     stop_signal: Signal,
     reopen_signal: Option<Signal>,
     watch: Watch,
+    /// It runs, for it has spoken: what stands in its row is its own.
+    spoke: bool,
     parting: Parting,
     /// What it had of its own when it became READY, where that was asked for.
     weight: Option<u64>,
@@ -148,6 +150,7 @@ impl Program {
             stop_signal: signal_of(app.stop_signal),
             reopen_signal: app.reopen_signal.map(signal_of),
             watch: Watch::Off,
+            spoke: false,
             parting: Parting::Not,
             weight: None,
             paused: None,
@@ -180,6 +183,11 @@ impl Program {
     fn sources(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let all = [&self.notify, &self.output].into_iter().flatten();
         all.map(AsFd::as_fd)
+    }
+
+    /// Whether it has said anything: then it was started.
+    pub(super) const fn has_spoken(&self) -> bool {
+        self.spoke
     }
 
     fn is_paused(&self, now: Instant) -> bool {
@@ -232,6 +240,7 @@ impl Program {
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => continue,
                 Err(_) => return false,
             };
+            self.spoke = true;
             note(&message, row, now);
             match message.watchdog {
                 None => {}

@@ -1,6 +1,7 @@
 //! What the master can say of its workers: names, what their rows tell, and
 //! how they ended.
 
+use super::programs::Program;
 use super::{Crew, blackbox};
 use crate::config::Model;
 use crate::master::death::{Cause, End, Facts};
@@ -136,9 +137,13 @@ impl Crew {
             }
             other => format!("{other:?}"),
         };
-        // A worker that could not start has left the reason in its row.
+        // A worker that could not start has left the reason in its row, unless it
+        // is a program that did, and has a status of the same number.
+        let runs = worker.program.as_ref().is_some_and(Program::has_spoken);
         let reason = match (facts.ready, facts.end) {
-            (None, End::Exited(START_FAILED)) => self.scoreboard.row(worker.first_row).text(),
+            (None, End::Exited(START_FAILED)) if !runs => {
+                self.scoreboard.row(worker.first_row).text()
+            }
             (Some(_) | None, _) => String::new(),
         };
         if !reason.is_empty() {
