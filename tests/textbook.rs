@@ -228,16 +228,6 @@ fn all_in_one_loop() {
 #[test]
 fn datagrams() {
     let line = DATAGRAMS.replace(":7007", ":0");
-    // As long as nobody serves datagrams the configuration is refused for it.
-    let directory = tempfile::TempDir::new().unwrap();
-    let pool = "[pool.e]\nlisten = \"udp:127.0.0.1:0\"\nservice = \"echo\"\n";
-    let path = harness::server::write_configuration(directory.path(), "", pool);
-    let mut check = preforkd();
-    check.arg("check").arg("-c").arg(path);
-    if String::from_utf8_lossy(&outcome(check).stderr).contains("UDP is not supported") {
-        eprintln!("skipped: there are no datagrams yet");
-        return;
-    }
     let server = serve(&line);
     let address = server.addresses_of("echo")[0].clone();
     let address: SocketAddr = address.trim_start_matches("udp:").parse().unwrap();
