@@ -174,8 +174,13 @@ fn in_a_network_of_its_own(model: &str, test: &str) -> bool {
             .concat()
     });
     match code {
-        Some(0) => println!("{}", said.unwrap()),
+        Some(0) => {
+            let said = said.unwrap();
+            assert!(said.contains("1 passed"), "it has another name: {said}");
+            println!("{said}");
+        }
         Some(101) => panic!("{}", said.unwrap()),
+        None if said.is_ok() => panic!("it was killed: {said:?}"),
         _ => eprintln!("skipped: no network namespace can be made here: {said:?}"),
     }
     false
