@@ -1,11 +1,49 @@
 //! What a forked process does to become a program in place: descriptors under
-//! the numbers that the program expects, and signals as at login. execve(2)
-//! itself is nix's.
+//! the numbers that the program expects, signals as at login, and the call itself.
 
 use super::check;
 use super::program::reset_signals;
+use std::ffi::{CStr, CString};
 use std::io;
+use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+/// A program that is about to be executed: all that needs memory is done, and a
+/// limit of it may be set before the call.
+#[derive(Debug)]
+pub struct Call<'a> {
+    file: &'a CStr,
+    /// Pointers to the texts, and a null.
+    arguments: Vec<*const libc::c_char>,
+    environment: Vec<*const libc::c_char>,
+    texts: PhantomData<&'a [CString]>,
+}
+
+impl<'a> Call<'a> {
+    /// The program in this file.
+    pub fn new(file: &'a CStr, arguments: &'a [CString], environment: &'a [CString]) -> Self {
+        let pointers = |texts: &[CString]| {
+            let texts = texts.iter().map(|text| text.as_ptr());
+            texts.chain([ptr::null()]).collect()
+        };
+        Self {
+            file,
+            arguments: pointers(arguments),
+            environment: pointers(environment),
+            texts: PhantomData,
+        }
+    }
+
+    /// Becomes it, and comes back only with the reason why not (execve(2)).
+    pub fn execute(self) -> io::Error {
+        let (arguments, environment) = (self.arguments.as_ptr(), self.environment.as_ptr());
+        // SAFETY: both lists are live and end with a null; what they point to lives
+        // as long as `self` and ends with NUL, as does the path.
+        unsafe { libc::execve(self.file.as_ptr(), arguments, environment) };
+        io::Error::last_os_error()
+    }
+}
 
 /// Puts `streams` under 0, 1 and 2 and `further` under 3 and on, all of them
 /// open over execve(2), and closes every other descriptor from there upward.

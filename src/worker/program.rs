@@ -15,7 +15,7 @@ use crate::sys::{image, process};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{chdir, execve, getpid, getppid, setsid};
+use nix::unistd::{chdir, getpid, getppid, setsid};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ffi::{CString, OsString};
@@ -71,8 +71,7 @@ fn prepare(assignment: &Assignment, app: &App) -> Result<Infallible, Stillborn> 
     // and nothing that a terminal sends goes to it.
     setsid().map_err(errno("setsid"))?;
 
-    // 3. What the user could not raise again.
-    limit(app).map_err(errno("setrlimit"))?;
+    // 3. What the user could not take back.
     image::be_nice(app.nice);
 
     // 4. The user, then what a change of user would undo. When the master dies
@@ -99,6 +98,7 @@ fn prepare(assignment: &Assignment, app: &App) -> Result<Infallible, Stillborn> 
         .map(CString::new)
         .collect::<Result<_, _>>()
         .map_err(nul)?;
+    let call = image::Call::new(&file, &arguments, &environment);
 
     // 6. Descriptors. From here on nothing can be logged, but the row is there.
     if assignment.detached {
@@ -123,9 +123,12 @@ fn prepare(assignment: &Assignment, app: &App) -> Result<Infallible, Stillborn> 
     let listeners: Vec<BorrowedFd<'_>> = listeners.map(|one| one.as_fd()).collect();
     image::arrange(streams, &listeners).map_err(step("descriptors"))?;
 
-    // 7. Signals last: one that waited ends us, as it would end the program.
+    // 7. What the program may have is enough for it, and may be less than we have.
+    limit(app).map_err(errno("setrlimit"))?;
+
+    // 8. Signals last: one that waited ends us, as it would end the program.
     image::forget_signals();
-    execve(&file, &arguments, &environment).map_err(errno("execve"))
+    Err(step("execve")(call.execute()))
 }
 
 /// The signal, as the kernel knows it.

@@ -29,6 +29,20 @@ fn what_cannot_be_run_is_said_with_the_reason() {
     );
 }
 
+/// What makes a program of the new process takes more than the program may have.
+#[test]
+fn limits_are_the_programs_own() {
+    let variable = |number: usize| format!("\"V{number}={}\"", "x".repeat(100));
+    let variables: Vec<String> = (0..3000).map(variable).collect();
+    let own = format!(
+        "memory = \"16MiB\"\nenvironment = [{}]\nready = \"100ms\"",
+        variables.join(",")
+    );
+    let server = start(&running(&array(&["/bin/sleep", "60"]), "", &own));
+    assert_eq!(server.workers().len(), 1);
+    server.stop();
+}
+
 #[test]
 fn a_program_that_dies_at_once_is_not_started_for_ever() {
     if !has(PYTHON) {
