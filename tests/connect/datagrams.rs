@@ -1,7 +1,7 @@
 //! `preforkd connect --udp`.
 
 use super::{assert_fails, connect, end, printed, talk};
-use crate::harness::SOON;
+use crate::harness::{SOON, let_time_pass, process};
 use std::io::Write;
 use std::net::{SocketAddr, UdpSocket};
 use std::thread::{self, JoinHandle};
@@ -133,4 +133,30 @@ fn so_many_answers_are_enough() {
     stdin.write_all(b"one\ntwo\n").unwrap();
     assert_eq!(printed(&end(child)), b"one\ntwo\n");
     server.join().unwrap();
+}
+
+/// Nor does what ICMP says meanwhile, which waits until there is room again.
+#[test]
+fn a_reader_that_stands_still_costs_nothing() {
+    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    peer.set_read_timeout(Some(SOON)).unwrap();
+    let port = peer.local_addr().unwrap().port().to_string();
+    let mut child = connect(&["-u", "127.0.0.1", &port]).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"hello\n").unwrap();
+    let (_, client) = peer.recv_from(&mut [0; 10]).unwrap();
+    // More than the pipe and the program hold; some of it gets lost.
+    for _ in 0..50 {
+        peer.send_to(&[b'x'; 60_000], client).unwrap();
+        let_time_pass(Duration::from_millis(2));
+    }
+    drop(peer);
+    input.write_all(b"nobody is there any more\n").unwrap();
+    let_time_pass(Duration::from_millis(200));
+    let before = process::processor_time(child.id());
+    let_time_pass(Duration::from_secs(1));
+    let cost = process::processor_time(child.id()) - before;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(cost < Duration::from_millis(100), "{cost:?}");
 }

@@ -140,11 +140,9 @@ impl<'d> Datagrams<'d> {
             Some(time) => until(time),
             None => PollTimeout::NONE,
         };
-        let events = match receives {
-            true => PollFlags::POLLIN,
-            false => PollFlags::empty(),
-        };
-        let mut watched = vec![PollFd::new(self.socket.as_fd(), events)];
+        // A socket that is watched for nothing would still report its errors.
+        let socket = || PollFd::new(self.socket.as_fd(), PollFlags::POLLIN);
+        let mut watched: Vec<PollFd<'_>> = receives.then(socket).into_iter().collect();
         let inputs = input.len();
         watched.extend(input);
         watched.extend(self.output.watched());
@@ -156,8 +154,8 @@ impl<'d> Datagrams<'d> {
             .iter()
             .map(|fd| fd.revents().is_some_and(|events| !events.is_empty()))
             .collect();
-        let on_socket = ready[0];
-        let (on_input, on_output) = ready[1..].split_at(inputs);
+        let (on_socket, rest) = ready.split_at(usize::from(receives));
+        let (on_input, on_output) = rest.split_at(inputs);
         let on_input = on_input.contains(&true);
         if on_output.contains(&true) {
             self.output.write().map_err(|stop| match stop {
@@ -165,7 +163,7 @@ impl<'d> Datagrams<'d> {
                 Err(failure) => Err(failure),
             })?;
         }
-        if on_socket && receives {
+        if on_socket.contains(&true) {
             self.receive().map_err(Err)?;
         } else if at_once || on_input {
             return self.read();
