@@ -8,6 +8,7 @@ mod get;
 mod probe;
 mod reach;
 mod run;
+mod screen;
 mod serve;
 mod status;
 

@@ -3,7 +3,7 @@
 //! Owes that what is piped on is exactly what came, and that what is shown on a
 //! terminal cannot drive it. Does nothing itself: octets in, octets out.
 
-use crate::escape::is_unruly;
+use super::super::screen::Screen;
 
 /// In which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +20,7 @@ pub(super) enum Manner {
 #[derive(Debug)]
 pub(super) struct Shown {
     manner: Manner,
-    /// A character that is not whole, or a CR whose LF may follow.
-    begun: Vec<u8>,
+    screen: Screen,
     sent: u64,
     received: u64,
     /// Whether a line is open on the terminal.
@@ -29,10 +28,10 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    pub(super) const fn new(manner: Manner) -> Self {
+    pub(super) fn new(manner: Manner) -> Self {
         Self {
             manner,
-            begun: Vec::new(),
+            screen: Screen::default(),
             sent: 0,
             received: 0,
             in_line: false,
@@ -44,9 +43,7 @@ impl Shown {
         match self.manner {
             Manner::Exact => out.extend_from_slice(octets),
             Manner::Tame => {
-                self.begun.extend_from_slice(octets);
-                let taken = tame(&self.begun, false, out);
-                self.begun.drain(..taken);
+                self.screen.show(octets, out);
                 self.in_line = out.last().map_or(self.in_line, |last| *last != b'\n');
             }
             Manner::Hex => dump(b'<', &mut self.received, octets, out),
@@ -64,7 +61,7 @@ impl Shown {
     /// Nothing more comes for now: what is begun is shown as it is, and an open
     /// line ended.
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
-        tame(&std::mem::take(&mut self.begun), true, out);
+        self.screen.finish(out);
         if self.in_line || out.last().is_some_and(|last| *last != b'\n') {
             match self.manner {
                 Manner::Tame => out.push(b'\n'),
@@ -73,51 +70,6 @@ impl Shown {
         }
         self.in_line = false;
     }
-}
-
-/// Appends `octets` as text in which a terminal obeys nothing but LF and TAB;
-/// a CR before an LF is left out. Answers how many it took: at an end that is not
-/// `last` a character may not be whole.
-fn tame(octets: &[u8], last: bool, out: &mut Vec<u8>) -> usize {
-    let mut rest = octets;
-    while !rest.is_empty() {
-        let (text, broken) = match std::str::from_utf8(rest) {
-            Ok(text) => (text, 0),
-            Err(error) => {
-                let (good, bad) = rest.split_at(error.valid_up_to());
-                let broken = match error.error_len() {
-                    Some(length) => length,
-                    None if last => bad.len(),
-                    None => 0,
-                };
-                // What `valid_up_to` says is valid is.
-                (std::str::from_utf8(good).unwrap_or_default(), broken)
-            }
-        };
-        let mut letters = text.chars().peekable();
-        while let Some(letter) = letters.next() {
-            match letter {
-                '\n' | '\t' => out.push(letter as u8),
-                '\r' if letters.peek() == Some(&'\n') => {}
-                '\r' if letters.peek().is_none() && text.len() == rest.len() && !last => {
-                    return octets.len() - 1;
-                }
-                letter if is_unruly(letter) => {
-                    out.extend(letter.escape_default().map(|sign| sign as u8));
-                }
-                letter => out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes()),
-            }
-        }
-        rest = &rest[text.len()..];
-        if broken == 0 {
-            break;
-        }
-        for octet in &rest[..broken] {
-            out.extend_from_slice(format!("\\x{octet:02x}").as_bytes());
-        }
-        rest = &rest[broken..];
-    }
-    octets.len() - rest.len()
 }
 
 /// Sixteen octets a line: which way, where in the stream, in hexadecimal, and as
@@ -150,7 +102,6 @@ fn dump(way: u8, offset: &mut u64, octets: &[u8], out: &mut Vec<u8>) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn shown(manner: Manner, pieces: &[&[u8]]) -> String {
         let mut shown = Shown::new(manner);
@@ -163,29 +114,15 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_obeys_nothing() {
-        for (octets, expected) in [
-            (&b"plain\n"[..], "plain\n"),
-            (b"no end", "no end\n"),
-            (b"", ""),
-            (b"\n", "\n"),
-            (b"dos\r\nline\r\n", "dos\nline\n"),
-            (b"over\rwritten", "over\\rwritten\n"),
-            (b"cr at the end\r", "cr at the end\\r\n"),
-            (
-                b"\x1b]0;owned\x07\x7f\t",
-                "\\u{1b}]0;owned\\u{7}\\u{7f}\t\n",
-            ),
-            (
-                "\u{9b}31m \u{202e}\u{e9}\n".as_bytes(),
-                "\\u{9b}31m \\u{202e}\u{e9}\n",
-            ),
-            (b"\xff\xc3(\xe2\x82", "\\xff\\xc3(\\xe2\\x82\n"),
+    fn on_a_terminal_an_open_line_is_ended() {
+        for (pieces, expected) in [
+            (&[&b"plain\n"[..]][..], "plain\n"),
+            (&[b"no ", b"end"], "no end\n"),
+            (&[], ""),
+            (&[b"\n"], "\n"),
+            (&[b"\x1b[2J\xc3"], "\\u{1b}[2J\\xc3\n"),
         ] {
-            assert_eq!(shown(Manner::Tame, &[octets]), expected, "{octets:?}");
-            // Octet by octet it is the same.
-            let pieces: Vec<&[u8]> = octets.chunks(1).collect();
-            assert_eq!(shown(Manner::Tame, &pieces), expected, "{octets:?}");
+            assert_eq!(shown(Manner::Tame, pieces), expected);
         }
     }
 
@@ -209,16 +146,5 @@ mod tests {
              < 00000000  1b                                                |.|\n\
              > 00000014  78                                                |x|\n"
         );
-    }
-
-    proptest! {
-        #[test]
-        fn any_split_is_shown_alike(octets: Vec<u8>, split in 0..64usize) {
-            let whole = shown(Manner::Tame, &[&octets]);
-            let (first, second) = octets.split_at(split.min(octets.len()));
-            prop_assert_eq!(&whole, &shown(Manner::Tame, &[first, second]));
-            let quiet = |letter: char| letter == '\n' || letter == '\t' || !is_unruly(letter);
-            prop_assert!(whole.chars().all(quiet));
-        }
     }
 }

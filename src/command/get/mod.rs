@@ -9,7 +9,6 @@ mod gzip;
 mod output;
 mod plan;
 mod receiver;
-mod screen;
 mod timing;
 
 use super::complain;

@@ -3,7 +3,7 @@
 //! Owes that a file is as it was until an answer is there that takes its place,
 //! and that nothing a server sends drives a terminal.
 
-use super::screen::Screen;
+use super::super::screen::Screen;
 use crate::client::failure::words;
 use crate::client::transfer::Wish;
 use crate::client::{Cause, Failure};
@@ -142,8 +142,12 @@ impl Output {
         match self {
             Self::Nothing => Ok(Wish::More),
             Self::Standard { file, screen } => {
-                let shown = screen.as_mut().map(|screen| screen.show(octets));
-                write_all(file, shown.as_deref().map_or(octets, str::as_bytes))
+                let Some(screen) = screen else {
+                    return write_all(file, octets);
+                };
+                let mut shown = Vec::with_capacity(octets.len());
+                screen.show(octets, &mut shown);
+                write_all(file, &shown)
             }
             Self::File { file, path, length } => {
                 file.write_all(octets).map_err(|error| {
@@ -166,7 +170,9 @@ impl Output {
             screen: Some(screen),
         } = self
         {
-            write_all(file, screen.finish().as_bytes())?;
+            let mut shown = Vec::new();
+            screen.finish(&mut shown);
+            write_all(file, &shown)?;
         }
         Ok(())
     }
