@@ -98,7 +98,7 @@ pub enum Command {
     /// in turn, a quarter of a second apart; the first that answers is taken. At a
     /// terminal lines can be edited, those before are to be had with the arrow keys
     /// and are kept nowhere else, and what comes cannot drive the terminal.
-    #[command(after_help = client::statuses())]
+    #[command(after_help = client::statuses(client::FINE, &[]))]
     Connect(client::Connect),
     /// Ask a server for something over HTTP/1.1, and write down what comes
     ///
@@ -112,7 +112,7 @@ pub enum Command {
     ///
     /// It prints a line for each rule: its number, the verdict, how binding it is,
     /// where it stands and what it is about.
-    #[command(after_help = probe::EXIT)]
+    #[command(after_help = probe::after_help())]
     Probe(Box<probe::Probe>),
     /// Print the manual, completions for a shell, or a configuration file
     Generate(Generate),

@@ -203,9 +203,9 @@ fn every_exit_status_of_a_client_stands_in_its_table() {
     let rows = preforkd::cli::client::rows();
     let wanted: String = rows
         .iter()
-        .map(|(status, meaning)| format!("| `{status}` | {meaning} |\n"))
+        .map(|(status, whose, meaning)| format!("| `{status}` | {whose} | {meaning} |\n"))
         .collect();
-    let head = "| client status | meaning |\n| --- | --- |\n| `0` | fine |\n";
+    let head = "| client status | of | meaning |\n| --- | --- | --- |\n";
     assert!(
         section.contains(&format!("{head}{wanted}\n")),
         "README.md, The client side, lacks the table\n{head}{wanted}"

@@ -216,19 +216,19 @@ fn says_yes(mut stream: TcpStream) {
 #[test]
 fn who_breaks_rules_is_found_out() {
     let address = other(says_yes);
-    let found = findings(address, &["--timeout", "300ms", "--row", "5,32,33,38,62"]);
+    let found = findings(address, &["--idle", "300ms", "--row", "5,32,33,38,62"]);
     assert_eq!(found.status, Some(76));
     let failed = found.with("fail");
     // Among them smuggling, and fewer answers than requests.
     assert_eq!(failed, [5, 32, 33, 38, 62].into());
     assert!(found.rows[&32].1.contains("200"), "{:?}", found.rows[&32]);
     // A SHOULD alone is no reason.
-    let found = findings(address, &["--timeout", "300ms", "--row", "14,15"]);
+    let found = findings(address, &["--idle", "300ms", "--row", "14,15"]);
     assert_eq!(found.with("fail").len(), 2);
     assert_eq!(found.status, Some(0));
     assert_eq!(found.whole["counts"]["fail_must"], 0);
     // Nor is what is another's choice.
-    let found = findings(address, &["--timeout", "300ms", "--row", "28"]);
+    let found = findings(address, &["--idle", "300ms", "--row", "28"]);
     assert_eq!(found.with("differs"), [28].into());
     assert_eq!(found.status, Some(0));
 }
@@ -285,7 +285,7 @@ fn who_vanishes_is_an_error() {
             says_yes(listener.accept().unwrap().0);
         }
     });
-    let found = findings(address, &["--timeout", "2s", "--row", "3,14"]);
+    let found = findings(address, &["--idle", "2s", "--row", "3,14"]);
     last.join().unwrap();
     assert_eq!(found.with("error"), [3, 14].into());
     assert_eq!(found.status, Some(7));
@@ -362,7 +362,7 @@ fn compare(peer: &Peer, known: &[(u64, &str, &str)]) -> Vec<String> {
         "/file.txt",
         "--directory",
         "/directory",
-        "--timeout",
+        "--idle",
         "2s",
     ];
     let found = findings(peer.address, &arguments);

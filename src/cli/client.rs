@@ -3,6 +3,7 @@
 use super::value::{Octets, octets, patience};
 use crate::client::failure::Cause;
 use clap::{Args, ValueEnum};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How a client command gets to its target.
@@ -94,27 +95,46 @@ pub enum AtEof {
     Quit,
 }
 
-/// The exit statuses of the client commands, as the help has them.
-pub(super) fn statuses() -> String {
-    let mut text = String::from("Exit status:\n  0   fine\n");
-    for (status, meaning) in rows() {
+/// The exit statuses of a client command, as its help has them: what 0 means to
+/// it, those that all have, and its `own`.
+pub(super) fn statuses(fine: &str, own: &[Cause]) -> String {
+    let mut text = format!("Exit status, that of curl(1) where it has one:\n  0   {fine}\n");
+    let causes: Vec<Cause> = Cause::ALL.iter().chain(own).copied().collect();
+    for (status, meaning) in meanings(&causes) {
         text.push_str(&format!("  {status:<2}  {}\n", meaning.replace('`', "")));
     }
-    text.push_str("\nThey are those of curl(1), and of sysexits.h.");
     text
 }
 
+/// What 0 means to every one of them.
+pub(super) const FINE: &str = "fine";
+
+/// The exit statuses of all client commands: of which command, and what it
+/// means.
+pub fn rows() -> Vec<(u8, &'static str, String)> {
+    let mut rows = vec![(0, "all", FINE.to_owned())];
+    for (whose, causes) in [
+        ("all", Cause::ALL),
+        ("`get`", Cause::HTTP),
+        ("`probe`", Cause::PROBE),
+    ] {
+        let meanings = meanings(causes).into_iter();
+        rows.extend(meanings.map(|(status, meaning)| (status, whose, meaning)));
+    }
+    rows.sort_by_key(|(status, ..)| *status);
+    rows
+}
+
 /// A row for each status: what the causes mean that have it.
-pub fn rows() -> Vec<(u8, String)> {
-    let mut rows: Vec<(u8, String)> = Vec::new();
-    for cause in Cause::ALL {
-        match rows.last_mut() {
-            Some((status, meaning)) if *status == cause.exit_status() => {
+fn meanings(causes: &[Cause]) -> BTreeMap<u8, String> {
+    let mut rows: BTreeMap<u8, String> = BTreeMap::new();
+    for cause in causes {
+        rows.entry(cause.exit_status())
+            .and_modify(|meaning| {
                 meaning.push_str("; or ");
                 meaning.push_str(cause.meaning());
-            }
-            Some(_) | None => rows.push((cause.exit_status(), cause.meaning().to_owned())),
-        }
+            })
+            .or_insert_with(|| cause.meaning().to_owned());
     }
     rows
 }

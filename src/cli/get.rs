@@ -1,9 +1,9 @@
 //! What `preforkd get` takes.
 
+use super::client::{Reach, statuses};
 use super::value::patience;
 use crate::client::failure::Cause;
 use clap::{Args, ValueHint};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,27 +13,8 @@ An address is sent as it is written: dot segments and empty segments stay, space
 
 /// What stands at the end of its help.
 pub(super) fn after_help() -> String {
-    let mut text = String::from("Exit status, that of curl(1) where it has one:\n");
-    text.push_str("  0   fine: the answer came whole, whatever its status is\n");
-    for (status, meaning) in exit_statuses() {
-        text.push_str(&format!("  {status:<2}  {}\n", meaning.replace('`', "")));
-    }
-    text.push_str(REMARKS);
-    text
-}
-
-/// The exit statuses but 0, and what each means.
-pub fn exit_statuses() -> BTreeMap<u8, String> {
-    let mut rows: BTreeMap<u8, String> = BTreeMap::new();
-    for cause in Cause::ALL.iter().chain(Cause::HTTP) {
-        rows.entry(cause.exit_status())
-            .and_modify(|meaning| {
-                meaning.push_str("; or ");
-                meaning.push_str(cause.meaning());
-            })
-            .or_insert_with(|| cause.meaning().to_owned());
-    }
-    rows
+    let fine = "fine: the answer came whole, whatever its status is";
+    statuses(fine, Cause::HTTP) + REMARKS
 }
 
 /// `preforkd get`.
@@ -60,24 +41,14 @@ pub struct Get {
     /// Connect to this unix socket, whatever the address says
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, conflicts_with_all = ["ipv4", "ipv6", "source"])]
     pub unix: Option<PathBuf>,
-    /// Use IPv4 alone
-    #[arg(short = '4', long, conflicts_with = "ipv6")]
-    pub ipv4: bool,
-    /// Use IPv6 alone
-    #[arg(short = '6', long)]
-    pub ipv6: bool,
-    /// Connect from this address, and from this port if one is said
-    #[arg(long, value_name = "ADDR")]
-    pub source: Option<String>,
-    /// How long all of it may take: seconds with decimals, or as 500ms or 1m;
-    /// without it there is no end
+    /// How to get there.
+    #[command(flatten)]
+    pub reach: Reach,
+    /// How long all of it may take; without it there is no end
     #[arg(short, long, value_name = "TIME", value_parser = patience)]
-    pub timeout: Option<Duration>,
-    /// How long it may take to find and reach the host
-    #[arg(long, value_name = "TIME", value_parser = patience, default_value = "30s")]
-    pub connect_timeout: Duration,
-    /// How long no octet may come or go
-    #[arg(long, value_name = "TIME", value_parser = patience)]
+    pub max_time: Option<Duration>,
+    /// End when no octet has come or gone for so long
+    #[arg(short, long, value_name = "TIME", value_parser = patience)]
     pub idle: Option<Duration>,
     /// Go where the server's Location leads. After 303 that is asked for with
     /// GET, and so it is after a POST with 301 and 302. Another host or port is
@@ -102,7 +73,7 @@ pub struct Get {
     #[arg(short = 'O', long)]
     pub remote_name: bool,
     /// Print the head before the content
-    #[arg(short, long)]
+    #[arg(long)]
     pub include: bool,
     /// Say on standard error what is sent and what comes
     #[arg(short, long)]
@@ -123,7 +94,7 @@ pub struct Get {
     /// Ask so many times, over one connection as long as the server keeps it.
     /// Nothing is written; standard error gets the least, the median and the most
     /// time
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..),
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..),
           conflicts_with_all = ["output", "remote_name", "resume", "include", "location"])]
     pub repeat: Option<u32>,
 }

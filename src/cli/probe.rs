@@ -1,27 +1,26 @@
 //! What `preforkd probe` takes.
 
+use super::client::{Reach, statuses};
 use super::value::patience;
+use crate::client::failure::Cause;
 use clap::{Args, ValueEnum};
 use std::time::Duration;
 
-/// What stands at the end of its help.
-pub const EXIT: &str = "Exit status, as curl(1) has them where it has one:
-  0   no rule that is a MUST was found broken
-  6   the host's name could not be resolved
-  7   the connection was refused, or no way leads to the host
-  28  a deadline passed: `--timeout`
-  56  the other side reset the connection, or it broke
-  64  wrong usage
-  71  the system refused: the call, the object and the error are in the message
-  76  a rule that is a MUST was found broken
-  77  no permission, or a filter forbids it
-
+const REMARKS: &str = "
 Verdicts: pass; fail, of a MUST or a SHOULD; differs, where the rule is a choice of ours that another
 server may make otherwise; skipped, with what would be needed; error, where nobody can tell.
 
 One connection is open at a time, and none carries more than 2 MiB there or 8 MiB back. Nothing is
 asked for by PUT or DELETE, and by POST with little or nothing in it. Some requests ask for files
 outside the root, which a filter may take for an attack: probe your own servers.";
+
+/// What stands at the end of its help.
+pub(super) fn after_help() -> String {
+    statuses(
+        "fine: no rule that is a MUST was found broken",
+        Cause::PROBE,
+    ) + REMARKS
+}
 
 /// `preforkd probe`.
 #[derive(Debug, Args)]
@@ -65,9 +64,12 @@ pub struct Probe {
     /// Try the rules about deadlines as well: each takes up to a minute and a half
     #[arg(long)]
     pub slow: bool,
-    /// How long the server may be silent: 5, 2.5s, 500ms
+    /// How to get there.
+    #[command(flatten)]
+    pub reach: Reach,
+    /// How long the server may be silent
     #[arg(short, long, value_name = "TIME", default_value = "5s", value_parser = patience)]
-    pub timeout: Duration,
+    pub idle: Duration,
     /// Show of each fault what was sent and what came
     #[arg(short, long, conflicts_with = "json")]
     pub verbose: bool,

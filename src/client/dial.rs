@@ -302,7 +302,8 @@ const fn weight(cause: Cause) -> u8 {
         | Cause::Range
         | Cause::Redirects
         | Cause::Nothing
-        | Cause::Coding => 0,
+        | Cause::Coding
+        | Cause::Rule => 0,
     }
 }
 

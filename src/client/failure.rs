@@ -41,6 +41,8 @@ pub enum Cause {
     Source,
     /// Compressed content is broken.
     Coding,
+    /// A server that was probed breaks a rule that is a MUST.
+    Rule,
     /// The command line, or a file that it names, asks for what cannot be.
     Usage,
     /// This system refused a call.
@@ -75,6 +77,9 @@ impl Cause {
         Self::Coding,
     ];
 
+    /// Those that only a probe has.
+    pub const PROBE: &'static [Self] = &[Self::Rule];
+
     /// With which status the program ends.
     pub const fn exit_status(self) -> u8 {
         match self {
@@ -93,6 +98,7 @@ impl Cause {
             Self::Coding => 61,
             Self::Usage => 64,
             Self::System => 71,
+            Self::Rule => 76,
             Self::Denied => 77,
         }
     }
@@ -107,13 +113,14 @@ impl Cause {
             Self::Answer => "what came is no answer of HTTP/1.1, or breaks its rules",
             Self::Short => "the answer ended before its end",
             Self::Status => "the status is 400 or more with `--fail`, or not 2xx with a file",
-            Self::Timeout => "a deadline passed: `--timeout`, or `--idle`",
+            Self::Timeout => "a deadline passed: `--timeout`, `--idle`, or `--max-time` of `get`",
             Self::Range => "the part that came does not fit to what was asked for",
             Self::Source => "the address or port of `--source` is not to be had",
             Self::Redirects => "it leads on more than `--max-redirects` times, or in a circle",
             Self::Nothing => "the connection ended without an answer",
             Self::Reset => "the other side reset the connection, or it broke",
             Self::Coding => "compressed content is broken",
+            Self::Rule => "a rule that is a MUST was found broken",
             Self::Usage => "wrong usage",
             Self::System => {
                 "the system refused: the call, the object and the error are in the message"
@@ -201,11 +208,11 @@ mod tests {
     #[test]
     fn the_statuses_tell_the_causes_apart() {
         let of = |cause: Cause| cause.exit_status();
-        for list in [Cause::ALL, Cause::HTTP] {
+        for list in [Cause::ALL, Cause::HTTP, Cause::PROBE] {
             assert!(list.is_sorted_by_key(|cause| of(*cause)));
         }
-        let all = || Cause::ALL.iter().chain(Cause::HTTP);
-        let distinct: BTreeSet<u8> = all().map(|cause| of(*cause)).collect();
+        let all = || [Cause::ALL, Cause::HTTP, Cause::PROBE].concat().into_iter();
+        let distinct: BTreeSet<u8> = all().map(|cause| of(cause)).collect();
         // Refused and Unreachable are one status, as with curl.
         assert_eq!(distinct.len(), all().count() - 1);
         assert!(!distinct.contains(&0));

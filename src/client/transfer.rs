@@ -286,7 +286,7 @@ impl Turn<'_> {
             .deadline
             .is_some_and(|deadline| deadline <= Instant::now());
         match ready {
-            Ok(_) if is_over => Err(self.too_late(dialled, "the time is over (--timeout)")),
+            Ok(_) if is_over => Err(self.too_late(dialled, "the time is over (--max-time)")),
             Ok(0) => match patience.idle {
                 Some(idle) if silent == time => {
                     let why = format!("no octet for {}s (--idle)", idle.as_secs_f64());

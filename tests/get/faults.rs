@@ -131,19 +131,19 @@ fn nothing_is_waited_for_longer_than_said() {
     let half = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello".to_vec();
     for (flags, steps, part) in [
         (
-            &["-t", "0.3"][..],
+            &["-m", "0.3"][..],
             vec![Step::Read, Step::Hush],
             "before an answer",
         ),
         (&["--idle", "300ms"], vec![Step::Read, Step::Hush], "--idle"),
         (
-            &["--timeout", "1"],
+            &["--max-time", "1"],
             vec![Step::Read, Step::Send(half.clone()), Step::Hush],
             "after 5 of 9 octets",
         ),
         // A trickle keeps the one awake, and not the other.
         (
-            &["--timeout", "0.5", "--idle", "0.4"],
+            &["--max-time", "0.5", "-i", "0.4"],
             vec![Step::Read, Step::Drip(vec![b'H'; 1]), Step::Hush],
             "octet",
         ),
@@ -165,7 +165,7 @@ fn nothing_is_waited_for_longer_than_said() {
     let flood = vec![Step::Read, Step::Send(begin), Step::Flood(vec![0; 65536])];
     let peer = Scripted::new(vec![flood]);
     let mut command = preforkd();
-    command.args(["get", "-o", "/dev/null", "-t", "0.5", "--idle", "9"]);
+    command.args(["get", "-o", "/dev/null", "-m", "0.5", "--idle", "9"]);
     command.arg(peer.url("/"));
     Got::of(command).is_failure(28, "the time is over (--timeout), after ");
     // A server that takes nothing.
@@ -178,7 +178,7 @@ fn nothing_is_waited_for_longer_than_said() {
     get(&["--idle", "0.3", "--post", &data, &url]).is_failure(28, "before an answer");
     // Slow is not silent.
     let peer = Scripted::answering(PLAIN.as_bytes(), true);
-    get(&["--idle", "5", "-t", "20", &peer.url("/")]).is_fine();
+    get(&["--idle", "5", "-m", "20", &peer.url("/")]).is_fine();
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn an_answer_that_comes_before_all_was_sent_is_read() {
     let answer = b"HTTP/1.1 413 x\r\nContent-Length: 4\r\nConnection: close\r\n\r\nstop".to_vec();
     let peer = Scripted::new(vec![vec![Step::Send(answer), Step::Hush]]);
     let data = format!("@{}", large.display());
-    let got = get(&["-i", "--post", &data, &peer.url("/")]);
+    let got = get(&["--include", "--post", &data, &peer.url("/")]);
     got.is_fine();
     assert!(got.text().starts_with("HTTP/1.1 413") && got.text().ends_with("stop"));
 }

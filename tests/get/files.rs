@@ -112,7 +112,7 @@ fn a_terminal_gets_text_and_a_bar() {
     );
     let peer = Scripted::one_by_one(&[&answer]);
     let mut command = preforkd();
-    command.args(["get", "-i", &peer.url("/")]);
+    command.args(["get", "--include", &peer.url("/")]);
     let mut terminal = Terminal::start(&command, 100, 30);
     assert!(terminal.wait().success());
     let shown = || String::from_utf8_lossy(&terminal.written()).into_owned();

@@ -82,7 +82,7 @@ fn our_own_server_is_understood() {
     }
     let refused = get(&["-6", &at(&server, "/text.txt")]);
     assert_eq!(refused.status, 6, "{refused:?}");
-    let from = get(&["--source", "127.0.0.5", &at(&server, "/text.txt")]);
+    let from = get(&["-s", "127.0.0.5", &at(&server, "/text.txt")]);
     assert_eq!(from.text(), text);
     server.stop();
 }

@@ -60,7 +60,7 @@ impl<'p> Errand<'p> {
     fn new(plan: &'p Plan) -> Self {
         let begun = Instant::now();
         let patience = Patience {
-            deadline: plan.timeout.map(|timeout| begun + timeout),
+            deadline: plan.most.map(|most| begun + most),
             idle: plan.idle,
         };
         Self {
@@ -181,12 +181,10 @@ impl<'p> Errand<'p> {
             let left = deadline.saturating_duration_since(Instant::now());
             left.max(Duration::from_millis(1))
         });
+        let usual = self.plan.options;
         let options = Options {
-            family: self.plan.family,
-            source: self.plan.source,
-            timeout: left.map_or(self.plan.connect_timeout, |left| {
-                left.min(self.plan.connect_timeout)
-            }),
+            timeout: left.map_or(usual.timeout, |left| left.min(usual.timeout)),
+            ..usual
         };
         let dialled = dial(&target, &options)?;
         if self.plan.verbose {

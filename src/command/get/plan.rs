@@ -1,14 +1,14 @@
 //! From the command line to what is to be done.
 
+use super::super::reach;
 use super::plain;
 use super::timing::Form;
 use crate::cli::get::Get;
 use crate::client::http::request::{self, Content, Field, Method};
 use crate::client::http::url::Mistake;
 use crate::client::http::{Request, Url};
-use crate::client::{Cause, Failure, Family, target};
+use crate::client::{Cause, Failure, Options};
 use std::io::{self, Read};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,10 +18,9 @@ pub(super) struct Plan {
     pub(super) request: Request,
     /// The socket in place of the host.
     pub(super) unix: Option<PathBuf>,
-    pub(super) family: Family,
-    pub(super) source: Option<SocketAddr>,
-    pub(super) timeout: Option<Duration>,
-    pub(super) connect_timeout: Duration,
+    pub(super) options: Options,
+    /// How long all of it may take.
+    pub(super) most: Option<Duration>,
     pub(super) idle: Option<Duration>,
     /// How many redirects are followed; `None`: they are answers as others.
     pub(super) redirects: Option<u32>,
@@ -47,18 +46,8 @@ impl Plan {
             request: request(arguments, &url)?,
             url,
             unix: arguments.unix.clone(),
-            family: match (arguments.ipv4, arguments.ipv6) {
-                (true, _) => Family::V4,
-                (false, true) => Family::V6,
-                (false, false) => Family::Any,
-            },
-            source: arguments
-                .source
-                .as_deref()
-                .map(target::source)
-                .transpose()?,
-            timeout: arguments.timeout,
-            connect_timeout: arguments.connect_timeout,
+            options: reach::options(&arguments.reach)?,
+            most: arguments.max_time,
             idle: arguments.idle,
             redirects: arguments.location.then_some(arguments.max_redirects),
             file,

@@ -8,10 +8,10 @@
 mod json;
 mod table;
 
-use super::{USAGE, complain};
+use super::{USAGE, complain, reach};
 use crate::cli::probe::{LevelName, Probe, ServiceName, SplitName};
 use crate::client::visit::visit;
-use crate::client::{Failure, Options, Target, dial};
+use crate::client::{Cause, Failure, Options, Target, dial};
 use crate::probe::exchange::Seen;
 use crate::probe::judge::judge;
 use crate::probe::rows::{self, Kind};
@@ -20,9 +20,6 @@ use crate::probe::verdict::{Fault, Finding, Verdict};
 use crate::probe::{Case, Level, Row, Split};
 use std::net::{Ipv6Addr, SocketAddr};
 use table::Table;
-
-/// A rule that is a MUST was found broken (EX_PROTOCOL of sysexits.h).
-const BROKEN: u8 = 76;
 
 pub(super) fn run(arguments: &Probe) -> u8 {
     let rows = match chosen(arguments) {
@@ -147,10 +144,7 @@ fn try_all(arguments: &Probe, target: &Target, rows: &[Row]) -> Result<u8, Failu
     };
     let mut prober = Prober {
         target: target.clone(),
-        options: Options {
-            timeout: arguments.timeout,
-            ..Options::default()
-        },
+        options: reach::options(&arguments.reach)?,
         arguments,
         site,
     };
@@ -176,7 +170,7 @@ fn try_all(arguments: &Probe, target: &Target, rows: &[Row]) -> Result<u8, Failu
     };
     let is_broken = findings.iter().any(Finding::is_broken);
     Ok(match (is_broken, broken_off) {
-        (true, _) => BROKEN,
+        (true, _) => Cause::Rule.exit_status(),
         (false, Some(status)) => status,
         (false, None) => written,
     })
@@ -212,7 +206,7 @@ impl Prober<'_> {
     }
 
     fn visit(&self, case: &Case, split: Split) -> Result<Seen, Failure> {
-        let patience = self.arguments.timeout;
+        let patience = self.arguments.idle;
         visit(
             &self.target,
             &self.options,
