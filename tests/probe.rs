@@ -164,6 +164,34 @@ fn deadlines_are_kept(model: &str) {
     server.stop();
 }
 
+/// What is wanted of a listener that expects the PROXY protocol, and all else
+/// behind a header.
+fn headers_of_proxies_are_read_or_dropped(model: &str) {
+    let directory = TempDir::new().unwrap();
+    build(&directory.path().join("www"));
+    let pools = format!(
+        "[pool.web]\nlisten = {{ address = \"127.0.0.1:0\", proxy_protocol = true, proxy_from = [\"127.0.0.0/8\"] }}\n\
+         service = \"http\"\nmodel = \"{model}\"\nworkers = 2\n\
+         [pool.web.http]\nroot = \"www\"\naccess_log = \"off\"\n"
+    );
+    let server = Server::run_with(directory, "", &pools);
+    let address = server.address("web");
+    let rows = [
+        "--row",
+        "1,38,62,72,93,134,135,136,137,138,139",
+        "--path",
+        "/file.txt",
+    ];
+    let split = ["--split", "whole,two,bytes"];
+    let proxied = ["--proxy-protocol"];
+    findings(address, &[&rows[..], &split, &proxied].concat()).assert_right(&[]);
+    // Without it nobody is answered: neither a rule is kept nor a file found.
+    let found = findings(address, &["--row", "1,62,134"]);
+    assert_eq!(found.with("skipped"), [134].into());
+    assert_eq!(found.with("pass"), [].into(), "{:?}", found.rows);
+    server.stop();
+}
+
 /// The small services, each with its rules.
 fn small_services_keep_theirs(model: &str) {
     for (service, argument, skipped) in [
@@ -187,6 +215,7 @@ fn small_services_keep_theirs(model: &str) {
 
 on_each_model! {
     every_rule_is_kept deadlines_are_kept small_services_keep_theirs
+    headers_of_proxies_are_read_or_dropped
 }
 
 /// A server that does `answer` with each connection, one after another.
@@ -231,6 +260,40 @@ fn who_breaks_rules_is_found_out() {
     let found = findings(address, &["--idle", "300ms", "--row", "28"]);
     assert_eq!(found.with("differs"), [28].into());
     assert_eq!(found.status, Some(0));
+}
+
+/// A server that reads no header, or takes any, is told from one that wants one.
+#[test]
+fn who_takes_a_header_that_is_none_is_found_out() {
+    let found = findings(
+        other(says_yes),
+        &[
+            "--idle",
+            "300ms",
+            "--proxy-protocol",
+            "--row",
+            "135,137,138",
+        ],
+    );
+    assert_eq!(found.with("fail"), [135, 137, 138].into());
+    assert_eq!(found.status, Some(76));
+}
+
+/// Whose answer is none is not waited for: nothing that still comes is right.
+#[test]
+fn who_answers_nonsense_is_found_out_at_once() {
+    let address = other(|mut stream| {
+        let mut room = [0; 4096];
+        let _ = stream.read(&mut room);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nno field\r\n\r\n");
+        // It stays, and says nothing more.
+        while stream.read(&mut room).is_ok_and(|count| count > 0) {}
+    });
+    let begun = std::time::Instant::now();
+    let found = findings(address, &["--idle", "60s", "--row", "1,5,14,77"]);
+    assert_eq!(found.with("pass").len(), 0, "{:?}", found.rows);
+    assert_eq!(found.rows.len(), 4);
+    assert!(begun.elapsed() < Duration::from_secs(50));
 }
 
 #[test]

@@ -61,6 +61,10 @@ pub struct Probe {
         default_value = "whole"
     )]
     pub split: Vec<SplitName>,
+    /// The listener expects the PROXY protocol: every connection begins with a
+    /// header, and the rules about it are tried too
+    #[arg(long)]
+    pub proxy_protocol: bool,
     /// Try the rules about deadlines as well: each takes up to a minute and a half
     #[arg(long)]
     pub slow: bool,

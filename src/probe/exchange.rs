@@ -19,6 +19,9 @@ use super::{Case, Codes, Expected, MOST_TAKEN, Right, Split, Step};
 use std::collections::VecDeque;
 use std::time::Duration;
 
+/// What a proxy says before all else (the PROXY protocol, §2.1); the addresses
+/// are for documentation (RFC 5737).
+const HEADER: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.2 50000 80\r\n";
 /// Between two segments, so that the first may be taken by itself.
 const BETWEEN: Duration = Duration::from_millis(10);
 /// From here on even octet by octet is sent in one piece.
@@ -52,6 +55,8 @@ pub enum Ended {
     Silence,
     /// It did not: nobody reads more than this.
     Enough,
+    /// It did not: what came is no answer, so nothing that still comes is right.
+    Broken,
 }
 
 /// What a case brought.
@@ -89,6 +94,8 @@ pub struct Exchange<'c> {
     /// How much of the octets at hand is sent.
     at: usize,
     state: State,
+    /// So many octets go before those of the case: a header of a proxy's.
+    preface: usize,
     follow_up: Vec<u8>,
     usual: u16,
     finished: bool,
@@ -105,10 +112,16 @@ pub struct Exchange<'c> {
 impl<'c> Exchange<'c> {
     /// A connection on which nothing was said yet.
     pub fn new(case: &'c Case, site: &Site, split: Split) -> Self {
-        let steps = case.steps.iter();
+        let preface = match site.is_proxied && !case.is_bare {
+            true => HEADER,
+            false => b"",
+        };
+        let header = (!preface.is_empty()).then(|| Step::Send(preface.to_vec()));
+        let steps = header.iter().chain(&case.steps);
         let mut exchange = Self {
             case,
             steps: steps.flat_map(|step| pieces(step, split)).collect(),
+            preface: preface.len(),
             at: 0,
             state: State::Stepping,
             follow_up: site.follow_up().into_bytes(),
@@ -196,6 +209,9 @@ impl<'c> Exchange<'c> {
             return;
         }
         self.take_apart();
+        if self.fault.is_some() {
+            self.ended(Ended::Broken);
+        }
         self.advance();
     }
 
@@ -222,7 +238,7 @@ impl<'c> Exchange<'c> {
     }
 
     /// What came of it.
-    pub fn seen(self) -> Seen {
+    pub fn seen(mut self) -> Seen {
         let State::Done(ended) = self.state else {
             return Self {
                 state: State::Done(Ended::Silence),
@@ -245,7 +261,7 @@ impl<'c> Exchange<'c> {
             followed,
             ended,
             fault: self.fault,
-            sent: self.sent,
+            sent: self.sent.split_off(self.preface.min(self.sent.len())),
             octets: self.octets,
         }
     }
@@ -462,6 +478,50 @@ mod tests {
         let seen = exchange.seen();
         assert_eq!(seen.answers[0].content, b"up to the e");
         assert!(seen.sent.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_answer_ends_it_at_once() {
+        let case = case("x").refused(&[400]);
+        let mut exchange = Exchange::new(&case, &site(), Split::Whole);
+        send(&mut exchange);
+        exchange.received(b"HTTP/1.1 200 OK\r\nno field\r\n\r\n");
+        assert_eq!(exchange.wish(), Wish::Nothing);
+        let seen = exchange.seen();
+        assert_eq!(seen.ended, Ended::Broken);
+        assert!(seen.fault.is_some());
+    }
+
+    #[test]
+    fn behind_a_proxy_its_header_goes_first() {
+        let behind = Site {
+            is_proxied: true,
+            ..site()
+        };
+        let plain = case("x").kept(&[OK]);
+        for (case, all) in [
+            (plain.clone(), [HEADER, b"x"].concat()),
+            (plain.bare(), b"x".to_vec()),
+        ] {
+            for split in Split::ALL {
+                let mut exchange = Exchange::new(&case, &behind, split);
+                let mut sent = Vec::new();
+                loop {
+                    match exchange.wish() {
+                        Wish::Send(octets) => {
+                            sent.extend_from_slice(octets);
+                            let length = octets.len();
+                            exchange.sent(length);
+                        }
+                        Wish::Pause(_) => exchange.paused(),
+                        Wish::Finish | Wish::Hear | Wish::Watch | Wish::Nothing => break,
+                    }
+                }
+                assert_eq!(sent, all);
+                // It is no part of what an echo returns.
+                assert_eq!(exchange.seen().sent, b"x");
+            }
+        }
     }
 
     #[test]

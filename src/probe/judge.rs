@@ -45,7 +45,9 @@ fn octets(seen: &Seen, enough: Option<usize>) -> Result<(), String> {
             "silence, and no end, after {} octets",
             seen.octets.len()
         )),
-        (Ended::Enough, None) => Err("more octets than anybody reads".to_owned()),
+        (Ended::Enough | Ended::Broken, None) => Err("more octets than anybody reads".to_owned()),
+        // Octets are not taken apart.
+        (Ended::Broken, Some(_)) => Err("octets that nobody reads".to_owned()),
     }
 }
 
@@ -158,6 +160,7 @@ fn end_of(seen: &Seen) -> &'static str {
         Ended::Reset => "is reset",
         Ended::Silence => "neither ends nor answers",
         Ended::Enough => "brings more than anybody reads",
+        Ended::Broken => "is left",
     }
 }
 

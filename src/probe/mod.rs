@@ -100,7 +100,9 @@ impl Need {
             Self::Time => "takes a minute or more: --slow",
             Self::Large => "needs --slow, and a file of 16 MiB or more: --path",
             Self::Datagrams => "needs datagrams",
-            Self::ProxyProtocol => "needs a listener with the PROXY protocol",
+            Self::ProxyProtocol => {
+                "needs a listener that expects the PROXY protocol: --proxy-protocol"
+            }
             Self::Inside => "cannot be seen from outside",
         }
     }
@@ -229,6 +231,8 @@ pub struct Case {
     pub patience: Option<Duration>,
     /// Whether the client, having sent all, reads.
     pub reads: bool,
+    /// Whether it is sent as it is where else a header of a proxy's goes first.
+    pub is_bare: bool,
 }
 
 /// A case that sends `text`, whose characters U+0080 to U+00FF stand for single
@@ -247,6 +251,7 @@ pub fn doing(steps: Vec<Step>) -> Case {
         to_head: false,
         patience: None,
         reads: true,
+        is_bare: false,
     }
 }
 
@@ -347,6 +352,13 @@ impl Case {
     #[must_use]
     pub fn reading_nothing(mut self) -> Self {
         self.reads = false;
+        self
+    }
+
+    /// It has its own header of a proxy's, or none.
+    #[must_use]
+    pub fn bare(mut self) -> Self {
+        self.is_bare = true;
         self
     }
 

@@ -15,6 +15,8 @@ pub struct Site {
     pub program: Option<String>,
     /// A directory without its slash.
     pub directory: Option<String>,
+    /// Whether the listener expects the PROXY protocol.
+    pub is_proxied: bool,
     /// Whether there is time for deadlines.
     pub slow: bool,
     /// With which status the target is answered; 0 as long as nobody knows.
@@ -81,6 +83,7 @@ impl Site {
             path: path.to_owned(),
             program: None,
             directory: None,
+            is_proxied: false,
             slow: false,
             usual: 0,
             size: 0,
@@ -183,7 +186,8 @@ impl Site {
             Need::Directory => self.directory.is_some(),
             Need::Time => self.slow,
             Need::Large => self.slow && self.size >= LARGE,
-            Need::Datagrams | Need::ProxyProtocol | Need::Inside => false,
+            Need::ProxyProtocol => self.is_proxied,
+            Need::Datagrams | Need::Inside => false,
         }
     }
 }

@@ -140,6 +140,7 @@ fn try_all(arguments: &Probe, target: &Target, rows: &[Row]) -> Result<u8, Failu
         program: arguments.program.clone(),
         directory: arguments.directory.clone(),
         slow: arguments.slow,
+        is_proxied: arguments.proxy_protocol,
         ..Site::new(&host, &arguments.path)
     };
     let mut prober = Prober {

@@ -12,6 +12,7 @@ mod connections;
 mod framing;
 mod heads;
 mod programs;
+mod proxied;
 mod ranges;
 mod services;
 
@@ -68,6 +69,7 @@ pub fn http() -> Vec<Row> {
         conditions::ROWS,
         ranges::ROWS,
         programs::ROWS,
+        proxied::ROWS,
     ];
     let mut rows = tables.concat();
     rows.sort_by_key(|row| row.number);
@@ -136,7 +138,7 @@ mod tests {
         let site = site();
         for row in all() {
             let cases = (row.cases)(&site);
-            let hidden = [Need::Inside, Need::Datagrams, Need::ProxyProtocol];
+            let hidden = [Need::Inside, Need::Datagrams];
             let unseen = row.needs.iter().any(|need| hidden.contains(need));
             assert_eq!(cases.is_empty(), unseen, "{}", row.number);
             assert!(!row.title.is_empty() && !row.source.is_empty());

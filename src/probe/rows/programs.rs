@@ -1,5 +1,4 @@
-//! Rows 116 to 128: programs (CGI), as far as one shows what it gets; and rows
-//! 134 to 139, about the PROXY protocol.
+//! Rows 116 to 128: programs (CGI), as far as one shows what it gets.
 
 use super::super::Level::{Must, Own, Should};
 use super::super::site::Site;
@@ -8,7 +7,6 @@ use super::{rule, unseen};
 
 const PROGRAM: &[Need] = &[Need::Program];
 const INSIDE: &[Need] = &[Need::Inside];
-const PROXY: &[Need] = &[Need::ProxyProtocol];
 const FINE: Codes = Codes::Of(&[200]);
 
 fn program(site: &Site, query: &str, fields: &str) -> Case {
@@ -164,35 +162,5 @@ pub(super) const ROWS: &[Row] = &[
         "RFC 3875 §3.4",
         Own,
         INSIDE,
-    ),
-    unseen(134, "PROXY v1", "PROXY protocol §2.1", Must, PROXY),
-    unseen(
-        135,
-        "PROXY v1 that is malformed",
-        "PROXY protocol §2.1",
-        Must,
-        PROXY,
-    ),
-    unseen(
-        136,
-        "PROXY UNKNOWN and LOCAL",
-        "PROXY protocol §2.1",
-        Must,
-        PROXY,
-    ),
-    unseen(
-        137,
-        "PROXY v2 that is malformed",
-        "PROXY protocol §2.2",
-        Must,
-        PROXY,
-    ),
-    unseen(138, "no PROXY header", "PROXY protocol §2", Must, PROXY),
-    unseen(
-        139,
-        "PROXY v2 with more in it",
-        "PROXY protocol §2.2.3",
-        Must,
-        PROXY,
     ),
 ];
