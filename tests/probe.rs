@@ -18,7 +18,7 @@ use servers::Peer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -216,6 +216,99 @@ fn small_services_keep_theirs(model: &str) {
 on_each_model! {
     every_rule_is_kept deadlines_are_kept small_services_keep_theirs
     headers_of_proxies_are_read_or_dropped
+}
+
+/// The small services over UDP, each with its rules.
+/// Each model from an address of its own: a low port can be had once.
+fn datagrams_keep_theirs(model: &str, source: &str) {
+    for (service, argument, passed) in [
+        ("echo", None, 2),
+        ("discard", None, 1),
+        ("daytime", None, 1),
+        ("time", None, 1),
+        ("chargen", None, 1),
+        ("message", Some("Message received."), 1),
+    ] {
+        let arguments = [Some(service), argument, Some("--model"), Some(model)];
+        let mut arguments: Vec<&str> = arguments.into_iter().flatten().collect();
+        arguments.extend(["--listen", "udp:0.0.0.0:0"]);
+        let mut server = Server::serve(&arguments);
+        // Row 131; the line is of src/driver/datagram.rs and what is below it.
+        server.expect("datagrams without an answer");
+        let place = server.addresses_of(service)[0].clone();
+        let port = place.rsplit(':').next().unwrap().to_owned();
+        // Any of our addresses may be asked, and answers.
+        for asked in ["127.0.0.1", "127.0.0.2"] {
+            let address: SocketAddr = format!("{asked}:{port}").parse().unwrap();
+            let arguments = ["--service", service, "-u", "-s", source, "--idle", "500ms"];
+            let found = findings(address, &arguments);
+            // Without the right to send from a low port that is left out.
+            let skipped: &[u64] = match found.with("skipped").contains(&131) {
+                true => &[131],
+                false => &[],
+            };
+            found.assert_right(skipped);
+            let right = found.with("pass").len() + skipped.len();
+            assert_eq!(right, passed, "{service}");
+        }
+        server.stop();
+    }
+}
+
+#[test]
+fn prefork_datagrams() {
+    datagrams_keep_theirs("prefork", "127.0.9.1");
+}
+
+#[test]
+fn event_datagrams() {
+    datagrams_keep_theirs("event", "127.0.9.2");
+}
+
+/// One that answers twice, from elsewhere, or everybody, is found out; nobody
+/// there is told by the status.
+#[test]
+fn who_answers_datagrams_otherwise_is_found_out() {
+    let echo = |copies: usize| {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let mut room = vec![0; 65_536];
+            while let Ok((count, from)) = socket.recv_from(&mut room) {
+                for _ in 0..copies {
+                    let _ = socket.send_to(&room[..count], from);
+                }
+            }
+        });
+        address
+    };
+    let arguments = [
+        "--service",
+        "echo",
+        "--udp",
+        "--source",
+        "127.0.9.3",
+        "--idle",
+        "300ms",
+    ];
+    let found = findings(echo(2), &[&arguments[..], &["--row", "130"]].concat());
+    assert_eq!((found.status, found.with("fail")), (Some(76), [130].into()));
+    assert!(found.rows[&130].1.contains("2 replies"), "{:?}", found.rows);
+    let found = findings(echo(1), &arguments);
+    assert!(found.with("pass").contains(&130));
+    assert!(!found.with("pass").contains(&131), "{:?}", found.rows);
+    let found = findings(echo(1), &["--service", "discard", "-u", "-i", "300ms"]);
+    assert_eq!(found.with("fail"), [132].into());
+    let closed = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = closed.local_addr().unwrap();
+    drop(closed);
+    let output = probe(&["--service", "echo", "--udp", &address.to_string()]);
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    assert_eq!(probe(&["--udp", "127.0.0.1:7"]).status.code(), Some(64));
+    assert_eq!(
+        probe(&["-u", "--service", "echo", "unix:/x"]).status.code(),
+        Some(64)
+    );
 }
 
 /// A server that does `answer` with each connection, one after another.

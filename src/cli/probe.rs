@@ -31,6 +31,9 @@ pub struct Probe {
     /// What it serves
     #[arg(long, value_enum, default_value = "http")]
     pub service: ServiceName,
+    /// Ask it by datagrams (UDP)
+    #[arg(short, long, conflicts_with = "proxy_protocol")]
+    pub udp: bool,
     /// Try these rules alone; may be given several times
     #[arg(long, value_name = "N,...", value_delimiter = ',')]
     pub row: Vec<u16>,

@@ -4,6 +4,8 @@
 //! Owes that no wish is waited for longer than the patience of its case, and
 //! that what the other side says while we send is heard. Judges nothing.
 
+pub mod datagram;
+
 use super::dial::{Dialled, until};
 use super::failure::Failure;
 use super::{Options, Target, dial};

@@ -12,6 +12,8 @@ pub fn judge(case: &Case, site: &Site, seen: &Seen) -> Result<(), String> {
         Expected::Octets { enough, judge } => {
             return octets(seen, *enough).and_then(|()| judge(&seen.sent, &seen.octets));
         }
+        // That is judged by `datagrams`.
+        Expected::Datagrams(_) => return Err("it is about datagrams".to_owned()),
     };
     let mut wrong = None;
     for right in rights {

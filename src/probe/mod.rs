@@ -14,9 +14,10 @@
 //!
 //! [`rows`] has the tables. [`site`] is what a server shows by itself, on which
 //! rows depend; [`exchange`] one connection; [`answer`] what comes back, taken
-//! apart; [`mod@judge`] the comparison.
+//! apart; [`mod@judge`] the comparison; [`datagrams`] where there is no connection.
 
 pub mod answer;
+pub mod datagrams;
 pub mod exchange;
 pub mod judge;
 pub mod rows;
@@ -79,6 +80,8 @@ pub enum Need {
     Large,
     /// A socket for datagrams.
     Datagrams,
+    /// The right to send from ports below 1024.
+    Ports,
     /// A listener that expects the PROXY protocol.
     ProxyProtocol,
     /// A look from inside: at files, processes or logs.
@@ -99,7 +102,8 @@ impl Need {
             Self::Directory => "needs a directory: --directory",
             Self::Time => "takes a minute or more: --slow",
             Self::Large => "needs --slow, and a file of 16 MiB or more: --path",
-            Self::Datagrams => "needs datagrams",
+            Self::Datagrams => "needs datagrams: --udp",
+            Self::Ports => "needs the right to send from ports below 1024",
             Self::ProxyProtocol => {
                 "needs a listener that expects the PROXY protocol: --proxy-protocol"
             }
@@ -214,6 +218,8 @@ pub enum Expected {
         /// Whether they are right.
         judge: Octets,
     },
+    /// Of the one datagram that is sent.
+    Datagrams(datagrams::Reply),
 }
 
 /// Something sent, and what is right.
@@ -264,7 +270,9 @@ impl Case {
         };
         match &mut self.expected {
             Expected::Answers(rights) => rights.push(right),
-            Expected::Octets { .. } => self.expected = Expected::Answers(vec![right]),
+            Expected::Octets { .. } | Expected::Datagrams(_) => {
+                self.expected = Expected::Answers(vec![right]);
+            }
         }
         self
     }
@@ -303,6 +311,13 @@ impl Case {
     #[must_use]
     pub fn octets(mut self, enough: Option<usize>, judge: Octets) -> Self {
         self.expected = Expected::Octets { enough, judge };
+        self
+    }
+
+    /// A datagram, and what is right to come back.
+    #[must_use]
+    pub fn datagram(mut self, reply: datagrams::Reply) -> Self {
+        self.expected = Expected::Datagrams(reply);
         self
     }
 

@@ -15,6 +15,8 @@ pub struct Site {
     pub program: Option<String>,
     /// A directory without its slash.
     pub directory: Option<String>,
+    /// Whether it is asked by datagrams.
+    pub is_datagram: bool,
     /// Whether the listener expects the PROXY protocol.
     pub is_proxied: bool,
     /// Whether there is time for deadlines.
@@ -83,6 +85,7 @@ impl Site {
             path: path.to_owned(),
             program: None,
             directory: None,
+            is_datagram: false,
             is_proxied: false,
             slow: false,
             usual: 0,
@@ -187,7 +190,10 @@ impl Site {
             Need::Time => self.slow,
             Need::Large => self.slow && self.size >= LARGE,
             Need::ProxyProtocol => self.is_proxied,
-            Need::Datagrams | Need::Inside => false,
+            Need::Datagrams => self.is_datagram,
+            // Whoever sends finds out.
+            Need::Ports => true,
+            Need::Inside => false,
         }
     }
 }

@@ -10,14 +10,14 @@ mod table;
 
 use super::{USAGE, complain, reach};
 use crate::cli::probe::{LevelName, Probe, ServiceName, SplitName};
-use crate::client::visit::visit;
+use crate::client::visit::{datagram, visit};
 use crate::client::{Cause, Failure, Options, Target, dial};
 use crate::probe::exchange::Seen;
 use crate::probe::judge::judge;
 use crate::probe::rows::{self, Kind};
 use crate::probe::site::{Question, Site};
 use crate::probe::verdict::{Fault, Finding, Verdict};
-use crate::probe::{Case, Level, Row, Split};
+use crate::probe::{Case, Expected, Level, Need, Row, Split, Step, datagrams};
 use std::net::{Ipv6Addr, SocketAddr};
 use table::Table;
 
@@ -53,6 +53,10 @@ fn list(arguments: &Probe, rows: &[Row]) -> u8 {
 /// The rules that are asked for, in their order.
 fn chosen(arguments: &Probe) -> Result<Vec<Row>, String> {
     let mut rows = match kind(arguments.service) {
+        None if arguments.udp => {
+            return Err("--udp: which of the small services? --service says it".to_owned());
+        }
+        Some(kind) if arguments.udp => rows::of_datagrams(kind),
         // A list of what there is has all, unless a service is named.
         None if arguments.list => rows::all(),
         None => rows::http(),
@@ -140,11 +144,13 @@ fn try_all(arguments: &Probe, target: &Target, rows: &[Row]) -> Result<u8, Failu
         program: arguments.program.clone(),
         directory: arguments.directory.clone(),
         slow: arguments.slow,
+        is_datagram: arguments.udp,
         is_proxied: arguments.proxy_protocol,
         ..Site::new(&host, &arguments.path)
     };
     let mut prober = Prober {
         target: target.clone(),
+        asked: None,
         options: reach::options(&arguments.reach)?,
         arguments,
         site,
@@ -180,6 +186,8 @@ fn try_all(arguments: &Probe, target: &Target, rows: &[Row]) -> Result<u8, Failu
 /// Who plays the cases, one after another.
 struct Prober<'a> {
     target: Target,
+    /// Where datagrams go.
+    asked: Option<SocketAddr>,
     options: Options,
     arguments: &'a Probe,
     site: Site,
@@ -188,6 +196,14 @@ struct Prober<'a> {
 impl Prober<'_> {
     /// Finds out whether anybody is there, and what rows depend on.
     fn meet(&mut self) -> Result<(), Failure> {
+        if self.arguments.udp {
+            let Target::Host { host, port } = &self.target else {
+                let message = format!("{}: datagrams go to a host and a port", self.target);
+                return Err(Failure::new(Cause::Usage, message));
+            };
+            self.asked = Some(datagram::find(host, *port, &self.options)?);
+            return Ok(());
+        }
         let dialled = dial(&self.target, &self.options)?;
         // One lookup is enough, and one of several servers.
         if let Some(peer) = dialled.peer {
@@ -224,24 +240,62 @@ impl Prober<'_> {
             return Ok(Finding::without(row, Verdict::Skipped(*need)));
         }
         let (mut tried, mut faults) = (0, Vec::new());
+        let splits = match self.asked {
+            // A datagram is whole.
+            Some(_) => &[SplitName::Whole][..],
+            None => &self.arguments.split,
+        };
         for (at, case) in (row.cases)(&self.site).iter().enumerate() {
-            for name in &self.arguments.split {
-                let split = split(*name);
-                let seen = self.visit(case, split)?;
+            for split in splits.iter().map(|&name| split(name)) {
+                let (verdict, sent, got) = match (&case.expected, self.asked) {
+                    (Expected::Datagrams(reply), Some(asked)) => {
+                        match self.datagram(asked, case, reply) {
+                            Ok(found) => found,
+                            Err(failure) if failure.cause == Cause::Denied => {
+                                return Ok(Finding::without(row, Verdict::Skipped(Need::Ports)));
+                            }
+                            Err(failure) => return Err(failure),
+                        }
+                    }
+                    (_, _) => {
+                        let seen = self.visit(case, split)?;
+                        (judge(case, &self.site, &seen), seen.sent, seen.octets)
+                    }
+                };
                 tried += 1;
-                if let Err(wrong) = judge(case, &self.site, &seen) {
+                if let Err(wrong) = verdict {
                     faults.push(Fault {
                         case: at + 1,
                         split,
                         level: case.level.unwrap_or(row.level),
                         wrong,
-                        sent: seen.sent,
-                        got: seen.octets,
+                        sent,
+                        got,
                     });
                 }
             }
         }
         Ok(Finding::of(row, tried, faults))
+    }
+
+    /// Whether a datagram is answered as it should be; what was sent, and what
+    /// came.
+    fn datagram(
+        &self,
+        asked: SocketAddr,
+        case: &Case,
+        reply: &datagrams::Reply,
+    ) -> Result<(Result<(), String>, Vec<u8>, Vec<u8>), Failure> {
+        let octets = case.steps.iter().find_map(|step| match step {
+            Step::Send(octets) => Some(&octets[..]),
+            Step::Pause(_) | Step::Finish | Step::Answers(_) => None,
+        });
+        let octets = octets.unwrap_or_default();
+        let (source, patience) = (self.options.source, self.arguments.idle);
+        let heard = datagram::send(asked, source, octets, reply, patience)?;
+        let verdict = datagrams::judge(reply, asked, &heard);
+        let got = heard.replies.into_iter().flat_map(|(_, octets)| octets);
+        Ok((verdict, heard.sent, got.collect()))
     }
 }
 
