@@ -21,7 +21,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
@@ -467,6 +467,28 @@ fn colours_are_for_terminals() {
     };
     assert!(shown("X=1").contains("\x1b[32mpass   \x1b[0m"));
     assert!(!shown("NO_COLOR=1").contains('\x1b'));
+    assert!(!shown("TERM=dumb").contains('\x1b'));
+    server.stop();
+}
+
+#[test]
+fn a_table_that_cannot_be_written_is_a_failure() {
+    let server = Server::serve(&["echo"]);
+    for arguments in [&["--service", "echo"][..], &["--service", "echo", "--json"]] {
+        let mut command = preforkd();
+        command.arg("probe").args(arguments);
+        command.arg(server.address("echo").to_string());
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        command.stdout(full).stderr(Stdio::piped());
+        let output = command.spawn().unwrap().wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(71), "{output:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            text.starts_with("preforkd: standard output: No space"),
+            "{text}"
+        );
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
     server.stop();
 }
 

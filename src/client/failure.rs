@@ -212,7 +212,7 @@ mod tests {
             assert!(list.is_sorted_by_key(|cause| of(*cause)));
         }
         let all = || [Cause::ALL, Cause::HTTP, Cause::PROBE].concat().into_iter();
-        let distinct: BTreeSet<u8> = all().map(|cause| of(cause)).collect();
+        let distinct: BTreeSet<u8> = all().map(of).collect();
         // Refused and Unreachable are one status, as with curl.
         assert_eq!(distinct.len(), all().count() - 1);
         assert!(!distinct.contains(&0));

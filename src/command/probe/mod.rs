@@ -158,21 +158,27 @@ fn try_all(arguments: &Probe, target: &Target, rows: &[Row]) -> Result<u8, Failu
     prober.meet()?;
     let table = (!arguments.json).then(|| Table::of(rows, arguments.verbose));
     let (mut findings, mut broken_off) = (Vec::with_capacity(rows.len()), None);
+    let mut written = table
+        .as_ref()
+        .map_or(0, |table| super::deliver(&table.head()));
     for row in rows {
         let finding = prober.row(*row).unwrap_or_else(|failure| {
             broken_off = broken_off.or(Some(failure.exit_status()));
             Finding::without(*row, Verdict::Error(failure.message))
         });
+        // Where nothing can be written nobody is probed in vain; a reader that has
+        // gone has read enough, but the exit status is still to come.
+        if written != 0 {
+            return Ok(written);
+        }
         if let Some(table) = &table {
-            table.row(&finding);
+            written = super::deliver(&table.row(&finding));
         }
         findings.push(finding);
     }
     let written = match table {
-        Some(table) => {
-            table.end(&findings);
-            0
-        }
+        Some(_) if written != 0 => written,
+        Some(_) => super::deliver(&Table::end(&findings)),
         None => super::deliver(&json::findings(target, &prober.site, &findings)),
     };
     let is_broken = findings.iter().any(Finding::is_broken);
@@ -250,7 +256,11 @@ impl Prober<'_> {
                 let (verdict, sent, got) = match (&case.expected, self.asked) {
                     (Expected::Datagrams(reply), Some(asked)) => {
                         match self.datagram(asked, case, reply) {
-                            Ok(found) => found,
+                            Ok((verdict, heard)) => {
+                                let replies = heard.replies.into_iter();
+                                let got = replies.flat_map(|(_, octets)| octets);
+                                (verdict, heard.sent, got.collect())
+                            }
                             Err(failure) if failure.cause == Cause::Denied => {
                                 return Ok(Finding::without(row, Verdict::Skipped(Need::Ports)));
                             }
@@ -278,14 +288,13 @@ impl Prober<'_> {
         Ok(Finding::of(row, tried, faults))
     }
 
-    /// Whether a datagram is answered as it should be; what was sent, and what
-    /// came.
+    /// Whether a datagram is answered as it should be, and what came.
     fn datagram(
         &self,
         asked: SocketAddr,
         case: &Case,
         reply: &datagrams::Reply,
-    ) -> Result<(Result<(), String>, Vec<u8>, Vec<u8>), Failure> {
+    ) -> Result<(Result<(), String>, datagrams::Heard), Failure> {
         let octets = case.steps.iter().find_map(|step| match step {
             Step::Send(octets) => Some(&octets[..]),
             Step::Pause(_) | Step::Finish | Step::Answers(_) => None,
@@ -294,8 +303,7 @@ impl Prober<'_> {
         let (source, patience) = (self.options.source, self.arguments.idle);
         let heard = datagram::send(asked, source, octets, reply, patience)?;
         let verdict = datagrams::judge(reply, asked, &heard);
-        let got = heard.replies.into_iter().flat_map(|(_, octets)| octets);
-        Ok((verdict, heard.sent, got.collect()))
+        Ok((verdict, heard))
     }
 }
 

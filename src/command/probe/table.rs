@@ -4,7 +4,7 @@
 use crate::escape;
 use crate::probe::Row;
 use crate::probe::verdict::{Fault, Finding, Verdict};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 /// How much is shown of what was sent and of what came.
 const SHOWN: usize = 600;
@@ -17,30 +17,36 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// With columns as wide as these rules need them; it begins with its head.
+    /// With columns as wide as these rules need them.
     pub(super) fn of(rows: &[Row], verbose: bool) -> Self {
-        let terminal = io::stdout().is_terminal();
-        let table = Self {
+        let terminal = io::stdout().is_terminal()
+            && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb");
+        Self {
             source: width_of_sources(rows),
             colours: terminal && std::env::var_os("NO_COLOR").is_none(),
             verbose,
-        };
-        let width = table.source;
-        print(&format!(
+        }
+    }
+
+    /// What it begins with.
+    pub(super) fn head(&self) -> String {
+        let width = self.source;
+        format!(
             "{:>4} {:<7} {:<6} {:<width$} RULE\n",
             "ROW", "VERDICT", "LEVEL", "SOURCE"
-        ));
-        table
+        )
     }
 
     /// A rule.
-    pub(super) fn row(&self, finding: &Finding) {
-        print(&self.line(finding));
+    pub(super) fn row(&self, finding: &Finding) -> String {
+        let mut text = self.line(finding);
         if self.verbose {
-            for fault in &finding.faults {
-                print(&details(fault));
-            }
+            finding
+                .faults
+                .iter()
+                .for_each(|fault| text.push_str(&details(fault)));
         }
+        text
     }
 
     fn line(&self, finding: &Finding) -> String {
@@ -72,8 +78,8 @@ impl Table {
     }
 
     /// How many there were of each kind.
-    pub(super) fn end(&self, findings: &[Finding]) {
-        print(&format!("\n{}\n", counts(findings)));
+    pub(super) fn end(findings: &[Finding]) -> String {
+        format!("\n{}\n", counts(findings))
     }
 }
 
@@ -166,12 +172,6 @@ pub(super) fn shown(octets: &[u8]) -> String {
         text.push_str(&format!(" and {} octets more", octets.len() - SHOWN));
     }
     text
-}
-
-fn print(text: &str) {
-    // A reader that has gone has read enough; the exit status is still to come.
-    let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 #[cfg(test)]
