@@ -118,6 +118,7 @@ on_each_model! {
     a_draining_generation_counts
     rules_decide_who_may_connect
     who_was_turned_away_leaves_nothing_behind
+    sessions_of_programs_count_as_long_as_they_last
 }
 
 fn an_address_has_as_many_as_it_may_in_all_workers_together(model: &str) {
@@ -298,6 +299,73 @@ fn who_was_turned_away_leaves_nothing_behind(model: &str) {
         (sockets() == before).then_some(())
     });
     server.stop();
+}
+
+fn sessions_of_programs_count_as_long_as_they_last(model: &str) {
+    let keys = "limits.connections_per_address = 2\nlimits.over = \"close\"\n\
+                exec.command = [\"/bin/cat\"]";
+    let pools = pool(model, keys).replace("service = \"http\"", "service = \"exec\"");
+    let pools = pools.lines().filter(|line| !line.starts_with("http."));
+    let mut server = serve(&pools.collect::<Vec<_>>().join("\n"));
+    for pattern in [
+        "SIGKILL",
+        "died young",
+        "killed",
+        "has left",
+        "worker",
+        "cat",
+    ] {
+        server.expect(pattern);
+    }
+    let begin = |server: &Server| {
+        let mut client = connect(server.address("web"), 2).ok()?;
+        std::io::Write::write_all(&mut client.stream, b"here").ok()?;
+        let mut room = [0; 4];
+        let came = io::Read::read_exact(&mut client.stream, &mut room);
+        came.ok().map(|()| client)
+    };
+    for round in 0..3 {
+        let held = [0, 1].map(|_| eventually("a session begins", SOON, || begin(&server)));
+        for _ in 0..3 {
+            assert!(begin(&server).is_none(), "round {round}: exactly two");
+        }
+        match round {
+            // The programs end by themselves, …
+            0 => drop(held),
+            // … are killed, …
+            1 => {
+                for program in server.workers().into_iter().flat_map(programs) {
+                    process::signal(program, Signal::SIGKILL);
+                }
+            }
+            // … or those are who started them.
+            _ => {
+                for worker in server.workers() {
+                    for child in process::children(worker) {
+                        process::signal(child, Signal::SIGKILL);
+                    }
+                    process::signal(worker, Signal::SIGKILL);
+                }
+            }
+        }
+    }
+    let held = [0, 1].map(|_| eventually("a session begins", SOON, || begin(&server)));
+    assert!(begin(&server).is_none(), "exactly two");
+    drop(held);
+    server.signal(Signal::SIGTERM);
+    server.assert_good_end();
+}
+
+/// Processes below this one that have none of their own.
+fn programs(process: u32) -> Vec<u32> {
+    let children = process::children(process);
+    let below = children
+        .into_iter()
+        .flat_map(|child| match programs(child) {
+            none if none.is_empty() => vec![child],
+            some => some,
+        });
+    below.collect()
 }
 
 #[test]

@@ -352,7 +352,7 @@ impl Crew {
             own: self.scoreboard.table(),
             before: self.before,
         };
-        let pass = self.registers.pass(&cohort.opened.pool);
+        let pass = self.registers.pass(&cohort.opened);
         let shard = pass.and_then(|pass| pass.shard);
         let spawned = Instant::now();
         let entry = cohort.entry;

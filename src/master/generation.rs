@@ -239,6 +239,18 @@ impl Opened {
         self.pool.service.app().is_some()
     }
 
+    /// Whether its workers run one loop for all their connections: also on the
+    /// model fork, where the process for each is a program.
+    pub fn is_loop(&self) -> bool {
+        let custom = self.custom.as_ref();
+        let hands_over = custom.is_some_and(|service| service.hands_over());
+        match self.pool.model {
+            Model::Event => true,
+            Model::Fork => hands_over || self.pool.service.exec().is_some(),
+            Model::Prefork | Model::Threads => false,
+        }
+    }
+
     /// Rows that each of its workers needs.
     pub fn rows(&self) -> usize {
         match self.pool.model {

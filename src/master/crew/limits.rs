@@ -10,8 +10,9 @@ use super::Crew;
 use crate::admission::episode::{News, Shed, Watch};
 use crate::admission::register::{MAX_LINES, MAX_SHARDS};
 use crate::admission::{Cause, Register, Secret, Shape, Shard};
-use crate::config::{Limits, Model, Pool};
+use crate::config::{Limits, Model};
 use crate::driver::gate::Pass;
+use crate::master::generation::Opened;
 use crate::scoreboard::{Doorkeeping, RowAllocator, SHED_CAUSES};
 use crate::sys::random;
 use std::collections::BTreeMap;
@@ -42,7 +43,8 @@ struct Held {
 impl Registers {
     /// What a new worker of the pool is given: nothing, where the pool has neither
     /// limits nor rules.
-    pub(super) fn pass(&mut self, pool: &Pool) -> Option<Pass> {
+    pub(super) fn pass(&mut self, opened: &Opened) -> Option<Pass> {
+        let pool = &*opened.pool;
         let limits = pool.limits.as_ref();
         let is_open = pool.access.allow.is_empty() && pool.access.deny.is_empty();
         if limits.is_none() && is_open {
@@ -65,7 +67,7 @@ impl Registers {
             self.held.insert(pool.name.clone(), Held::new(register));
         }
         let held = self.held.get_mut(&pool.name)?;
-        let shard = limits.and_then(|limits| held.open(pool, limits));
+        let shard = limits.and_then(|limits| held.open(opened, limits));
         if shard.is_none() && limits.is_some() {
             let name = &pool.name;
             log::warn!(
@@ -135,15 +137,19 @@ impl Held {
         }
     }
 
-    fn open(&mut self, pool: &Pool, limits: &Limits) -> Option<Shard> {
+    fn open(&mut self, opened: &Opened, limits: &Limits) -> Option<Shard> {
+        let pool = &*opened.pool;
         let connections = pool.max_connections as usize;
         let tags = usize::from(limits.connections_per_address > 0)
             + usize::from(limits.connections_per_network > 0);
-        let shape = match pool.model {
-            Model::Prefork => Shape::Lanes(1),
-            Model::Threads => Shape::Lanes(pool.threads_per_worker as usize),
-            Model::Fork => Shape::Lanes(connections),
-            Model::Event => Shape::table(connections, tags, self.lines.longest()),
+        let shape = if opened.is_loop() {
+            Shape::table(connections, tags, self.lines.longest())
+        } else {
+            Shape::Lanes(match pool.model {
+                Model::Prefork | Model::Event => 1,
+                Model::Threads => pool.threads_per_worker as usize,
+                Model::Fork => connections,
+            })
         };
         let first = self.lines.take(shape.lines())?;
         let Some(index) = self.shards.take(1) else {
