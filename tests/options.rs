@@ -134,6 +134,53 @@ fn each_member_of_a_group_has_them_after_a_resize_and_an_upgrade() {
     server.assert_nobody_left();
 }
 
+/// What ss says of the sockets for datagrams at this address, a line each.
+fn seen_datagrams(server: &Server) -> Option<Vec<String>> {
+    let addresses = server.addresses_of("u");
+    let place = addresses[0].strip_prefix("udp:").unwrap();
+    let mut command = Command::new("ss");
+    command.args(["-Hunaom", "src", place]);
+    let Ok(output) = command.output() else {
+        eprintln!("skipped: ss of iproute2 is not installed");
+        return None;
+    };
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines = text.lines().filter(|line| line.contains("skmem:"));
+    Some(lines.map(str::to_owned).collect())
+}
+
+#[test]
+fn sockets_for_datagrams_have_theirs_and_a_reload_changes_them() {
+    for (accept, sockets) in [("shared", 1), ("reuseport", 2)] {
+        let pool = |options: &str| {
+            format!(
+                "[pool.u]\nservice = \"echo\"\nworkers = 2\naccept = \"{accept}\"\n\
+                 listen = {{ address = \"udp:127.0.0.1:0\"{options} }}\n"
+            )
+        };
+        let told = pool(", rcvbuf = 20000, sndbuf = 30000, tos = \"AF21\"");
+        let mut server = Server::run(&told);
+        let has = |server: &Server| {
+            let lines = seen_datagrams(server)?;
+            assert_eq!(lines.len(), sockets, "{lines:?}");
+            let has = |line: &String| line.contains("rb40000,") && line.contains("tb60000,");
+            let count = lines.iter().filter(|line| has(line)).count();
+            assert!(count == 0 || count == sockets, "all or none: {lines:?}");
+            Some(count == sockets)
+        };
+        let Some(begun) = has(&server) else {
+            return;
+        };
+        assert!(begun, "{accept}");
+        for (generation, pools, expected) in [(2, pool(""), false), (3, told.clone(), true)] {
+            server.configure("", &pools);
+            server.reload(generation);
+            assert_eq!(has(&server), Some(expected), "{accept}");
+        }
+        server.stop();
+    }
+}
+
 /// The program, in the hands of a user without rights and in a directory that
 /// this one can read.
 fn as_nobody(place: &TempDir) -> Option<(Command, PathBuf)> {

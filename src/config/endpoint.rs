@@ -35,7 +35,8 @@ pub struct Proxy {
 }
 
 /// What the kernel is told of a listening socket; all but the first two, which
-/// are about the listener itself, holds for the connections that it accepts.
+/// are about the listener itself, holds for the connections that it accepts. A
+/// socket for datagrams is told of it what comes after `fastopen`.
 /// What is `None` is left as the kernel has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketOptions {

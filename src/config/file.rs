@@ -286,17 +286,17 @@ table! {
             "How long the kernel waits for a client to close its side after the server has closed (TCP_LINGER2), in seconds, rounded up.";
         fastopen: Option<u32> = Optional(Count { min: 1, max: 65_535 }, "off; only for TCP"), None,
             "How many clients may have sent with their SYN and not be accepted yet (TCP_FASTOPEN).";
-        rcvbuf: Option<u32> = Optional(Size { min: 4096, max: 1 << 30 }, "as the kernel sizes it; only for TCP"), None,
-            "The receive buffer of each connection (SO_RCVBUF).";
-        sndbuf: Option<u32> = Optional(Size { min: 4096, max: 1 << 30 }, "as the kernel sizes it; only for TCP"), None,
-            "The send buffer of each connection (SO_SNDBUF).";
-        tos: Option<Tos> = Optional(TosKind, "that of the kernel; only for TCP"), None,
+        rcvbuf: Option<u32> = Optional(Size { min: 4096, max: 1 << 30 }, "as the kernel sizes it; only for TCP and UDP"), None,
+            "The receive buffer of each connection, or of the socket for datagrams (SO_RCVBUF).";
+        sndbuf: Option<u32> = Optional(Size { min: 4096, max: 1 << 30 }, "as the kernel sizes it; only for TCP and UDP"), None,
+            "The send buffer of each connection, or of the socket for datagrams (SO_SNDBUF).";
+        tos: Option<Tos> = Optional(TosKind, "that of the kernel; only for TCP and UDP"), None,
             "The class of what is sent (IP_TOS, IPV6_TCLASS).";
-        mark: Option<u32> = Optional(Count { min: 0, max: u32::MAX }, "none; only for TCP"), None,
+        mark: Option<u32> = Optional(Count { min: 0, max: u32::MAX }, "none; only for TCP and UDP"), None,
             "The mark of what is sent, for routing and filters (SO_MARK); needs CAP_NET_ADMIN.";
-        freebind: Option<bool> = Optional(Flag, "false; only for TCP"), None,
+        freebind: Option<bool> = Optional(Flag, "false; only for TCP and UDP"), None,
             "Whether the address need not be there yet (IP_FREEBIND).";
-        transparent: Option<bool> = Optional(Flag, "false; only for TCP"), None,
+        transparent: Option<bool> = Optional(Flag, "false; only for TCP and UDP"), None,
             "Whether the address may be any, as for redirected connections (IP_TRANSPARENT); needs CAP_NET_ADMIN.";
     }
 }

@@ -15,10 +15,11 @@ pub const PATIENCE: Duration = Duration::from_secs(1);
 ///
 /// SO_REUSEADDR is not set, for it would let any process of the same user have
 /// the address as well (socket(7)); a UDP port has nothing to wait for anyway.
+/// `begin` tells it more before it is bound.
 pub(super) fn bind<E>(
-    address: SocketAddr,
-    v6only: bool,
+    (address, v6only): (SocketAddr, bool),
     reuseport: bool,
+    begin: impl FnOnce(&Socket) -> Result<(), super::BindError>,
     step: &impl Fn(&'static str) -> E,
 ) -> Result<Socket, super::BindError>
 where
@@ -39,6 +40,7 @@ where
     socket
         .set_read_timeout(Some(PATIENCE))
         .map_err(step("SO_RCVTIMEO"))?;
+    begin(&socket)?;
     socket.bind(&address.into()).map_err(step("bind"))?;
     Ok(socket)
 }

@@ -3,7 +3,7 @@
 mod file;
 
 use super::datagram;
-use super::options;
+use super::options::{self, Nature};
 use super::queue::Queue;
 use super::roster::{Member, Roster};
 use crate::config::{Listen, SocketOptions};
@@ -115,7 +115,9 @@ impl Listener {
         let (socket, file) = match listen {
             Listen::Tcp { .. } => (tcp(listen, options, reuseport, &step)?, None),
             Listen::Udp { address, v6only } => {
-                let socket = datagram::bind(*address, *v6only, reuseport, &step)?;
+                let place = (*address, *v6only);
+                let begin = |socket: &Socket| begin(listen, options, socket);
+                let socket = datagram::bind(place, reuseport, begin, &step)?;
                 let local = local(&socket, listen).map_err(step("getsockname"))?;
                 return Ok(Self::of(socket, local, None));
             }
@@ -327,7 +329,8 @@ impl Listener {
         match listen {
             Listen::Tcp { .. } => tcp(listen, options, false, &step).map(drop),
             Listen::Udp { address, v6only } => {
-                datagram::bind(*address, *v6only, false, &step).map(drop)
+                let begin = |socket: &Socket| begin(listen, options, socket);
+                datagram::bind((*address, *v6only), false, begin, &step).map(drop)
             }
             Listen::Unix { .. } | Listen::Fd { .. } => Ok(()),
         }
@@ -362,15 +365,10 @@ impl Listener {
     /// # Errors
     /// The first option that setsockopt(2) refused, and why.
     pub fn rehearse(&self, options: &SocketOptions) -> Result<(), BindError> {
-        match self.local {
-            Listen::Tcp { address, v6only } if !self.foreign => {
-                let v6 = address.is_ipv6();
-                options::rehearse(options, v6, v6 && !v6only)
-                    .map_err(|(name, error)| BindError::new(name, &self.local, error))
-            }
-            Listen::Tcp { .. } | Listen::Udp { .. } | Listen::Unix { .. } | Listen::Fd { .. } => {
-                Ok(())
-            }
+        match Nature::of(&self.local) {
+            Some(nature) if !self.foreign => options::rehearse(options, nature)
+                .map_err(|(name, error)| BindError::new(name, &self.local, error)),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -391,10 +389,11 @@ impl Listener {
             return Ok(());
         }
         let step = |call| move |error| BindError::new(call, listen, error);
-        if let Listen::Tcp { address, v6only } = listen {
-            let v6 = address.is_ipv6();
-            options::change(options, &self.socket, (v6, v6 && !v6only))
+        if let Some(nature) = Nature::of(listen) {
+            options::change(options, &self.socket, nature)
                 .map_err(|(name, error)| BindError::new(name, listen, error))?;
+        }
+        if let Listen::Tcp { .. } = listen {
             queue
                 .change(&self.socket)
                 .map_err(step("TCP_DEFER_ACCEPT"))?;
@@ -538,11 +537,18 @@ where
     if address.is_ipv6() {
         socket.set_only_v6(v6only).map_err(step("IPV6_V6ONLY"))?;
     }
-    let v6 = address.is_ipv6();
-    options::begin(options, &socket, (v6, v6 && !v6only))
-        .map_err(|(name, error)| step(name)(error))?;
+    begin(listen, options, &socket)?;
     socket.bind(&address.into()).map_err(step("bind"))?;
     Ok(socket)
+}
+
+/// Tells a new socket what is to be told before it is bound.
+fn begin(listen: &Listen, options: &SocketOptions, socket: &Socket) -> Result<(), BindError> {
+    let Some(nature) = Nature::of(listen) else {
+        return Ok(());
+    };
+    options::begin(options, socket, nature)
+        .map_err(|(name, error)| BindError::new(name, listen, error))
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
-//! What the kernel is told of a TCP listener by its `listen` entry.
+//! What the kernel is told of a TCP listener, or of a socket for datagrams, by its
+//! `listen` entry.
 //!
 //! All of it is set on the listener, before bind(2), where every accepted socket
 //! inherits it, so that it costs no call a connection; those that wait in the
-//! queue already keep what they came with. Owes that nothing is ignored: what the
+//! queue already keep what they came with. Datagrams know nothing of what is TCP's. Owes that nothing is ignored: what the
 //! kernel refuses, or cuts without a word, is an error with the option's name. A
 //! kept listener is brought to what a new configuration says, which includes what
 //! it says no more: then it is as a fresh socket has it.
 
-use crate::config::SocketOptions;
+use crate::config::{Listen, SocketOptions};
 use crate::sys::option;
 use nix::libc;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -23,6 +24,32 @@ const IPV6_FREEBIND: i32 = 78;
 /// asm-generic/socket.h: the sizes that are not the kernel's own to change, a bit
 /// each; since Linux 5.14.
 const SO_BUF_LOCK: i32 = 72;
+
+/// What kind of socket it is, which decides what it can be told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Nature {
+    v6: bool,
+    /// An IPv6 one that takes IPv4 as well.
+    dual: bool,
+    datagrams: bool,
+}
+
+impl Nature {
+    /// That of a socket for this; `None` for what has no options.
+    pub(super) fn of(listen: &Listen) -> Option<Self> {
+        let (address, v6only, datagrams) = match listen {
+            Listen::Tcp { address, v6only } => (address, *v6only, false),
+            Listen::Udp { address, v6only } => (address, *v6only, true),
+            Listen::Unix { .. } | Listen::Fd { .. } => return None,
+        };
+        let v6 = address.is_ipv6();
+        Some(Self {
+            v6,
+            dual: v6 && !v6only,
+            datagrams,
+        })
+    }
+}
 
 /// An option, and the value it shall have; `None` is the kernel's default.
 struct Wish {
@@ -44,18 +71,17 @@ struct Buffer {
     octets: Option<u32>,
 }
 
-/// Tells a new socket, before it is bound. `v6` and `dual`: it is an IPv6 one, and
-/// takes IPv4 as well.
+/// Tells a new socket, before it is bound.
 ///
 /// # Errors
 /// The first option that setsockopt(2) refused.
 pub(super) fn begin(
     options: &SocketOptions,
     socket: &Socket,
-    (v6, dual): (bool, bool),
+    nature: Nature,
 ) -> Result<(), Refusal> {
     let fd = socket.as_fd();
-    for wish in wishes(options, v6, dual) {
+    for wish in wishes(options, nature) {
         if let Some(value) = wish.value {
             option::set(fd, wish.level, wish.number, value).map_err(|error| (wish.name, error))?;
         }
@@ -68,7 +94,7 @@ pub(super) fn begin(
     Ok(())
 }
 
-/// As [`begin`], for a socket that listens already and may have been told
+/// As [`begin`], for a socket that is bound already and may have been told
 /// something else. An address that it has cannot get lost, so of `freebind` and
 /// `transparent` only a later bind(2) would notice.
 ///
@@ -77,11 +103,11 @@ pub(super) fn begin(
 pub(super) fn change(
     options: &SocketOptions,
     socket: &Socket,
-    (v6, dual): (bool, bool),
+    nature: Nature,
 ) -> Result<(), Refusal> {
-    let fresh = fresh(v6)?;
+    let fresh = fresh(nature)?;
     let fd = socket.as_fd();
-    for wish in wishes(options, v6, dual) {
+    for wish in wishes(options, nature) {
         let refused = |error| (wish.name, error);
         let is_left = wish.number == libc::TCP_FASTOPEN && wish.value.is_none();
         if is_left && has_every_listener_fastopen() {
@@ -109,11 +135,11 @@ pub(super) fn change(
 ///
 /// # Errors
 /// As [`begin`].
-pub(super) fn rehearse(options: &SocketOptions, v6: bool, dual: bool) -> Result<(), Refusal> {
+pub(super) fn rehearse(options: &SocketOptions, nature: Nature) -> Result<(), Refusal> {
     if *options == SocketOptions::default() {
         return Ok(());
     }
-    begin(options, &fresh(v6)?, (v6, dual))
+    begin(options, &fresh(nature)?, nature)
 }
 
 /// Whether the kernel gives it to every socket that begins to listen (ip-sysctl,
@@ -124,9 +150,18 @@ fn has_every_listener_fastopen() -> bool {
     modes.is_some_and(|modes| modes & 0x400 != 0)
 }
 
-fn fresh(v6: bool) -> Result<Socket, Refusal> {
-    let domain = if v6 { Domain::IPV6 } else { Domain::IPV4 };
-    Socket::new(domain, Type::STREAM, Some(Protocol::TCP)).map_err(|error| ("socket", error))
+fn fresh(nature: Nature) -> Result<Socket, Refusal> {
+    let domain = if nature.v6 {
+        Domain::IPV6
+    } else {
+        Domain::IPV4
+    };
+    let (kind, protocol) = if nature.datagrams {
+        (Type::DGRAM, Protocol::UDP)
+    } else {
+        (Type::STREAM, Protocol::TCP)
+    };
+    Socket::new(domain, kind, Some(protocol)).map_err(|error| ("socket", error))
 }
 
 impl Wish {
@@ -199,21 +234,34 @@ fn buffers(options: &SocketOptions) -> [Buffer; 2] {
 }
 
 /// The buffers apart, everything: also what is left to the kernel.
-fn wishes(options: &SocketOptions, v6: bool, dual: bool) -> Vec<Wish> {
-    let wish = |name, level, number, value| Wish {
+fn wishes(options: &SocketOptions, nature: Nature) -> Vec<Wish> {
+    let mut wishes = wishes_of_ip(options, nature);
+    if !nature.datagrams {
+        wishes.extend(wishes_of_tcp(options));
+    }
+    wishes
+}
+
+fn wish(name: &'static str, level: i32, number: i32, value: Option<i32>) -> Wish {
+    Wish {
         name,
         level,
         number,
         value,
-    };
-    let flag = |on: bool| on.then_some(1);
+    }
+}
+
+fn flag(on: bool) -> Option<i32> {
+    on.then_some(1)
+}
+
+fn wishes_of_tcp(options: &SocketOptions) -> [Wish; 8] {
     let number = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
     let milliseconds = |time: Duration| i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
     let seconds = |time| milliseconds(time).saturating_add(999) / 1000;
     let keepalive = options.keepalive;
-    let tos = options.tos.map(|tos| i32::from(tos.octet()));
     let tcp = libc::IPPROTO_TCP;
-    let mut wishes = vec![
+    [
         wish("TCP_NODELAY", tcp, libc::TCP_NODELAY, flag(options.nodelay)),
         wish(
             "SO_KEEPALIVE",
@@ -257,14 +305,19 @@ fn wishes(options: &SocketOptions, v6: bool, dual: bool) -> Vec<Wish> {
             libc::TCP_FASTOPEN,
             options.fastopen.map(number),
         ),
-        wish(
-            "SO_MARK",
-            libc::SOL_SOCKET,
-            libc::SO_MARK,
-            // Any 32 bits; the kernel's number is as wide.
-            options.mark.map(u32::cast_signed),
-        ),
-    ];
+    ]
+}
+
+fn wishes_of_ip(options: &SocketOptions, nature: Nature) -> Vec<Wish> {
+    let Nature { v6, dual, .. } = nature;
+    let tos = options.tos.map(|tos| i32::from(tos.octet()));
+    let mut wishes = vec![wish(
+        "SO_MARK",
+        libc::SOL_SOCKET,
+        libc::SO_MARK,
+        // Any 32 bits; the kernel's number is as wide.
+        options.mark.map(u32::cast_signed),
+    )];
     if v6 {
         let level = libc::IPPROTO_IPV6;
         let (free, transparent) = (flag(options.freebind), flag(options.transparent));

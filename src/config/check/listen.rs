@@ -123,6 +123,7 @@ impl Checker<'_> {
             Listen::Unix { path, mode } => {
                 self.misplaced(&table.v6only, "v6only", "only for an IPv6 address");
                 self.only_for_tcp(table, "only for TCP");
+                self.only_for_ip(table, "only for TCP and UDP");
                 Some(Listen::Unix {
                     path: self.resolve(path),
                     mode: table.mode.value.unwrap_or(*mode),
@@ -134,6 +135,7 @@ impl Checker<'_> {
                 self.misplaced(&table.v6only, "v6only", why);
                 self.misplaced(&table.backlog, "backlog", why);
                 self.only_for_tcp(table, why);
+                self.only_for_ip(table, why);
                 Some(listen.clone())
             }
         }
@@ -226,6 +228,9 @@ impl Checker<'_> {
         self.misplaced(&table.user_timeout, "user_timeout", why);
         self.misplaced(&table.fin_timeout, "fin_timeout", why);
         self.misplaced(&table.fastopen, "fastopen", why);
+    }
+
+    fn only_for_ip(&mut self, table: &ListenTable, why: &str) {
         self.misplaced(&table.rcvbuf, "rcvbuf", why);
         self.misplaced(&table.sndbuf, "sndbuf", why);
         self.misplaced(&table.tos, "tos", why);

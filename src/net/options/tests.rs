@@ -46,8 +46,17 @@ fn address(listener: &Listener) -> SocketAddr {
 
 /// Every option of a socket, by its name.
 fn all(socket: BorrowedFd<'_>, v6: bool, dual: bool) -> Vec<(&'static str, i32)> {
+    let nature = Nature {
+        v6,
+        dual,
+        datagrams: false,
+    };
+    every(socket, nature)
+}
+
+fn every(socket: BorrowedFd<'_>, nature: Nature) -> Vec<(&'static str, i32)> {
     let options = SocketOptions::default();
-    let wishes = wishes(&options, v6, dual).into_iter();
+    let wishes = wishes(&options, nature).into_iter();
     let mut all: Vec<_> = wishes
         .map(|wish| (wish.name, wish.get(socket).unwrap()))
         .collect();
@@ -135,6 +144,30 @@ fn a_kept_listener_is_told_and_told_no_more() {
 }
 
 #[test]
+fn a_socket_for_datagrams_is_told_and_told_no_more() {
+    for place in ["udp:127.0.0.1:0", "udp:[::1]:0"] {
+        let listen = parse_listen(place).unwrap();
+        let (plain, told) = (SocketOptions::default(), everything());
+        let nature = Nature::of(&listen).unwrap();
+        let class = if nature.v6 { "IPV6_TCLASS" } else { "IP_TOS" };
+        let has = [("SO_RCVBUF", 40_000), ("SO_SNDBUF", 60_000), (class, 0x48)];
+        let begun = Listener::bind(&listen, &told, QUEUE, false).unwrap();
+        let listener = Listener::bind(&listen, &plain, QUEUE, false).unwrap();
+        let before = every(listener.as_fd(), nature);
+        listener.rehearse(&told).unwrap();
+        listener.adopt(&listen, &told, QUEUE).unwrap();
+        for socket in [&begun, &listener] {
+            let found = every(socket.as_fd(), nature);
+            for (name, expected) in has {
+                assert_eq!(value(&found, name), expected, "{place} {name}");
+            }
+        }
+        listener.adopt(&listen, &plain, QUEUE).unwrap();
+        assert_eq!(every(listener.as_fd(), nature), before, "{place}");
+    }
+}
+
+#[test]
 fn a_unix_socket_hands_nothing_on() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("s");
@@ -192,7 +225,12 @@ fn what_needs_a_privilege_is_refused_by_name_or_handed_on() {
 #[test]
 fn an_address_that_is_not_there_yet_is_bound_freely() {
     // RFC 5737 and RFC 3849: nobody's.
-    for place in ["192.0.2.77:0", "[2001:db8::77]:0"] {
+    for place in [
+        "192.0.2.77:0",
+        "[2001:db8::77]:0",
+        "udp:192.0.2.77:0",
+        "udp:[2001:db8::77]:0",
+    ] {
         let listen = parse_listen(place).unwrap();
         let mut options = SocketOptions::default();
         let error = Listener::bind(&listen, &options, QUEUE, false).unwrap_err();

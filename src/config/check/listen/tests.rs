@@ -123,7 +123,15 @@ fn each_wrong_value_is_told_with_its_place() {
         ),
         (
             "{address='unix:/run/s',rcvbuf='64KiB'}",
-            "`rcvbuf` has no effect here; only for TCP",
+            "`rcvbuf` has no effect here; only for TCP and UDP",
+        ),
+        (
+            "{address='udp:7',nodelay=true}",
+            "`nodelay` has no effect here; only for TCP",
+        ),
+        (
+            "{address='udp:7',backlog=5}",
+            "`backlog` has no effect here; only for streams",
         ),
         (
             "{address='unix:/run/s',keepalive=true}",
