@@ -397,6 +397,10 @@ fn what_a_program_makes_meaningless_is_refused() {
             "tells nobody of its connections",
         ),
         ("idle_timeout = \"5s\"", "", "`idle_timeout` has no effect"),
+        ("allow = \"::1\"", "", "lets in whom it likes"),
+        ("deny = \"::1\"", "", "`deny` has no effect"),
+        ("denied = \"reset\"", "", "`denied` has no effect"),
+        ("limits.connections = 5", "", "`limits` has no effect"),
         ("", "ready = \"10s\"", "`ready` comes too late"),
         (
             "",

@@ -183,6 +183,36 @@ fn a_source_gets_its_burst_and_the_others_theirs() {
 }
 
 #[test]
+fn rules_decide_who_is_answered() {
+    let rules = |keys: &str| pool(&format!("listen = \"udp:0.0.0.0:0\"\n{keys}"));
+    let mut server = Server::run(&rules(
+        "deny = \"127.0.0.5\"\nallow = [\"127.0.0.0/24\", \"127.0.0.5\"]",
+    ));
+    server.expect(DROPPED);
+    let to = at(&server, "u", "127.0.0.1");
+    let denied = impatient("127.0.0.5", 0).unwrap();
+    denied.send_to(b"in vain", to).unwrap();
+    let stranger = impatient("127.0.1.1", 0).unwrap();
+    stranger.send_to(b"in vain", to).unwrap();
+    // One worker answers in the order in which it was asked.
+    assert_eq!(ask(&client("127.0.0.6"), to, b"hello"), b"hello");
+    assert!(has_nothing(&denied) && has_nothing(&stranger));
+    let line = server
+        .log
+        .wait_for("from those who may not ask (of 127.0", SOON);
+    assert!(line.contains(DROPPED), "{line}");
+
+    server.configure("", &rules("deny = \"127.0.0.6\""));
+    server.reload(2);
+    eventually("the new rules hold", SOON, || {
+        denied.send_to(b"again", to).unwrap();
+        let answer = denied.recv_from(&mut [0; 9]).ok();
+        answer.map(drop)
+    });
+    server.stop();
+}
+
+#[test]
 fn what_does_not_go_with_datagrams_is_refused_with_the_reason() {
     let directory = TempDir::new().unwrap();
     let long = "x".repeat(65_508);
@@ -219,6 +249,14 @@ fn what_does_not_go_with_datagrams_is_refused_with_the_reason() {
         (
             "service = \"echo\"\ndefer_accept = \"1s\"",
             "`defer_accept` has no effect on datagrams",
+        ),
+        (
+            "service = \"echo\"\ndenied = \"reset\"",
+            "`denied` has no effect on datagrams",
+        ),
+        (
+            "service = \"echo\"\nlimits.connections = 9",
+            "`limits` has no effect on datagrams",
         ),
     ] {
         let pool = format!("[pool.u]\nlisten = \"udp:127.0.0.1:0\"\n{keys}\n");

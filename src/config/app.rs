@@ -111,11 +111,16 @@ pub(crate) const SIGNALS: &[(&str, ProgramSignal)] = &[
 ];
 
 const UNTOLD: &str = "the program accepts for itself, and tells nobody of its connections";
+const UNASKED: &str = "the program accepts for itself, and lets in whom it likes";
 const OWN: &str = "the program decides how it spends itself";
 const IDLE: &str = "nobody tells which program is idle; use `workers`";
 
 /// Keys of the pool that somebody might count on in vain, and why.
 pub(crate) const MEANINGLESS: &[(&str, &str)] = &[
+    ("allow", UNASKED),
+    ("deny", UNASKED),
+    ("denied", UNASKED),
+    ("limits", UNASKED),
     ("model", OWN),
     ("start_workers", IDLE),
     ("min_spare_workers", IDLE),

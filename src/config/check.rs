@@ -26,7 +26,7 @@ use super::file::{
 use super::mistake::{Mistake, Span};
 use super::place::Target;
 use super::system::{System, reason};
-use super::table::Entry;
+use super::table::{Entry, Table};
 use super::units::format_size;
 use super::{
     Accept, Config, Facility, Http, Listen, Log, LogTarget, Master, MediaTypes, Model, Pool,
@@ -458,6 +458,16 @@ impl Checker<'_> {
         if let Some(given) = &entry.given {
             let key = given.key.clone();
             self.error(&key, format!("`{name}` has no effect here"), why);
+        }
+    }
+
+    /// Keys of the pool that have no effect for what it is, and why.
+    fn meaningless(&mut self, pool: &PoolTable, keys: &[(&str, &str)], here: &str) {
+        for (name, why) in keys {
+            if let Some(given) = pool.given(name) {
+                let key = given.key.clone();
+                self.error(&key, format!("`{name}` has no effect {here}"), *why);
+            }
         }
     }
 

@@ -9,6 +9,18 @@ use super::{Listen, Model, Pool, Service};
 /// for data (RFC 768, RFC 791 §3.1).
 const MOST_OCTETS: usize = 65_507;
 
+/// Keys of a pool of datagrams that somebody might count on in vain, and why.
+pub(crate) const MEANINGLESS: &[(&str, &str)] = &[
+    (
+        "denied",
+        "a datagram that may not come is dropped without an answer",
+    ),
+    (
+        "limits",
+        "they count connections; use `rate` and `burst` of [pool.NAME.udp]",
+    ),
+];
+
 impl Pool {
     /// Whether it listens for datagrams.
     pub fn is_datagram(&self) -> bool {

@@ -9,7 +9,6 @@ mod site;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::app::MEANINGLESS;
 use super::file::exec::ExecTable;
 use super::file::http::{AccessLogTable, HttpTable};
 use super::file::limits::LimitsTable;
@@ -30,7 +29,13 @@ impl fmt::Display for Config {
         write_table(f, "[master]", &master(&self.master))?;
         for pool in &self.pools {
             let table = self::pool(pool);
-            let idle = pool.service.app().map_or(&[][..], |_| MEANINGLESS);
+            let idle = if pool.service.app().is_some() {
+                super::app::MEANINGLESS
+            } else if pool.is_datagram() {
+                super::datagram::MEANINGLESS
+            } else {
+                &[]
+            };
             write_table_but(idle, f, &format!("\n[pool.{}]", pool.name), &table)?;
             if let Some(limits) = &table.limits.value {
                 write_table(f, &format!("\n[pool.{}.limits]", pool.name), limits)?;

@@ -222,6 +222,14 @@ impl Server<'_> {
             received += 1;
             octets += arrival.length as u64;
             let verdict = judge(arrival, &self.terms.reflectors).and_then(|to| {
+                if !self
+                    .duty
+                    .gate
+                    .as_ref()
+                    .is_none_or(|gate| gate.permits(to.ip()))
+                {
+                    return Err(Why::Denied);
+                }
                 let Some(answer) = self.responder.answer(request) else {
                     return Ok(None);
                 };
@@ -478,7 +486,7 @@ fn classify(error: &io::Error) -> Trouble {
 fn counter(why: Why) -> Counter {
     match why {
         Why::Rate => Counter::RequestLimit,
-        Why::Reflector | Why::NotUnicast => Counter::Refused,
+        Why::Denied | Why::Reflector | Why::NotUnicast => Counter::Refused,
         Why::Cut => Counter::Overflow,
         Why::Full => Counter::WriteStalled,
         Why::Unsendable => Counter::Reset,

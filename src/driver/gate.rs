@@ -110,6 +110,16 @@ impl Gate {
             .is_some_and(|one| one.limits.waits() && one.shard.is_some())
     }
 
+    /// Whether what comes from this address may, by the rules of the pool. Who may
+    /// not is noted, and nothing is said.
+    pub(super) fn permits(&self, source: IpAddr) -> bool {
+        let may = self.access.permits(Some(source));
+        if !may && let Some(register) = &self.register {
+            register.head().note_denied();
+        }
+        may
+    }
+
     /// Nobody is in lane `entry` any more.
     pub(super) fn vacate(&self, entry: usize) {
         if let Some(shard) = self.counted.as_ref().and_then(|one| one.shard) {

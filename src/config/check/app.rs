@@ -8,13 +8,13 @@ use crate::config::file::PoolTable;
 use crate::config::file::app::AppTable;
 use crate::config::mistake::Span;
 use crate::config::system::reason;
-use crate::config::table::{Entry, Table};
+use crate::config::table::Entry;
 use crate::config::units::format_duration;
 use std::path::{Path, PathBuf};
 
 impl Checker<'_> {
     pub(super) fn app(&mut self, pool: &PoolTable, header: &Span) -> Option<App> {
-        self.app_keys(pool);
+        self.meaningless(pool, MEANINGLESS, "with service = \"app\"");
         if pool.app.given.is_none() {
             let expected = "add a table [pool.NAME.app] with `command`";
             self.error(header, "the service app needs its own table", expected);
@@ -84,17 +84,6 @@ impl Checker<'_> {
                 let expected = "expected a file that may be executed";
                 self.error(&table.command.span(at), message, expected);
                 None
-            }
-        }
-    }
-
-    /// Keys of the pool that somebody might count on here.
-    fn app_keys(&mut self, pool: &PoolTable) {
-        for (name, why) in MEANINGLESS {
-            if let Some(given) = pool.given(name) {
-                let message = format!("`{name}` has no effect with service = \"app\"");
-                let key = given.key.clone();
-                self.error(&key, message, *why);
             }
         }
     }

@@ -39,6 +39,7 @@ impl Checker<'_> {
         ] {
             self.misplaced(entry, name, "datagrams keep no worker busy; use `workers`");
         }
+        self.meaningless(table, datagram::MEANINGLESS, "on datagrams");
         let why = "a datagram is no connection";
         self.misplaced(&table.max_connections, "max_connections", why);
         if !table.defer_accept.value.is_zero() {

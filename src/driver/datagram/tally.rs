@@ -15,6 +15,8 @@ const MOST: Duration = Duration::from_secs(60);
 /// Why a datagram got no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
+    /// The rules of the pool do not let its source in.
+    Denied,
     /// Its source has had as many as it may.
     Rate,
     /// It comes from a port behind which is likely to be a service that answers
@@ -32,9 +34,10 @@ pub(super) enum Why {
 
 impl Why {
     /// How many there are.
-    pub(super) const COUNT: usize = 6;
+    pub(super) const COUNT: usize = 7;
     /// Each of them.
     pub(super) const ALL: [Self; Self::COUNT] = [
+        Self::Denied,
         Self::Rate,
         Self::Reflector,
         Self::NotUnicast,
@@ -46,6 +49,7 @@ impl Why {
     // Tests wait for these words.
     fn name(self) -> &'static str {
         match self {
+            Self::Denied => "from those who may not ask",
             Self::Rate => "over the rate of their source",
             Self::Reflector => "from ports that answer by themselves",
             Self::NotUnicast => "to or from a broadcast address or a group",
@@ -215,14 +219,14 @@ mod tests {
     fn each_reason_has_its_count() {
         let all: Vec<_> = Why::ALL.iter().map(|why| (*why, *why as u64 + 1)).collect();
         let counts = counts(&all);
-        assert_eq!(counts.total(), 21);
+        assert_eq!(counts.total(), 28);
         let text = counts.to_string();
         assert!(
-            text.starts_with("1 over the rate of their source, 2 from"),
+            text.starts_with("1 from those who may not ask, 2 over the rate of their source, 3"),
             "{text}"
         );
         assert!(
-            text.ends_with("6 whose answer the kernel refused"),
+            text.ends_with("7 whose answer the kernel refused"),
             "{text}"
         );
     }
