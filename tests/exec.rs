@@ -34,6 +34,7 @@ on_each_model! {
     a_stop_waits_for_a_session_and_not_for_ever
     a_killed_worker_takes_its_program_along
     a_unix_socket_tells_who_is_there
+    behind_a_proxy_the_client_it_names_is_who_is_there
     nothing_is_left_after_many
     once_is_one_session
 }
@@ -484,6 +485,50 @@ fn a_unix_socket_tells_who_is_there(model: &str) {
 }
 
 /// Descriptors of all workers, and children that ended and were not reaped.
+fn behind_a_proxy_the_client_it_names_is_who_is_there(model: &str) {
+    let script = "echo $PROTO $TCPREMOTEIP $TCPREMOTEPORT $TCPLOCALIP $TCPLOCALPORT \
+                  $REMOTE_ADDR $REMOTE_PORT; exec cat";
+    let pool = "listen = { address = \"127.0.0.1:0\", proxy_protocol = true }\n\
+                limits.connections_per_address = 1\nlimits.over = \"close\"";
+    let mut server = serve(model, script, pool, "");
+    // The lines of `tell` in src/master/crew/limits.rs.
+    server.expect("its limits");
+    let begin = |name: &str| {
+        let mut client = connect(&server);
+        // What comes behind the header is the program's.
+        client.send(format!(
+            "PROXY TCP4 {name} 198.51.100.2 56324 443\r\nhello\n"
+        ));
+        client
+    };
+    let mut first = begin("192.0.2.7");
+    assert_eq!(
+        line(&mut first),
+        "TCP 192.0.2.7 56324 198.51.100.2 443 192.0.2.7 56324"
+    );
+    assert_eq!(line(&mut first), "hello");
+    assert_eq!(
+        begin("192.0.2.7").try_read_to_end().unwrap_or_default(),
+        b""
+    );
+    let mut other = begin("192.0.2.8");
+    assert!(line(&mut other).starts_with("TCP 192.0.2.8 56324 "));
+    first.finish();
+    assert_eq!(first.read_to_end(), b"");
+    let mut again = eventually("the place is free", SOON, || {
+        let mut client = begin("192.0.2.7");
+        let mut room = [0; 4];
+        let came = std::io::Read::read_exact(&mut client.stream, &mut room);
+        came.is_ok().then_some(client)
+    });
+    assert!(line(&mut again).starts_with("192.0.2.7"));
+    for mut client in [other, again] {
+        client.finish();
+        assert!(client.read_to_end().ends_with(b"hello\n"));
+    }
+    server.stop();
+}
+
 fn leftovers(server: &Server) -> (usize, usize) {
     let workers = server.workers();
     let descriptors = workers.iter().map(|&pid| process::descriptors(pid).len());

@@ -27,6 +27,8 @@ on_each_model! {
     only_listed_senders_are_heard
     a_header_that_does_not_come_is_not_waited_for
     everything_else_goes_by_the_client
+    limits_of_the_pool_go_by_the_client
+    rules_of_the_pool_go_by_the_client
     looks_whether_somebody_listens_fill_no_log
     haproxy_and_nginx_in_front
 }
@@ -352,6 +354,97 @@ fn everything_else_goes_by_the_client(model: &str) {
     kept.send("broken\r\n\r\n");
     assert_eq!(kept.answer().status, 400);
     server.log.wait_for("192.0.2.9", SOON);
+    server.stop();
+}
+
+/// A site with these keys of its pool, for which each model has eight places.
+fn start_limited(model: &str, keys: &str) -> Server {
+    let directory = TempDir::new().unwrap();
+    fs::create_dir(directory.path().join("www")).unwrap();
+    fs::write(directory.path().join("www/index.html"), "index\n").unwrap();
+    let workers = if model == "prefork" { 8 } else { 1 };
+    let pools = format!(
+        "[pool.web]\nlisten = {{ address = \"127.0.0.1:0\", proxy_protocol = true }}\n\
+         service = \"http\"\nmodel = \"{model}\"\nworkers = {workers}\nhttp.root = \"www\"\n\
+         http.keepalive_timeout = \"60s\"\n{keys}\n"
+    );
+    let mut server = Server::run_with(directory, "control_socket = \"control\"", &pools);
+    // The lines of `tell` in src/master/crew/limits.rs.
+    server.expect("its limits");
+    server
+}
+
+/// The status of the first answer to this client; `None`: it was closed without one.
+fn enter(server: &Server, header: &[u8]) -> (Option<u16>, Client) {
+    let mut client = Client::connect(server.address("web"));
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    // It may be closed before all of it was sent.
+    let _ = client.stream.write_all(&[header, request].concat());
+    let status = client.try_answer(true).ok().map(|answer| answer.status);
+    (status, client)
+}
+
+fn limits_of_the_pool_go_by_the_client(model: &str) {
+    let mut server = start_limited(model, "limits.connections_per_address = 2");
+    for pattern in ["SIGKILL", "died young", "killed", "has left", "worker"] {
+        server.expect(pattern);
+    }
+    let enters = |name: &str| enter(&server, &line(name));
+    let enters_soon = |name: &str| {
+        eventually("somebody is let in", SOON, || {
+            let (status, client) = enters(name);
+            (status == Some(200)).then_some(client)
+        })
+    };
+    for round in 0..3 {
+        let held = [0, 1].map(|_| enters_soon("192.0.2.7"));
+        for _ in 0..3 {
+            let (status, _) = enters("192.0.2.7");
+            assert_eq!(status, Some(503), "round {round}");
+        }
+        // The proxy's own address counts for none of its clients.
+        let others = ["192.0.2.8", "192.0.2.9"].map(|name| enters(name).0);
+        assert_eq!(others, [Some(200); 2], "round {round}");
+        let looks = enter(&server, b"PROXY UNKNOWN\r\n").0;
+        assert_eq!(looks, Some(200), "round {round}: the proxy for itself");
+        if round == 1 {
+            // Who serves is gone, and with it what was written under another name.
+            for worker in server.workers() {
+                for child in process::children(worker) {
+                    process::signal(child, Signal::SIGKILL);
+                }
+                process::signal(worker, Signal::SIGKILL);
+            }
+        }
+        drop(held);
+    }
+    let held = [0, 1].map(|_| enters_soon("192.0.2.7"));
+    assert_eq!(enters("192.0.2.7").0, Some(503), "exactly two");
+    drop(held);
+    server.signal(Signal::SIGTERM);
+    server.assert_good_end();
+
+    // One at once, and the next one in an hour.
+    let server = start_limited(model, "limits.accept_rate = \"1/h\"");
+    let enters = |name: &str| enter(&server, &line(name)).0;
+    for name in ["192.0.2.7", "192.0.2.8"] {
+        assert_eq!([enters(name), enters(name)], [Some(200), Some(503)]);
+    }
+    server.stop();
+}
+
+fn rules_of_the_pool_go_by_the_client(model: &str) {
+    let server = start_limited(model, "allow = \"192.0.2.0/24\"\ndeny = \"192.0.2.66\"");
+    assert_eq!(enter(&server, &line("192.0.2.9")).0, Some(200));
+    assert_eq!(enter(&server, &line("192.0.2.66")).0, None);
+    assert_eq!(enter(&server, &line("198.51.100.9")).0, None);
+    // The line of `tell_denied` in src/driver/gate.rs.
+    server
+        .log
+        .wait_for("192.0.2.66:56324 may not connect here", SOON);
+    // Who speaks for itself is asked for as itself: the proxy is not among them.
+    assert_eq!(enter(&server, b"PROXY UNKNOWN\r\n").0, None);
+    assert_eq!(enter(&server, &block(0x20, 0x00, b"")).0, None);
     server.stop();
 }
 
