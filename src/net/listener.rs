@@ -5,7 +5,7 @@ mod file;
 use super::datagram;
 use super::options::{self, Nature};
 use super::queue::Queue;
-use super::roster::{Member, Roster};
+use super::roster::{Member, Plan, Roster};
 use crate::config::{Listen, SocketOptions};
 use crate::sys;
 use file::SocketFile;
@@ -423,6 +423,25 @@ impl Listener {
         self.socket.set_reuse_port(shared)
     }
 
+    /// Whether clients are led to others of its group.
+    fn is_passed_by(&self) -> bool {
+        let membership = self.membership.get();
+        membership.is_some_and(|(roster, member)| roster.is_passed_by(*member))
+    }
+
+    /// Leads nobody to who takes its number when it closes: until the master leads
+    /// clients anew, they would come to whom the program means no more.
+    fn step_aside(&self) {
+        let Some((roster, member)) = self.membership.get() else {
+            return;
+        };
+        if let Some(numbers) = roster.aside(*member)
+            && sys::socket::steer(self.socket.as_fd(), &numbers).is_ok()
+        {
+            roster.note(Plan::Attach(numbers));
+        }
+    }
+
     /// Lets no new client begin, and keeps those in the queue, for its last
     /// owners to empty without waiting for more. One that was passed to us is left
     /// alone: whoever comes is for those who are started after us.
@@ -448,6 +467,9 @@ impl Listener {
                     |_| self.socket.listen(0),
                 )
             }
+            // What is led past it already may still be on its way to it, and nobody
+            // would send a datagram again.
+            Listen::Udp { .. } if self.is_passed_by() => Ok(()),
             Listen::Udp { .. } => sys::datagram::refuse_all(self.socket.as_fd()),
             // There is no handshake to drop: taking the name away does it.
             Listen::Unix { .. } | Listen::Fd { .. } => {
@@ -480,6 +502,7 @@ impl Drop for Listener {
         if let Some(file) = &self.file {
             file.remove();
         }
+        self.step_aside();
         // Nobody can serve them any more: the workers that had it are gone.
         let abandoned = self.abandoned();
         if abandoned > 0 {

@@ -125,6 +125,32 @@ impl Roster {
         member
     }
 
+    /// To which numbers clients may be led before `member` closes and after, where
+    /// that is not so as it is: to all of those now but the last of the whole group,
+    /// who takes the number of `member` then. `None`: nothing has to be done, or
+    /// there is nobody else.
+    pub(super) fn aside(&self, member: Member) -> Option<Vec<Range<u32>>> {
+        let count = self.lock();
+        let steered = count.steered.as_ref()?;
+        let at = |run: &Range<u32>| run.clone().map(|number| count.members.get(number as usize));
+        let wanted = steered.iter().flat_map(at).flatten().copied();
+        let last = count.members.last().copied();
+        let stay = |one: &Member| *one != member && Some(*one) != last;
+        let numbers = count.numbers_of(&wanted.filter(stay).collect());
+        (!numbers.is_empty() && numbers != *steered).then_some(numbers)
+    }
+
+    /// Whether clients are led past `member`.
+    pub(super) fn is_passed_by(&self, member: Member) -> bool {
+        let count = self.lock();
+        let at = count.members.iter().position(|one| *one == member);
+        let numbers = count.steered.as_ref().filter(|runs| !runs.is_empty());
+        numbers.zip(at).is_some_and(|(runs, at)| {
+            let at = at as u32;
+            !runs.iter().any(|run| run.contains(&at))
+        })
+    }
+
     /// Somebody is about to close.
     pub(super) fn leave(&self, member: Member) {
         let mut count = self.lock();
@@ -211,6 +237,26 @@ mod tests {
         roster.leave(members[2]);
         assert_eq!(plan(Newcomers::Welcome), Plan::Detach);
         assert_eq!(plan(Newcomers::Excluded), Plan::Attach(vec![0..3; 1]));
+    }
+
+    #[test]
+    fn before_one_leaves_nobody_is_led_to_who_takes_its_number() {
+        let roster = Roster::default();
+        let members: Vec<Member> = (0..4).map(|_| roster.join()).collect();
+        assert_eq!(roster.aside(members[1]), None, "nobody is led");
+        let lead = |wanted: &[usize]| {
+            let wanted = wanted.iter().map(|one| members[*one]).collect();
+            roster.note(roster.plan(&wanted, Newcomers::Welcome));
+        };
+        lead(&[0, 3]);
+        assert!(roster.is_passed_by(members[1]) && !roster.is_passed_by(members[3]));
+        assert_eq!(roster.aside(members[1]), Some(vec![0..1; 1]));
+        roster.note(Plan::Attach(vec![0..1]));
+        assert_eq!(roster.aside(members[1]), None, "it is so already");
+        lead(&[3]);
+        assert_eq!(roster.aside(members[1]), None, "there is nobody else");
+        lead(&[0, 2]);
+        assert_eq!(roster.aside(members[1]), None, "their numbers stay");
     }
 
     #[test]

@@ -74,6 +74,40 @@ fn members_that_go_get_no_new_clients() {
 }
 
 #[test]
+fn a_member_that_closes_leads_no_datagram_astray() {
+    let mut config = config(Accept::Reuseport, 4);
+    config.pools[0].listen = vec![parse_listen("udp:127.0.0.1:0").unwrap().into()];
+    let set = ListenerSet::open(&config, &ListenerSet::default()).unwrap();
+    let mut four = set.of_pool(&config.pools[0]);
+    let Listen::Udp { address, .. } = *four[0].local() else {
+        panic!()
+    };
+    // Those in the middle are on their way out; nobody empties their queues.
+    let group = &set.groups[0];
+    four.iter().for_each(|one| one.set_open());
+    let wanted = [&four[0], &four[3]].map(|one| one.member().unwrap());
+    group
+        .lead(&BTreeSet::from(wanted), Newcomers::Welcome)
+        .unwrap();
+    four[2].refuse_handshakes().unwrap();
+    let leaving = Arc::downgrade(&four.remove(1));
+    drop(set);
+    assert!(leaving.upgrade().is_none(), "it has closed");
+    // Nobody was led anew so far.
+    for _ in 0..100 {
+        // To each its own flow.
+        let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.send_to(b"x", address).unwrap();
+    }
+    let mut room = [0; 1];
+    let mut take = |one: &Arc<Listener>| {
+        std::iter::from_fn(|| sys::socket::receive(one.as_fd(), &mut room, false).ok()).count()
+    };
+    let [first, passed, last] = [0, 1, 2].map(|at| take(&four[at]));
+    assert_eq!((first + last, passed), (100, 0));
+}
+
+#[test]
 fn a_generation_that_is_given_up_takes_no_client_along() {
     for accept in [Accept::Shared, Accept::Reuseport] {
         let serving = ListenerSet::open(&config(accept, 1), &ListenerSet::default()).unwrap();
