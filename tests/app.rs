@@ -126,7 +126,7 @@ fn the_environment_and_descriptors_are_what_was_promised() {
     fs::create_dir(directory.path().join("home")).unwrap();
     let keys = "listen = [\"127.0.0.1:0\", \"unix:s\"]\nworkers = 2\nworker_timeout = \"7s\"";
     let own = "ready = \"notify\"\ndirectory = \"home\"\numask = \"0027\"\nnice = 3\n\
-               environment = [\"A=b c\", \"EMPTY=\"]\npass_environment = [\"TZ\", \"NONE\"]\n\
+               environment = [\"A=b c\", \"EMPTY=\"]\npass = [\"PATH\", \"TZ\", \"NONE\"]\n\
                fd_names = [\"http\", \"local\"]\nopen_files = 100";
     let pools = pool(&["facts", "notify:READY=1", "serve"], keys, own);
     let path = write_configuration(directory.path(), MASTER, &pools);
@@ -359,7 +359,7 @@ fn without_a_file_it_is_a_command_behind_two_dashes() {
             64,
             "--model",
         ),
-        (&["serve", "echo", "--", "cat"], 64, "only exec and app"),
+        (&["serve", "echo", "--", "cat"], 64, "only exec and app run"),
         (
             &["serve", "app", "--", "/nowhere/prog"],
             78,
