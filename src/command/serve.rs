@@ -165,9 +165,9 @@ fn session(arguments: &Serve) -> Result<Exec, Refusal> {
     Exec::of_command(words, &base, &ThisMachine).map_err(|message| Refusal(CONFIG, message))
 }
 
-/// The program of `serve app`.
+/// The program of `serve app`, likewise.
 fn program(arguments: &Serve) -> Result<App, Refusal> {
-    let (mut command, directory) = command(arguments, "app")?;
+    let (words, base) = command(arguments, "app")?;
     if arguments.model != ModelName::Prefork {
         let why = "serve app --model: the program decides how it spends itself";
         return Err(Refusal(USAGE, why.to_owned()));
@@ -176,16 +176,8 @@ fn program(arguments: &Serve) -> Result<App, Refusal> {
         let why = "serve app --once: a program tells nobody when its first connection is over";
         return Err(Refusal(USAGE, why.to_owned()));
     }
-    let unfit = |what: &str, error| Refusal(CONFIG, format!("{what}: {error}"));
-    let Some(name) = command.first_mut() else {
-        return Err(Refusal(USAGE, "serve app: which program?".to_owned()));
-    };
-    if name.contains('/') {
-        *name = directory.join(&*name).to_string_lossy().into_owned();
-    }
-    let found = ThisMachine.find_program(name, None);
-    let program = found.map_err(|error| unfit(name, error))?;
-    let mut app = App::with_defaults(program, command, directory);
+    let found = App::of_command(words, &base, &ThisMachine);
+    let mut app = found.map_err(|message| Refusal(CONFIG, message))?;
     if arguments.verbose == 0 {
         // The log has warnings alone, and why a program does not start is what it
         // says itself.

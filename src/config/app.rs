@@ -2,16 +2,18 @@
 //! how it is started, told to end, and believed to be ready; and the kinds of
 //! value that only its table has.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::kind::{Kind, Shown, cannot_be, items, string, wrong_type};
+use super::command::{find, path_of, texts};
+use super::kind::{Kind, Shown, cannot_be, string};
 use super::mistake::Mistake;
+use super::system::System;
 use super::units::{format_duration, parse_duration};
-use super::wording::{abridged, quote};
+use super::wording::quote;
 
 /// The `[pool.NAME.app]` table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +27,7 @@ pub struct App {
     /// `NAME=value`, beside PATH.
     pub environment: Vec<String>,
     /// Names of variables of the server's own environment that it gets.
-    pub pass_environment: Vec<String>,
+    pub pass: Vec<String>,
     /// Its names for the listeners, one for each `listen` entry; empty: the
     /// pool's name for all of them.
     pub fd_names: Vec<String>,
@@ -49,6 +51,24 @@ pub struct App {
     pub stdout: Stream,
     /// Where its standard error goes.
     pub stderr: Stream,
+}
+
+impl App {
+    /// `command` as a table with nothing else would have it, run in `base`, from
+    /// where a relative path counts too.
+    ///
+    /// # Errors
+    /// What is wrong with the program.
+    pub fn of_command(
+        command: Vec<String>,
+        base: &Path,
+        system: &dyn System,
+    ) -> Result<Self, String> {
+        let path = path_of(&[], &["PATH".to_owned()], system.variable("PATH"));
+        let (program, command) =
+            find(command, &path, base, system).map_err(|(message, _)| message)?;
+        Ok(Self::with_defaults(program, command, base.to_owned()))
+    }
 }
 
 /// When a program counts as READY.
@@ -145,15 +165,6 @@ pub(crate) const STREAMS: &[(&str, Stream)] = &[
 /// `ready`: the word notify, or a time.
 pub(crate) struct Readiness;
 
-/// `command`: a program and its arguments.
-pub(crate) struct CommandLine;
-
-/// `environment`: an array of `NAME=value`.
-pub(crate) struct Assignments;
-
-/// `pass_environment`: names of variables.
-pub(crate) struct VariableNames;
-
 /// `fd_names`: what a program calls its listeners.
 pub(crate) struct ListenerNames;
 
@@ -193,80 +204,6 @@ impl Kind<Ready> for Readiness {
     }
 }
 
-impl Kind<Vec<String>> for CommandLine {
-    fn expected(&self) -> String {
-        "an array of a program and its arguments such as [\"python3\", \"server.py\"]".to_owned()
-    }
-
-    fn read(
-        &self,
-        name: &str,
-        value: &Spanned<DeValue<'_>>,
-        found: &mut Vec<Mistake>,
-    ) -> Option<Vec<String>> {
-        let words = texts(self, name, value, found, |text| {
-            (!text.contains('\0')).then_some(()).ok_or("it holds a NUL")
-        })?;
-        if words.first().is_none_or(String::is_empty) {
-            let expected = format!("expected {}", self.expected());
-            found.push(Mistake::error(
-                value.span(),
-                format!("`{name}` names no program"),
-                expected,
-            ));
-            return None;
-        }
-        Some(words)
-    }
-
-    fn show(&self, value: &Vec<String>) -> Shown {
-        Shown::array(value.iter().map(|word| quote(word)))
-    }
-}
-
-impl Kind<Vec<String>> for Assignments {
-    fn expected(&self) -> String {
-        "an array of variables such as [\"TZ=UTC\"]".to_owned()
-    }
-
-    fn read(
-        &self,
-        name: &str,
-        value: &Spanned<DeValue<'_>>,
-        found: &mut Vec<Mistake>,
-    ) -> Option<Vec<String>> {
-        texts(self, name, value, found, |text| {
-            let (variable, value) = text.split_once('=').ok_or("expected NAME=value")?;
-            check_name(variable)?;
-            let fits = !value.contains('\0');
-            fits.then_some(()).ok_or("it holds a NUL")
-        })
-    }
-
-    fn show(&self, value: &Vec<String>) -> Shown {
-        Shown::array(value.iter().map(|word| quote(word)))
-    }
-}
-
-impl Kind<Vec<String>> for VariableNames {
-    fn expected(&self) -> String {
-        "an array of names such as [\"TZ\"]".to_owned()
-    }
-
-    fn read(
-        &self,
-        name: &str,
-        value: &Spanned<DeValue<'_>>,
-        found: &mut Vec<Mistake>,
-    ) -> Option<Vec<String>> {
-        texts(self, name, value, found, check_name)
-    }
-
-    fn show(&self, value: &Vec<String>) -> Shown {
-        Shown::array(value.iter().map(|word| quote(word)))
-    }
-}
-
 impl Kind<Vec<String>> for ListenerNames {
     fn expected(&self) -> String {
         "an array of names without a colon such as [\"http\"]".to_owned()
@@ -278,7 +215,7 @@ impl Kind<Vec<String>> for ListenerNames {
         value: &Spanned<DeValue<'_>>,
         found: &mut Vec<Mistake>,
     ) -> Option<Vec<String>> {
-        texts(self, name, value, found, |text| {
+        texts(name, value, &self.expected(), found, |text| {
             // sd_listen_fds(3): what LISTEN_FDNAMES can hold.
             let fits = |byte: u8| byte.is_ascii_graphic() && byte != b':';
             let right = (1..=255).contains(&text.len()) && text.bytes().all(fits);
@@ -293,53 +230,19 @@ impl Kind<Vec<String>> for ListenerNames {
     }
 }
 
-/// What a variable cannot be called: no name at all, or one that we decide.
-fn check_name(name: &str) -> Result<(), &'static str> {
-    let inside = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    let begins = name
-        .bytes()
-        .next()
-        .is_some_and(|byte| !byte.is_ascii_digit());
-    if !begins || !name.bytes().all(inside) {
-        return Err("expected letters, digits and underscores in the name");
-    }
+/// Who decides over a variable that nobody may set.
+pub(crate) fn decided(name: &str) -> Option<&'static str> {
     let decided = name.starts_with("LISTEN_")
         || name.starts_with("WATCHDOG_")
         || name.starts_with("PREFORKD_")
         || name == "NOTIFY_SOCKET";
-    if decided {
-        return Err("the server decides it");
-    }
-    Ok(())
-}
-
-/// The texts of an array, or the one, as far as `check` finds nothing wrong.
-fn texts(
-    kind: &impl Kind<Vec<String>>,
-    name: &str,
-    value: &Spanned<DeValue<'_>>,
-    found: &mut Vec<Mistake>,
-    check: impl Fn(&str) -> Result<(), &'static str>,
-) -> Option<Vec<String>> {
-    let before = found.len();
-    let mut texts = Vec::new();
-    for item in items(value) {
-        let Some(text) = item.get_ref().as_str() else {
-            found.push(wrong_type(name, item, &kind.expected()));
-            continue;
-        };
-        if let Err(why) = check(text) {
-            let message = format!("`{name}` cannot hold {}", abridged(text));
-            found.push(Mistake::error(item.span(), message, why));
-        }
-        texts.push(text.to_owned());
-    }
-    (found.len() == before).then_some(texts)
+    decided.then_some("the server decides it")
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::command::{Assignments, Passed};
     use super::super::kind::tests::read;
     use super::*;
 
@@ -355,24 +258,17 @@ mod tests {
     }
 
     #[test]
-    fn a_command_has_a_program() {
-        let words = read(&CommandLine, "['python3', '']").unwrap();
-        assert_eq!(words, ["python3", ""]);
-        assert_eq!(read(&CommandLine, "'cat'").unwrap(), ["cat"]);
-        assert!(read(&CommandLine, "[]").is_err());
-        assert!(read(&CommandLine, "['']").is_err());
-        assert!(read(&CommandLine, "\"a\\u0000\"").is_err());
-    }
-
-    #[test]
     fn variables_are_not_those_that_are_decided() {
-        let set = read(&Assignments, "['A=', '_b1=x=y z']").unwrap();
+        let set = read(&Assignments(decided), "['A=', '_b1=x=y z']").unwrap();
         assert_eq!(set, ["A=", "_b1=x=y z"]);
         for text in ["A", "=x", "1A=x", "A-B=x", "LISTEN_FDS=1", "NOTIFY_SOCKET="] {
-            assert!(read(&Assignments, &format!("'{text}'")).is_err(), "{text}");
+            assert!(
+                read(&Assignments(decided), &format!("'{text}'")).is_err(),
+                "{text}"
+            );
         }
-        assert!(read(&VariableNames, "['TZ', 'LANG']").is_ok());
-        assert!(read(&VariableNames, "'WATCHDOG_PID'").is_err());
+        assert!(read(&Passed(decided), "['TZ', 'LANG']").is_ok());
+        assert!(read(&Passed(decided), "'WATCHDOG_PID'").is_err());
     }
 
     #[test]

@@ -200,7 +200,7 @@ pub(crate) fn app(directory: PathBuf, table: &AppTable) -> App {
         command: Vec::new(),
         directory,
         environment: table.environment.value.clone(),
-        pass_environment: table.pass_environment.value.clone(),
+        pass: table.pass.value.clone(),
         fd_names: table.fd_names.value.clone().unwrap_or_default(),
         umask: table.umask.value,
         nice: table.nice.value,

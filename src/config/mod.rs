@@ -12,6 +12,7 @@
 mod address;
 mod app;
 mod check;
+mod command;
 mod datagram;
 mod defaults;
 mod endpoint;
@@ -44,8 +45,9 @@ use std::time::Duration;
 
 pub use address::parse_listen;
 pub use app::{App, ProgramSignal, Ready, Stream};
+pub use command::USUAL_PATH;
 pub use endpoint::{Endpoint, Keepalive, Proxy, SocketOptions, Tos};
-pub use exec::{Exec, StandardError, USUAL_PATH};
+pub use exec::{Exec, StandardError};
 pub use file::keys;
 pub use htpasswd::Passwords;
 pub use limits::{EarlyDrop, Full, Limits, Rate, Refusal};

@@ -454,7 +454,7 @@ mod tests {
         command = ["prog", "a b", "\"\\"]
         directory = "www"
         environment = ["TZ=UTC", "EMPTY="]
-        pass_environment = "LANG"
+        pass = "LANG"
         fd_names = ["http", "local"]
         umask = "0077"
         open_files = 1024

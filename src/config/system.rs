@@ -5,7 +5,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, Gid, Group, Uid, User};
@@ -54,15 +54,6 @@ pub trait System {
     ///
     /// stat(2)'s.
     fn is_directory(&self, path: &Path) -> io::Result<bool>;
-
-    /// The file of the program called `name`: this very path if there is a slash
-    /// in it, else looked for in the directories of `path`, or of this process's
-    /// own PATH.
-    ///
-    /// # Errors
-    ///
-    /// ENOENT where there is none; EACCES where it may not be executed.
-    fn find_program(&self, name: &str, path: Option<&str>) -> io::Result<PathBuf>;
 
     /// Whether the path, with its symbolic links followed, is a regular file that
     /// this process may execute.
@@ -142,24 +133,6 @@ impl System for ThisMachine {
         std::fs::metadata(path).map(|found| found.is_dir())
     }
 
-    fn find_program(&self, name: &str, path: Option<&str>) -> io::Result<PathBuf> {
-        if name.contains('/') {
-            return executable(PathBuf::from(name));
-        }
-        let own = std::env::var("PATH").ok();
-        let path = path.or(own.as_deref()).unwrap_or(USUAL_PATH);
-        let mut outcome = Err(Errno::ENOENT.into());
-        // An empty one would be wherever this process happens to be.
-        for directory in path.split(':').filter(|one| one.starts_with('/')) {
-            match executable(Path::new(directory).join(name)) {
-                Ok(found) => return Ok(found),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => outcome = Err(error),
-            }
-        }
-        outcome
-    }
-
     fn is_program(&self, path: &Path) -> io::Result<()> {
         if !std::fs::metadata(path)?.is_file() {
             return Err(Errno::EACCES.into());
@@ -191,21 +164,6 @@ impl System for ThisMachine {
     }
 }
 
-/// Where programs are looked for if nobody says.
-pub(crate) const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-
-/// A regular file that somebody may execute: who the workers are is not known
-/// here, and root may not.
-fn executable(path: PathBuf) -> io::Result<PathBuf> {
-    use std::os::unix::fs::PermissionsExt;
-    let found = std::fs::metadata(&path)?;
-    if found.is_file() && found.permissions().mode() & 0o111 != 0 {
-        Ok(path)
-    } else {
-        Err(Errno::EACCES.into())
-    }
-}
-
 /// What the system said, with its name for it: `Permission denied (EACCES)`.
 pub(crate) fn reason(error: &io::Error) -> String {
     match error.raw_os_error() {
@@ -218,7 +176,7 @@ pub(crate) fn reason(error: &io::Error) -> String {
 }
 
 /// A machine made up for tests: root runs it, `www` is user 33 of the groups 33
-/// and 44, directories are those under `/srv`, `/run` and `/etc`, and programs `/srv/prog` and `/usr/bin/cat`.
+/// and 44, directories are those under `/srv`, `/run` and `/etc`, and programs `/srv/prog`, `/usr/bin/prog` and `/usr/bin/cat`.
 #[cfg(any(test, fuzzing))]
 #[derive(Clone, Debug)]
 pub(crate) struct Pretend {
@@ -273,19 +231,9 @@ impl System for Pretend {
         }
     }
 
-    fn find_program(&self, name: &str, path: Option<&str>) -> io::Result<PathBuf> {
-        match (name, path) {
-            ("prog", None) => Ok(PathBuf::from("/usr/bin/prog")),
-            ("prog", Some("/opt")) => Ok(PathBuf::from("/opt/prog")),
-            ("/srv/prog", _) => Ok(PathBuf::from("/srv/prog")),
-            ("/srv/file", _) => Err(Errno::EACCES.into()),
-            (_, _) => Err(Errno::ENOENT.into()),
-        }
-    }
-
     fn is_program(&self, path: &Path) -> io::Result<()> {
         match path.to_str() {
-            Some("/srv/prog" | "/usr/bin/cat") => Ok(()),
+            Some("/srv/prog" | "/usr/bin/prog" | "/usr/bin/cat") => Ok(()),
             Some("/srv/file") => Err(io::ErrorKind::PermissionDenied.into()),
             Some(_) | None => Err(io::ErrorKind::NotFound.into()),
         }

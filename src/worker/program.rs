@@ -8,7 +8,7 @@
 //! the program runs, under this process's id, or the reason is in the row.
 
 use super::{Assignment, Stillborn, become_user};
-use crate::config::{App, ProgramSignal, Stream};
+use crate::config::{App, ProgramSignal, Stream, USUAL_PATH};
 use crate::daemon;
 use crate::log::Output;
 use crate::sys::{image, process};
@@ -18,7 +18,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, getpid, getppid, setsid};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::ffi::{CString, OsString};
+use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -35,9 +35,6 @@ pub struct Belongings {
     /// `None` where nothing is expected.
     pub notify: Option<String>,
 }
-
-/// Where programs are looked for by a program of which nobody says it.
-const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// Becomes the program; comes back only with the reason why not.
 pub(super) fn become_it(assignment: &Assignment, app: &App) -> Stillborn {
@@ -164,9 +161,8 @@ fn limit(app: &App) -> nix::Result<()> {
 /// know; of two with one name the later.
 fn environment(assignment: &Assignment, app: &App, belongings: &Belongings) -> Vec<Vec<u8>> {
     let mut all: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
-    let path = std::env::var_os("PATH").unwrap_or_else(|| OsString::from(PATH));
-    all.insert(b"PATH".to_vec(), path.into_vec());
-    for name in &app.pass_environment {
+    all.insert(b"PATH".to_vec(), USUAL_PATH.as_bytes().to_vec());
+    for name in &app.pass {
         if let Some(value) = std::env::var_os(name) {
             all.insert(name.clone().into_bytes(), value.into_vec());
         }

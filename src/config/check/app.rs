@@ -5,12 +5,9 @@ use super::Checker;
 use crate::config::app::{App, MEANINGLESS, Ready};
 use crate::config::defaults;
 use crate::config::file::PoolTable;
-use crate::config::file::app::AppTable;
 use crate::config::mistake::Span;
-use crate::config::system::reason;
-use crate::config::table::Entry;
 use crate::config::units::format_duration;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 impl Checker<'_> {
     pub(super) fn app(&mut self, pool: &PoolTable, header: &Span) -> Option<App> {
@@ -43,48 +40,16 @@ impl Checker<'_> {
             let expected = "expected a name for each item of `listen`";
             self.error(&names.span(&at), message, expected);
         }
-        let directory = self.app_directory(&table.directory, &at);
-        let (program, command) = self.program(table, &at)?;
+        let directory = match &table.directory.value {
+            Some(directory) => self.place(directory, &table.directory.span(&at)),
+            None => self.resolve(Path::new("")),
+        };
+        let (command, variables) = (&table.command, (&table.environment, &table.pass));
+        let (program, command) = self.program(command, variables, &at)?;
         Some(App {
             program,
             command,
             ..defaults::app(directory, table)
         })
-    }
-
-    fn app_directory(&mut self, entry: &Entry<Option<PathBuf>>, at: &Span) -> PathBuf {
-        let Some(given) = &entry.value else {
-            return self.resolve(Path::new(""));
-        };
-        let directory = self.resolve(given);
-        let why = match self.system.is_directory(&directory) {
-            Ok(true) => return directory,
-            Ok(false) => "this is no directory".to_owned(),
-            Err(error) => reason(&error),
-        };
-        let message = format!("the directory {}: {why}", directory.display());
-        self.error(&entry.span(at), message, "expected a directory");
-        directory
-    }
-
-    /// The program's file, and its arguments: where the name has a slash, it is
-    /// a path from here, as every other one.
-    fn program(&mut self, table: &AppTable, at: &Span) -> Option<(PathBuf, Vec<String>)> {
-        let mut command = table.command.value.clone()?;
-        let name = command.first_mut()?;
-        if name.contains('/') {
-            *name = self.resolve(Path::new(name)).to_string_lossy().into_owned();
-        }
-        let assigned = |one: &String| one.strip_prefix("PATH=").map(str::to_owned);
-        let path = table.environment.value.iter().rev().find_map(assigned);
-        match self.system.find_program(name, path.as_deref()) {
-            Ok(program) => Some((program, command)),
-            Err(error) => {
-                let message = format!("the program {name}: {}", reason(&error));
-                let expected = "expected a file that may be executed";
-                self.error(&table.command.span(at), message, expected);
-                None
-            }
-        }
     }
 }

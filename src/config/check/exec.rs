@@ -1,50 +1,62 @@
-//! The program of the service exec: where it is, and that it can be run.
+//! The program of the service exec: where it is, and that it can be run; and of
+//! any service that runs one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Checker;
+use crate::config::command;
 use crate::config::defaults;
-use crate::config::exec::{self, Exec};
+use crate::config::exec::Exec;
 use crate::config::file::exec::ExecTable;
 use crate::config::mistake::Span;
 use crate::config::system::reason;
-use crate::config::wording::abridged;
+use crate::config::table::Entry;
 
 impl Checker<'_> {
     pub(super) fn exec(&mut self, table: &ExecTable, header: &Span) -> Option<Exec> {
-        let directory = self.resolve(&table.directory.value);
-        if table.directory.is_sound() {
-            let at = table.directory.span(header);
-            self.is_place(&directory, &at);
-        }
-        let Some(command) = &table.command.value else {
+        let (directory, at) = (&table.directory, table.directory.span(header));
+        let directory = if directory.is_sound() {
+            self.place(&directory.value, &at)
+        } else {
+            self.resolve(&directory.value)
+        };
+        if table.command.value.is_none() {
             if table.command.given.is_none() {
                 let expected = "add command = [\"/path/of/the/program\", \"argument\"]";
                 self.error(header, "`command` is missing", expected);
             }
             return None;
-        };
-        let at = table.command.span(header);
-        let mut command = command.clone();
-        let name = command.first()?.clone();
-        let program = if name.contains('/') {
-            let path = self.resolve(name.as_ref());
-            if let Some(first) = command.first_mut() {
-                *first = path.to_str()?.to_owned();
-            }
-            self.can_run(&path, &at);
-            path
-        } else {
-            let servers = self.system.variable("PATH");
-            let path = exec::path_of(&table.environment.value, &table.pass.value, servers);
-            self.look_for(&name, &path, &at)?
-        };
+        }
+        let variables = (&table.environment, &table.pass);
+        let (program, command) = self.program(&table.command, variables, header)?;
         Some(defaults::exec(program, command, directory, table))
     }
 
-    fn is_place(&mut self, directory: &std::path::Path, at: &Span) {
+    /// The program's file, and its arguments: where the name has a slash, it is
+    /// a path from here, as every other one.
+    pub(super) fn program(
+        &mut self,
+        entry: &Entry<Option<Vec<String>>>,
+        (environment, pass): (&Entry<Vec<String>>, &Entry<Vec<String>>),
+        header: &Span,
+    ) -> Option<(PathBuf, Vec<String>)> {
+        let servers = self.system.variable("PATH");
+        let path = command::path_of(&environment.value, &pass.value, servers);
+        let found = command::find(entry.value.clone()?, &path, self.base, self.system);
+        match found {
+            Ok(found) => Some(found),
+            Err((message, expected)) => {
+                self.error(&entry.span(header), message, expected);
+                None
+            }
+        }
+    }
+
+    /// Where a program runs.
+    pub(super) fn place(&mut self, given: &Path, at: &Span) -> PathBuf {
+        let directory = self.resolve(given);
         let expected = "expected a directory";
-        match self.system.is_directory(directory) {
+        match self.system.is_directory(&directory) {
             Ok(true) => {}
             Ok(false) => {
                 let message = format!("{} is not a directory", directory.display());
@@ -55,23 +67,7 @@ impl Checker<'_> {
                 self.error(at, message, expected);
             }
         }
-    }
-
-    fn can_run(&mut self, path: &std::path::Path, at: &Span) {
-        if let Err(error) = self.system.is_program(path) {
-            let message = format!("the program {}: {}", path.display(), reason(&error));
-            self.error(at, message, "expected a file that can be executed");
-        }
-    }
-
-    fn look_for(&mut self, name: &str, path: &str, at: &Span) -> Option<PathBuf> {
-        let mut places = exec::places(name, path).into_iter();
-        let found = places.find(|place| self.system.is_program(place).is_ok());
-        if found.is_none() {
-            let message = format!("there is no program {} in PATH={path}", abridged(name));
-            self.error(at, message, "expected one of these, or a path with a slash");
-        }
-        found
+        directory
     }
 }
 
@@ -113,8 +109,8 @@ mod tests {
             ("command=['/srv/none']", "the program /srv/none: "),
             ("command=['/srv/file']", "the program /srv/file: "),
             (
-                "command=['prog']",
-                "there is no program \"prog\" in PATH=/bin:/usr/bin",
+                "command=['nope']",
+                "there is no program \"nope\" in PATH=/bin:/usr/bin",
             ),
             (
                 "command=['cat']\npass=[]\nenvironment=['PATH=/x']",

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::app::{
-    Assignments, CommandLine, ListenerNames, ProgramSignal, Readiness, Ready, SIGNALS, STREAMS,
-    Stream, VariableNames,
+    ListenerNames, ProgramSignal, Readiness, Ready, SIGNALS, STREAMS, Stream, decided,
 };
+use crate::config::command::{Arguments, Assignments, Passed};
 use crate::config::kind::{FilePath, Optional, Word};
 use crate::config::number::{Count, Mode, Size, Time};
 use crate::config::table::table;
@@ -14,14 +14,14 @@ use crate::config::table::table;
 table! {
     /// `[pool.NAME.app]`.
     AppTable in "[pool.NAME.app]" {
-        command: Option<Vec<String>> = Optional(CommandLine, "required"), None,
-            "The program and its arguments, which no shell reads; a name without a slash is looked for in PATH.";
+        command: Option<Vec<String>> = Optional(Arguments, "required"), None,
+            "The program and its arguments; no shell reads them. A name without a slash is looked for in the PATH that the program will have, when this file is read.";
         directory: Option<PathBuf> = Optional(FilePath, "the directory of this file"), None,
             "Where the program runs.";
-        environment: Vec<String> = Assignments, Vec::new(),
-            "Variables that the program gets, NAME=value; of the server's own it gets PATH.";
-        pass_environment: Vec<String> = VariableNames, Vec::new(),
-            "Variables of the server's own environment that it gets as well.";
+        environment: Vec<String> = Assignments(decided), Vec::new(),
+            "Variables of the program, NAME=value, beside those that the server decides.";
+        pass: Vec<String> = Passed(decided), vec!["PATH".to_owned(), "TZ".to_owned()],
+            "Variables of the server's own environment that it gets; without any PATH there is a usual one.";
         fd_names: Option<Vec<String>> = Optional(ListenerNames, "the pool's name for each"), None,
             "What LISTEN_FDNAMES calls the listeners: a name for each item of `listen`.";
         umask: u32 = Mode, 0o022,

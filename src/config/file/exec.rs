@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::exec::{Arguments, Assignments, Passed, StandardError};
+use crate::config::command::{Arguments, Assignments, Passed};
+use crate::config::exec::{StandardError, decided};
 use crate::config::kind::{FilePath, Optional, Word};
 use crate::config::number::{Count, Mode, Size, Time};
 use crate::config::table::table;
@@ -15,9 +16,9 @@ table! {
             "The program and its arguments; no shell reads them. A name without a slash is looked for in the PATH that the program will have, when this file is read.";
         directory: PathBuf = FilePath, PathBuf::from("/"),
             "Where the program runs.";
-        environment: Vec<String> = Assignments, Vec::new(),
-            "Variables of the program, beside those that the connection decides.";
-        pass: Vec<String> = Passed, vec!["PATH".to_owned(), "TZ".to_owned()],
+        environment: Vec<String> = Assignments(decided), Vec::new(),
+            "Variables of the program, NAME=value, beside those that the connection decides.";
+        pass: Vec<String> = Passed(decided), vec!["PATH".to_owned(), "TZ".to_owned()],
             "Variables of the server's own environment that programs get; without any PATH there is a usual one.";
         stderr: StandardError = Word(STANDARD_ERRORS), StandardError::Log,
             "Where its standard error goes: to the log, line by line, or to the client.";

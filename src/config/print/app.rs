@@ -10,7 +10,7 @@ pub(super) fn app(app: &App) -> AppTable {
         command: Entry::of(Some(app.command.clone())),
         directory: Entry::of(Some(app.directory.clone())),
         environment: Entry::of(app.environment.clone()),
-        pass_environment: Entry::of(app.pass_environment.clone()),
+        pass: Entry::of(app.pass.clone()),
         fd_names: Entry::of(names),
         umask: Entry::of(app.umask),
         nice: Entry::of(app.nice),
