@@ -9,6 +9,7 @@ use harness::server::{program, write_configuration};
 use harness::{SOON, Server, eventually, get, on_each_model, process};
 use nix::sys::signal::Signal;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -266,6 +267,46 @@ fn a_request_under_way_is_answered_and_seen_by_the_new_master() {
 }
 
 /// The newest master would not know what the oldest one's workers have counted.
+#[test]
+fn limits_hold_after_an_upgrade_and_begin_anew() {
+    for model in harness::MODELS {
+        let keys = "limits.connections_per_address = 2\nhttp.header_timeout = \"30s\"";
+        // With as many places as the limit has, and one for who is turned away.
+        let pools = web(model, keys).replace("workers = 2", "workers = 3");
+        let mut server = start(MASTER, &pools);
+        // The lines of `tell` in src/master/crew/limits.rs.
+        server.expect("its limits");
+        // Whoever is in has its first answer, and is about to ask again.
+        let begin = |server: &Server| {
+            let mut client = harness::Client::connect(server.address("web"));
+            let _ = client
+                .stream
+                .write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+            let answer = client.try_answer(true).ok()?;
+            assert!([200, 503].contains(&answer.status));
+            let _ = client.stream.write_all(b"GET / HTTP/1.1\r\nHost: te");
+            (answer.status == 200).then_some(client)
+        };
+        let held = [begin(&server).unwrap(), begin(&server).unwrap()];
+        assert!(begin(&server).is_none(), "{model}");
+        let outcome = ask(&server, &["upgrade", "--wait"]);
+        assert_eq!(outcome.status.code(), Some(0), "{outcome:?}");
+        server.wait_for_generation(2);
+        // Those whom the old master still has are not the new one's.
+        // For a moment they may come to the old one all the same, where nobody may.
+        let others = [0, 1].map(|_| eventually("a place", SOON, || begin(&server)));
+        assert!(begin(&server).is_none(), "{model}");
+        for mut client in held.into_iter().chain(others) {
+            client.send("st\r\nConnection: close\r\n\r\n");
+            assert_eq!(client.answer().status, 200, "{model}");
+        }
+        drop(eventually("there is a place again", SOON, || {
+            begin(&server)
+        }));
+        stop(server);
+    }
+}
+
 #[test]
 fn no_upgrade_follows_another_before_that_has_ended() {
     let mut server = start(MASTER, &web("prefork", ""));
