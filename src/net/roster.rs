@@ -251,7 +251,7 @@ mod tests {
         lead(&[0, 3]);
         assert!(roster.is_passed_by(members[1]) && !roster.is_passed_by(members[3]));
         assert_eq!(roster.aside(members[1]), Some(vec![0..1; 1]));
-        roster.note(Plan::Attach(vec![0..1]));
+        roster.note(Plan::Attach(vec![0..1; 1]));
         assert_eq!(roster.aside(members[1]), None, "it is so already");
         lead(&[3]);
         assert_eq!(roster.aside(members[1]), None, "there is nobody else");
