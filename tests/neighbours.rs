@@ -13,8 +13,8 @@ mod harness;
 use harness::server::outcome;
 use harness::{MODELS, SOON, Server, eventually, preforkd, process};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
@@ -399,4 +399,83 @@ fn connect_is_a_client_of_the_textbook_servers() {
         connect(port.parse().unwrap(), &octets).status.code(),
         Some(7)
     );
+}
+
+/// Their clients for datagrams, at our echo.
+#[test]
+#[ignore = "peers: needs ncat, netcat-openbsd, socat, curl, gcc"]
+fn datagrams_of_their_clients_are_answered() {
+    for model in ["prefork", "event"] {
+        let server = Server::serve(&["echo", "--model", model, "--listen", "udp:127.0.0.1:0"]);
+        let place = server.addresses_of("echo")[0].clone();
+        let port = place.rsplit(':').next().unwrap().to_owned();
+        let octets = Octets::new(1400);
+        // ncat ends with its input, and hears no answer after it.
+        if is_there("ncat") {
+            let mut command = line("ncat", &format!("-u 127.0.0.1 {port}"));
+            command.stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            let mut input = child.stdin.take().unwrap();
+            input.write_all(&octets.octets).unwrap();
+            let mut came = vec![0; octets.octets.len()];
+            child.stdout.take().unwrap().read_exact(&mut came).unwrap();
+            assert!(came == octets.octets, "ncat");
+            drop(input);
+            assert!(child.wait().unwrap().success());
+        }
+        let clients = [
+            ("nc", format!("-u -w 1 127.0.0.1 {port}")),
+            ("socat", format!("-t 1 - UDP:127.0.0.1:{port}")),
+        ];
+        for (program, arguments) in clients {
+            if is_there(program) {
+                let output = with_input(line(program, &arguments), &octets);
+                let (got, sent) = (output.stdout.len(), octets.octets.len());
+                assert!(
+                    output.stdout == octets.octets,
+                    "{program}: {got} for {sent}"
+                );
+            }
+        }
+        if is_there("cc") {
+            let directory = TempDir::new().unwrap();
+            let mut command = mortal(compiled("udp_client", directory.path()));
+            command.args([&port, "Hello from client!"]);
+            assert_echoed(&outcome(command), b"Hello from client!", "udp_client");
+        }
+        server.stop();
+    }
+}
+
+/// `preforkd connect -u` at their servers for datagrams.
+#[test]
+#[ignore = "peers: needs ncat, netcat-openbsd, socat, curl, gcc"]
+fn connect_sends_datagrams_to_their_servers() {
+    let servers: [(&str, fn(u16) -> String); 2] = [
+        ("socat", |port| {
+            format!("-T 10 UDP-LISTEN:{port},bind=127.0.0.1,fork EXEC:/bin/cat")
+        }),
+        ("ncat", |port| {
+            format!("-u -l -k 127.0.0.1 {port} --exec /bin/cat")
+        }),
+    ];
+    for (program, arguments) in servers {
+        if !is_there(program) {
+            continue;
+        }
+        let free = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let child = line(program, &arguments(port)).spawn().unwrap();
+        let other = Other { child, port };
+        let place = format!("0100007F:{port:04X}");
+        eventually("it is there", SOON, || {
+            let table = fs::read_to_string("/proc/net/udp").unwrap();
+            table.contains(&place).then_some(())
+        });
+        let mut command = preforkd();
+        command.args(["connect", "-u", "127.0.0.1", &other.port.to_string()]);
+        command.args(["--send", "Hello from client!"]);
+        assert_echoed(&outcome(command), b"Hello from client!", program);
+    }
 }
