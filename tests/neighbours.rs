@@ -451,13 +451,12 @@ fn datagrams_of_their_clients_are_answered() {
 #[test]
 #[ignore = "peers: needs ncat, netcat-openbsd, socat, curl, gcc"]
 fn connect_sends_datagrams_to_their_servers() {
-    let servers: [(&str, fn(u16) -> String); 2] = [
-        ("socat", |port| {
-            format!("-T 10 UDP-LISTEN:{port},bind=127.0.0.1,fork EXEC:/bin/cat")
-        }),
-        ("ncat", |port| {
-            format!("-u -l -k 127.0.0.1 {port} --exec /bin/cat")
-        }),
+    let servers = [
+        (
+            "socat",
+            "-T 10 UDP-LISTEN:PORT,bind=127.0.0.1,fork EXEC:/bin/cat",
+        ),
+        ("ncat", "-u -l -k 127.0.0.1 PORT --exec /bin/cat"),
     ];
     for (program, arguments) in servers {
         if !is_there(program) {
@@ -466,7 +465,9 @@ fn connect_sends_datagrams_to_their_servers() {
         let free = UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
-        let child = line(program, &arguments(port)).spawn().unwrap();
+        let child = line(program, &arguments.replace("PORT", &port.to_string()))
+            .spawn()
+            .unwrap();
         let other = Other { child, port };
         let place = format!("0100007F:{port:04X}");
         eventually("it is there", SOON, || {

@@ -167,7 +167,7 @@ fn nothing_is_waited_for_longer_than_said() {
     let mut command = preforkd();
     command.args(["get", "-o", "/dev/null", "-m", "0.5", "--idle", "9"]);
     command.arg(peer.url("/"));
-    Got::of(command).is_failure(28, "the time is over (--timeout), after ");
+    Got::of(command).is_failure(28, "the time is over (--max-time), after ");
     // A server that takes nothing.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
