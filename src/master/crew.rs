@@ -561,6 +561,7 @@ impl Crew {
     pub fn tick(&mut self, now: Instant) {
         self.oom.tick(now);
         self.registers.tell(now);
+        self.revive_listeners();
         self.fold_if_due(now);
         self.tell_what_is_over(now);
     }

@@ -16,7 +16,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// A bound socket that listens. Dropping it closes this process's share of it,
@@ -45,7 +45,13 @@ pub struct Listener {
     lost: Arc<AtomicU64>,
     /// What the kernel had dropped when it was last asked.
     dropped: AtomicU32,
+    /// How long its queue is, for listen(2).
+    length: AtomicI32,
 }
+
+/// The longest queue that the kernel would give, for a socket that somebody else
+/// has made.
+const LONGEST: i32 = i32::MAX;
 
 /// Why an address cannot be listened on: the call, the address, the errno.
 #[derive(Debug)]
@@ -137,7 +143,9 @@ impl Listener {
         }
         socket.listen(queue.length()).map_err(step("listen"))?;
         let local = local(&socket, listen).map_err(step("getsockname"))?;
-        Ok(Self::of(socket, local, file))
+        let listener = Self::of(socket, local, file);
+        listener.length.store(queue.length(), Ordering::Relaxed);
+        Ok(listener)
     }
 
     /// A socket that the service manager listens on at `local`.
@@ -160,6 +168,7 @@ impl Listener {
             membership: OnceLock::new(),
             lost: Arc::default(),
             dropped: AtomicU32::new(0),
+            length: AtomicI32::new(LONGEST),
         }
     }
 
@@ -231,6 +240,30 @@ impl Listener {
     pub fn is_wanted(&self) -> bool {
         let mut look = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
         poll(&mut look, PollTimeout::ZERO).is_ok_and(|count| count > 0)
+    }
+
+    /// Has it listen again where it does not any more: shutdown(2) of a TCP socket that
+    /// listens ends that for all who have it, for good. Answers whether it was so. Who
+    /// waited in its queue is lost. A unix socket cannot be had back.
+    ///
+    /// # Errors
+    /// As bind(2) and listen(2): somebody else may have the port by now.
+    pub fn revive(&self) -> io::Result<bool> {
+        let Listen::Tcp { address, .. } = self.local else {
+            return Ok(false);
+        };
+        // Nobody is to come any more to one that refuses.
+        if self.refusing.load(Ordering::Relaxed) || self.socket.is_listener()? {
+            return Ok(false);
+        }
+        // One that was bound to port 0 has lost its port, though it still names it, and
+        // would get another; who has it yet cannot be bound again.
+        match self.socket.bind(&address.into()) {
+            Err(error) if error.raw_os_error() != Some(nix::libc::EINVAL) => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        self.socket.listen(self.length.load(Ordering::Relaxed))?;
+        Ok(true)
     }
 
     /// Adds to `lost` the clients that wait in its queue when it is dropped.
@@ -400,6 +433,7 @@ impl Listener {
         }
         if !listen.is_datagram() {
             self.socket.listen(queue.length()).map_err(step("listen"))?;
+            self.length.store(queue.length(), Ordering::Relaxed);
         }
         match listen {
             // A slot may have gone, and with it who emptied this queue, while the
@@ -624,6 +658,36 @@ mod tests {
             format!("bind {}: address already in use", first.local())
         );
         Listener::bind(first.local(), &SocketOptions::default(), FIVE, true).unwrap();
+    }
+
+    #[test]
+    fn who_is_shut_down_listens_again_where_it_was() {
+        let any = Listener::bind(&loopback(), &SocketOptions::default(), FIVE, false).unwrap();
+        assert!(!any.revive().unwrap());
+        let Listen::Tcp { address, .. } = *any.local() else {
+            panic!("{any:?}");
+        };
+        for listener in [any, {
+            let free = Listener::bind(&loopback(), &SocketOptions::default(), FIVE, false).unwrap();
+            let local = free.local().clone();
+            drop(free);
+            Listener::bind(&local, &SocketOptions::default(), FIVE, false).unwrap()
+        }] {
+            let Listen::Tcp { address, .. } = *listener.local() else {
+                panic!("{listener:?}");
+            };
+            let both = std::net::Shutdown::Both;
+            listener.socket.shutdown(both).unwrap();
+            std::net::TcpStream::connect(address).unwrap_err();
+            assert!(listener.revive().unwrap());
+            std::net::TcpStream::connect(address).unwrap();
+            assert!(!listener.revive().unwrap());
+            // Nobody is to come to one that refuses.
+            listener.refuse_handshakes().unwrap();
+            listener.socket.shutdown(both).unwrap();
+            assert!(!listener.revive().unwrap());
+        }
+        std::net::TcpStream::connect(address).unwrap_err();
     }
 
     #[test]

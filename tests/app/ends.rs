@@ -6,6 +6,7 @@ use super::{
 use crate::harness::{Client, SOON, Server, eventually, process};
 use nix::sys::signal::Signal;
 use std::fs;
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
@@ -315,4 +316,29 @@ fn a_program_that_says_that_it_stops_when_told_is_no_news() {
     let spawned = log.lines();
     let spawned = spawned.iter().filter(|line| line.ends_with(" spawned"));
     assert_eq!(spawned.count(), 4, "{log}");
+}
+
+#[test]
+fn a_listener_that_a_program_shuts_down_listens_again() {
+    if !has(PYTHON) {
+        return;
+    }
+    let deeds = ["notify:READY=1", "serve", "shutdown"];
+    let mut server = start(&pool(&deeds, "", NOTIFY));
+    server.expect("shut it down for all (shutdown(2)): it listens again");
+    // Who waits in accept(2) then may think that all is over.
+    for line in ["exited with status 1", "died young"] {
+        server.expect(line);
+    }
+    let first = answerer(&server);
+    server.reload(2);
+    // At its end the old one takes the listener from the new one.
+    server.log.wait_for("shut it down for all", SOON);
+    let second = eventually("an answer", SOON, || {
+        TcpStream::connect(server.address("web"))
+            .is_ok()
+            .then(|| answerer(&server))
+    });
+    assert_ne!(first, second);
+    server.stop();
 }

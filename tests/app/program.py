@@ -14,6 +14,7 @@ WORD, WORD:VALUE:
   grow:MIB      takes so much memory
   fork          leaves a child that ignores SIGTERM, for a minute
   serve         answers each connection with its own pid, until SIGTERM or QUIT
+  shutdown      ends the listening of everybody who has the listener
   exit:STATUS
 """
 
@@ -115,6 +116,7 @@ def serve():
             head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
             if request:
                 connection.sendall(head.encode() + body)
+    listener.detach()  # who comes after this word may want it
 
 
 for argument in sys.argv[1:]:
@@ -146,6 +148,8 @@ for argument in sys.argv[1:]:
         stay()
     elif word == "serve":
         serve()
+    elif word == "shutdown":
+        socket.socket(fileno=3).shutdown(socket.SHUT_RDWR)
     elif word == "exit":
         sys.exit(int(value))
     else:

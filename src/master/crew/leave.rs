@@ -140,6 +140,10 @@ impl Crew {
             return None;
         };
         self.hear_last_words(id);
+        if self.is_program(id) {
+            // Before its successor finds that it cannot accept.
+            self.revive_listeners();
+        }
         let facts = self.facts(id, status)?;
         let exit = match facts.end {
             End::Exited(code) => Some(code),

@@ -34,4 +34,25 @@ impl Crew {
         }
         self.settle_blocking();
     }
+
+    /// Programs that accept for themselves can end, with shutdown(2), what they only
+    /// share. Nobody who comes after them could serve: so it is mended, and told of.
+    pub(super) fn revive_listeners(&self) {
+        for cohort in self.cohorts.values().filter(|one| one.opened.is_program()) {
+            let pool = &cohort.opened.pool;
+            for listener in cohort.listeners.of_pool(pool) {
+                let (name, local) = (&pool.name, listener.local());
+                match listener.revive() {
+                    Ok(false) => {}
+                    // A test waits for this line.
+                    Ok(true) => log::error!(
+                        "pool {name}: {local}: a program has shut it down for all (shutdown(2)): it listens again, who waited in its queue is lost"
+                    ),
+                    Err(error) => log::error!(
+                        "pool {name}: {local}: a program has shut it down for all (shutdown(2)): listen: {error}"
+                    ),
+                }
+            }
+        }
+    }
 }
