@@ -473,6 +473,8 @@ fn a_worker_that_is_killed_takes_no_queue_along() {
         let mut server = Server::run(&pool(&keys));
         server.expect("SIGKILL");
         server.expect("killed");
+        // Where the whole test takes less than a second.
+        server.expect("died young");
         let mut window = Window::new(at(&server, "u", "127.0.0.1"));
         window.fill(1);
         window.settle();
