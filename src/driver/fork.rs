@@ -441,18 +441,12 @@ impl Parent<'_> {
         match status {
             WaitStatus::Exited(_, 0) => {}
             WaitStatus::Exited(_, code) => {
-                log::error!(
-                    "child {pid} for {} exited {code}: {}",
-                    client(row),
-                    row.text()
-                );
+                let (client, busy) = (client(row), busy_with(row));
+                log::error!("child {pid} for {client} exited {code}{busy}");
             }
             WaitStatus::Signaled(_, signal, _) => {
-                log::error!(
-                    "child {pid} for {} killed by {signal}: {}",
-                    client(row),
-                    row.text()
-                );
+                let (client, busy) = (client(row), busy_with(row));
+                log::error!("child {pid} for {client} killed by {signal}{busy}");
             }
             _ => {}
         }
@@ -484,6 +478,14 @@ fn client(row: &Row) -> Peer {
     Peer {
         remote: row.peer(),
         local: None,
+    }
+}
+
+/// What it was about, to follow what became of it.
+fn busy_with(row: &Row) -> String {
+    match row.text() {
+        text if text.is_empty() => text,
+        text => format!(": {text}"),
     }
 }
 

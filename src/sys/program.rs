@@ -366,7 +366,7 @@ fn limit(launch: &Launch<'_>) -> Result<(), Step> {
     Ok(())
 }
 
-/// Sets a limit, or leaves a lower one.
+/// Sets a limit; a hard one that is lower stays, and bounds the soft one.
 fn lower(resource: libc::__rlimit_resource_t, soft: u64, hard: u64) -> Result<(), Step> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
