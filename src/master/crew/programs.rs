@@ -381,43 +381,37 @@ impl Crew {
     }
 
     fn hear_program(&mut self, id: WorkerId, now: Instant) {
-        let Self {
-            workers,
-            cohorts,
-            scoreboard,
-            ..
-        } = self;
-        let Some(worker) = workers.get_mut(&id) else {
-            return;
-        };
-        let cohort = cohorts.get_mut(&worker.cohort);
-        if let (Some(program), Some(cohort)) = (&mut worker.program, cohort) {
-            let row = scoreboard.row(worker.first_row);
-            let says = program.hear(worker.pid, row, now);
+        self.with_program(id, |program, pid, row, cohort| {
+            let says = program.hear(pid, row, now);
             let writes = program.listen(READS, |voice, line, torn| cohort.relay(voice, line, torn));
             if says || writes {
                 program.paused = Some(now + PAUSE);
             }
-        }
+        });
     }
 
     /// A program has ended: what it has left to be read.
     pub(super) fn hear_last_words(&mut self, id: WorkerId) {
-        let Self {
-            workers,
-            cohorts,
-            scoreboard,
-            ..
-        } = self;
-        let Some(worker) = workers.get_mut(&id) else {
-            return;
-        };
-        let cohort = cohorts.get_mut(&worker.cohort);
-        if let (Some(program), Some(cohort)) = (&mut worker.program, cohort) {
-            let row = scoreboard.row(worker.first_row);
-            program.hear(worker.pid, row, Instant::now());
+        self.with_program(id, |program, pid, row, cohort| {
+            program.hear(pid, row, Instant::now());
             program.listen(LEFT, |voice, line, torn| cohort.relay(voice, line, torn));
             program.finish(|voice, line, torn| cohort.relay(voice, line, torn));
+        });
+    }
+
+    /// Does something about a worker that is a program, with its row and cohort.
+    fn with_program(
+        &mut self,
+        id: WorkerId,
+        work: impl FnOnce(&mut Program, Pid, Row, &mut Cohort),
+    ) {
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
+        let cohort = self.cohorts.get_mut(&worker.cohort);
+        if let (Some(program), Some(cohort)) = (&mut worker.program, cohort) {
+            let row = self.scoreboard.row(worker.first_row);
+            work(program, worker.pid, row, cohort);
         }
     }
 
