@@ -13,7 +13,7 @@ mod gate;
 pub use gate::Asker;
 
 use crate::status::{Death, Status};
-use crate::sys;
+use crate::sys::{self, clock};
 use client::Client;
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::Backlog;
@@ -127,9 +127,10 @@ const QUERIES: usize = 64;
 /// Whoever was let in may stay for so long, whoever else may want the place: it
 /// has to say its query.
 const WELCOME: Duration = Duration::from_millis(2);
-/// The master spends a part in so many of its time on pictures of itself …
+/// The master spends a part in so many of its time on pictures of itself, but for
+/// those that come after a rest: who asks now and then sees things as they are …
 const SHARE: u32 = 10;
-/// … but none is older than this.
+/// … and in a flood of queries none is older than this.
 const OLDEST: Duration = Duration::from_millis(20);
 
 /// The listening socket and its clients.
@@ -154,6 +155,8 @@ pub struct Control {
     crowded: bool,
     /// By [`Sight`].
     pictures: [Option<Picture>; 2],
+    /// When the pictures taken so far are the share of time that they may be.
+    paid: Instant,
 }
 
 /// A query, and whose it is.
@@ -180,7 +183,7 @@ pub enum Sight {
 #[derive(Debug)]
 struct Picture {
     line: Arc<[u8]>,
-    until: Instant,
+    taken: Instant,
 }
 
 /// The exit status for a control socket that cannot be had.
@@ -245,6 +248,7 @@ impl Control {
             short: false,
             crowded: false,
             pictures: [None, None],
+            paid: Instant::now(),
         }
     }
 
@@ -363,28 +367,34 @@ impl Control {
     }
 
     /// Answers a query for something that is to be seen, which `look` tells: anew,
-    /// unless that was told so short a time ago that to look without pause would
-    /// cost the master more than its share of time. What could not be seen is no
+    /// unless to look so often has cost the master more than its share of time (its
+    /// own, not that of others on its processor). What could not be seen is no
     /// picture: who asks again is looked for again.
     pub fn show(&mut self, client: u64, sight: Sight, look: impl FnOnce() -> Answer) {
-        let begun = Instant::now();
+        let now = Instant::now();
+        let is_overdrawn = self.paid > now + OLDEST;
         let current = self.pictures[sight as usize].take();
-        let current = current.filter(|picture| begun < picture.until);
-        let picture = current.unwrap_or_else(|| {
-            let answer = look();
-            let line = encoded(&answer);
-            let pause = match answer {
-                Answer::Error { .. } => Duration::ZERO,
-                Answer::Done
-                | Answer::Status(_)
-                | Answer::Deaths { .. }
-                | Answer::Outcome { .. } => (begun.elapsed() * SHARE).min(OLDEST),
-            };
-            let until = begun + pause;
-            Picture { line, until }
-        });
-        self.say(client, Arc::clone(&picture.line));
-        self.pictures[sight as usize] = Some(picture);
+        let current = current.filter(|one| is_overdrawn && now < one.taken + OLDEST);
+        if let Some(picture) = current {
+            self.say(client, Arc::clone(&picture.line));
+            self.pictures[sight as usize] = Some(picture);
+            return;
+        }
+        let begun = clock::processor_time();
+        let answer = look();
+        let line = encoded(&answer);
+        let cost = clock::processor_time().saturating_sub(begun);
+        let paid = self.paid.max(now) + cost * SHARE;
+        // Nobody pays for longer than a picture is kept.
+        self.paid = paid.min(now + OLDEST * 2);
+        self.say(client, Arc::clone(&line));
+        self.pictures[sight as usize] = match answer {
+            Answer::Error { .. } => None,
+            Answer::Done | Answer::Status(_) | Answer::Deaths { .. } | Answer::Outcome { .. } => {
+                let taken = Instant::now();
+                Some(Picture { line, taken })
+            }
+        };
     }
 
     fn say(&mut self, client: u64, line: Arc<[u8]>) {

@@ -1,12 +1,19 @@
 //! The time of day, and the local calendar (localtime_r(3)).
 
 use crate::calendar::{Civil, Wall};
+use nix::time::{ClockId, clock_gettime};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The time since 1970 began; 0 where the clock is set before that.
 pub fn since_1970() -> Duration {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.unwrap_or_default()
+}
+
+/// What this process has had of its processors (clock_gettime(2),
+/// CLOCK_PROCESS_CPUTIME_ID); 0 where the kernel has no such clock.
+pub fn processor_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 /// The time of day now, with the local calendar worked out.
