@@ -1,18 +1,24 @@
 //! One listening socket: made once, by the master, and inherited by workers.
+//!
+//! Here is what it is and whose, and what it takes over when it stays; how it is
+//! made is in `bind`, how it is given up in `close`, whose the file of a unix socket
+//! is in `file`.
 
+mod bind;
+mod close;
 mod file;
 
-use super::datagram;
+pub use bind::BindError;
+
 use super::options::{self, Nature};
 use super::queue::Queue;
-use super::roster::{Member, Plan, Roster};
+use super::roster::{Member, Roster};
 use crate::config::{Listen, SocketOptions};
 use crate::sys;
 use file::SocketFile;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use socket2::{Domain, Protocol, Socket, Type};
-use std::fmt;
+use socket2::{Socket, Type};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
@@ -53,101 +59,7 @@ pub struct Listener {
 /// has made.
 const LONGEST: i32 = i32::MAX;
 
-/// Why an address cannot be listened on: the call, the address, the errno.
-#[derive(Debug)]
-pub struct BindError {
-    call: &'static str,
-    listen: Listen,
-    /// What the kernel said.
-    pub error: io::Error,
-}
-
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reason = match self.error.kind() {
-            io::ErrorKind::AddrInUse => "address already in use".to_owned(),
-            io::ErrorKind::AddrNotAvailable => "no such address on this machine".to_owned(),
-            io::ErrorKind::PermissionDenied => match self.error.raw_os_error() {
-                Some(nix::libc::EPERM) => "operation not permitted".to_owned(),
-                Some(_) => "permission denied".to_owned(),
-                None => self.error.to_string(),
-            },
-            _ => self.error.to_string(),
-        };
-        write!(f, "{} {}: {reason}", self.call, self.listen)
-    }
-}
-
-impl std::error::Error for BindError {}
-
-impl BindError {
-    pub(super) fn new(call: &'static str, listen: &Listen, error: io::Error) -> Self {
-        let listen = listen.clone();
-        Self {
-            call,
-            listen,
-            error,
-        }
-    }
-
-    /// Whether it is about a socket that somebody else should have passed.
-    pub fn is_missing(&self) -> bool {
-        matches!(self.listen, Listen::Fd { .. })
-    }
-}
-
 impl Listener {
-    /// Binds and listens. With `reuseport` the socket joins the group of its
-    /// address (socket(7), SO_REUSEPORT).
-    ///
-    /// The `options` are set here, where every accepted socket inherits them, so
-    /// that they cost no call a connection.
-    ///
-    /// # Errors
-    /// Which of socket(2), setsockopt(2), bind(2) or listen(2) refused, and why.
-    pub fn bind(
-        listen: &Listen,
-        options: &SocketOptions,
-        queue: Queue,
-        reuseport: bool,
-    ) -> Result<Self, BindError> {
-        let step = |call| {
-            move |error| BindError {
-                call,
-                listen: listen.clone(),
-                error,
-            }
-        };
-        let (socket, file) = match listen {
-            Listen::Tcp { .. } => (tcp(listen, options, reuseport, &step)?, None),
-            Listen::Udp { address, v6only } => {
-                let place = (*address, *v6only);
-                let begin = |socket: &Socket| begin(listen, options, socket);
-                let socket = datagram::bind(place, reuseport, begin, &step)?;
-                let local = local(&socket, listen).map_err(step("getsockname"))?;
-                return Ok(Self::of(socket, local, None));
-            }
-            Listen::Unix { path, mode } => {
-                let socket =
-                    Socket::new(Domain::UNIX, Type::STREAM, None).map_err(step("socket"))?;
-                let file = SocketFile::bind(&socket, path, *mode).map_err(step("bind"))?;
-                (socket, Some(file))
-            }
-            Listen::Fd { .. } => {
-                let why = io::Error::other("somebody else binds it");
-                return Err(BindError::new("bind", listen, why));
-            }
-        };
-        if let Listen::Tcp { .. } = listen {
-            queue.begin(&socket).map_err(step("TCP_DEFER_ACCEPT"))?;
-        }
-        socket.listen(queue.length()).map_err(step("listen"))?;
-        let local = local(&socket, listen).map_err(step("getsockname"))?;
-        let listener = Self::of(socket, local, file);
-        listener.length.store(queue.length(), Ordering::Relaxed);
-        Ok(listener)
-    }
-
     /// A socket that the service manager listens on at `local`.
     pub(super) fn foreign(socket: Socket, local: Listen) -> Self {
         let mut listener = Self::of(socket, local, None);
@@ -329,46 +241,6 @@ impl Listener {
         u64::from(dropped.wrapping_sub(before))
     }
 
-    /// How many clients are lost if it is closed now. Those of a unix socket, and
-    /// datagrams, can only be counted by taking them out.
-    fn abandoned(&self) -> u64 {
-        match self.local {
-            Listen::Tcp { .. } => self.queue().map_or(0, |(length, _)| u64::from(length)),
-            Listen::Udp { .. } => datagram::abandoned(&self.socket),
-            Listen::Unix { .. } | Listen::Fd { .. } => {
-                let accept = || sys::socket::accept(self.socket.as_fd(), false).ok();
-                match self.socket.set_nonblocking(true) {
-                    Ok(()) => std::iter::from_fn(accept).count() as u64,
-                    Err(_) => 0,
-                }
-            }
-        }
-    }
-
-    /// Fails if the address is taken, by a SO_REUSEPORT group too: such a
-    /// group lets any process of the same user join, and would share our
-    /// clients with a second instance without a word.
-    ///
-    /// # Errors
-    /// As [`Listener::bind`].
-    pub fn probe(listen: &Listen, options: &SocketOptions) -> Result<(), BindError> {
-        let step = |call| {
-            move |error| BindError {
-                call,
-                listen: listen.clone(),
-                error,
-            }
-        };
-        match listen {
-            Listen::Tcp { .. } => tcp(listen, options, false, &step).map(drop),
-            Listen::Udp { address, v6only } => {
-                let begin = |socket: &Socket| begin(listen, options, socket);
-                datagram::bind((*address, *v6only), false, begin, &step).map(drop)
-            }
-            Listen::Unix { .. } | Listen::Fd { .. } => Ok(()),
-        }
-    }
-
     /// Where it listens: with the port that the kernel chose.
     pub fn local(&self) -> &Listen {
         &self.local
@@ -456,99 +328,11 @@ impl Listener {
     pub fn set_reuseport(&self, shared: bool) -> io::Result<()> {
         self.socket.set_reuse_port(shared)
     }
-
-    /// Whether clients are led to others of its group.
-    fn is_passed_by(&self) -> bool {
-        let membership = self.membership.get();
-        membership.is_some_and(|(roster, member)| roster.is_passed_by(*member))
-    }
-
-    /// Leads nobody to who takes its number when it closes: until the master leads
-    /// clients anew, they would come to whom the program means no more.
-    fn step_aside(&self) {
-        let Some((roster, member)) = self.membership.get() else {
-            return;
-        };
-        if let Some(numbers) = roster.aside(*member)
-            && sys::socket::steer(self.socket.as_fd(), &numbers).is_ok()
-        {
-            roster.note(Plan::Attach(numbers));
-        }
-    }
-
-    /// Lets no new client begin, and keeps those in the queue, for its last
-    /// owners to empty without waiting for more. One that was passed to us is left
-    /// alone: whoever comes is for those who are started after us.
-    ///
-    /// # Errors
-    /// As setsockopt(2) and fcntl(2).
-    pub fn refuse_handshakes(&self) -> io::Result<()> {
-        if self.foreign {
-            return Ok(());
-        }
-        self.refusing.store(true, Ordering::Relaxed);
-        if !self.is_lent() {
-            self.set_nonblocking(true)?;
-        }
-        match self.local {
-            Listen::Tcp { .. } => {
-                // Who was left to the kernel because it sent nothing joins the
-                // queue when its handshake is repeated.
-                let _ = sys::socket::defer_accept(self.socket.as_fd(), 0);
-                sys::socket::refuse_handshakes(self.socket.as_fd()).or_else(
-                    // Some kernels keep socket filters for root. A queue without
-                    // room drops handshakes too, as long as somebody waits in it.
-                    |_| self.socket.listen(0),
-                )
-            }
-            // What is led past it already may still be on its way to it, and nobody
-            // would send a datagram again.
-            Listen::Udp { .. } if self.is_passed_by() => Ok(()),
-            Listen::Udp { .. } => sys::datagram::refuse_all(self.socket.as_fd()),
-            // There is no handshake to drop: taking the name away does it.
-            Listen::Unix { .. } | Listen::Fd { .. } => {
-                if let Some(file) = &self.file {
-                    file.remove();
-                }
-                Ok(())
-            }
-        }
-    }
 }
 
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        if self.foreign {
-            return;
-        }
-        if self.is_entrusted() {
-            if let Some((roster, member)) = self.membership.get() {
-                roster.give(*member);
-            }
-            return;
-        }
-        if let Some(file) = &self.file {
-            file.remove();
-        }
-        self.step_aside();
-        // Nobody can serve them any more: the workers that had it are gone.
-        let abandoned = self.abandoned();
-        if abandoned > 0 {
-            self.lost.fetch_add(abandoned, Ordering::Relaxed);
-            log::warn!("{}: clients lost in its queue: {abandoned}", self.local);
-        }
-        // Whoever else may still have it open, a stranger that a program of ours
-        // has started, must not keep the port.
-        let _ = self.socket.shutdown(std::net::Shutdown::Both);
-        if let Some((roster, member)) = self.membership.get() {
-            roster.leave(*member);
-        }
     }
 }
 
@@ -567,98 +351,22 @@ fn local(socket: &Socket, listen: &Listen) -> io::Result<Listen> {
     })
 }
 
-fn tcp<E>(
-    listen: &Listen,
-    options: &SocketOptions,
-    reuseport: bool,
-    step: &impl Fn(&'static str) -> E,
-) -> Result<Socket, BindError>
-where
-    E: FnOnce(io::Error) -> BindError,
-{
-    let Listen::Tcp { address, v6only } = *listen else {
-        return Err(step("bind")(io::Error::other("not an address of TCP")));
-    };
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )
-    .map_err(step("socket"))?;
-    socket
-        .set_reuse_address(true)
-        .map_err(step("SO_REUSEADDR"))?;
-    if reuseport {
-        socket.set_reuse_port(true).map_err(step("SO_REUSEPORT"))?;
-    }
-    if address.is_ipv6() {
-        socket.set_only_v6(v6only).map_err(step("IPV6_V6ONLY"))?;
-    }
-    begin(listen, options, &socket)?;
-    socket.bind(&address.into()).map_err(step("bind"))?;
-    Ok(socket)
-}
-
-/// Tells a new socket what is to be told before it is bound.
-fn begin(listen: &Listen, options: &SocketOptions, socket: &Socket) -> Result<(), BindError> {
-    let Some(nature) = Nature::of(listen) else {
-        return Ok(());
-    };
-    options::begin(options, socket, nature)
-        .map_err(|(name, error)| BindError::new(name, listen, error))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
-    fn loopback() -> Listen {
+    pub(super) fn loopback() -> Listen {
         Listen::Tcp {
             address: "127.0.0.1:0".parse().unwrap(),
             v6only: true,
         }
     }
 
-    const FIVE: Queue = Queue {
+    pub(super) const FIVE: Queue = Queue {
         backlog: 5,
         defer: std::time::Duration::ZERO,
     };
-
-    #[test]
-    fn port_zero_becomes_a_port() {
-        let listener = Listener::bind(&loopback(), &SocketOptions::default(), FIVE, false).unwrap();
-        assert!(matches!(listener.local(), Listen::Tcp { address, .. } if address.port() != 0));
-    }
-
-    #[test]
-    fn a_port_is_free_when_its_listener_is_dropped_whoever_has_a_copy() {
-        let listener = Listener::bind(&loopback(), &SocketOptions::default(), FIVE, false).unwrap();
-        let local = listener.local().clone();
-        let copy = listener.as_fd().try_clone_to_owned().unwrap();
-        drop(listener);
-        Listener::bind(&local, &SocketOptions::default(), FIVE, false).unwrap();
-        // One that was left to another master is that one's to close.
-        let listener = Listener::bind(&local, &SocketOptions::default(), FIVE, false).unwrap();
-        let other = listener.as_fd().try_clone_to_owned().unwrap();
-        listener.entrust();
-        drop(listener);
-        assert!(Listener::bind(&local, &SocketOptions::default(), FIVE, false).is_err());
-        drop((copy, other));
-    }
-
-    #[test]
-    fn a_taken_address_is_refused_by_name_even_in_a_reuseport_group() {
-        let first = Listener::bind(&loopback(), &SocketOptions::default(), FIVE, true).unwrap();
-        let error = Listener::probe(first.local(), &SocketOptions::default())
-            .unwrap_err()
-            .to_string();
-        assert_eq!(
-            error,
-            format!("bind {}: address already in use", first.local())
-        );
-        Listener::bind(first.local(), &SocketOptions::default(), FIVE, true).unwrap();
-    }
 
     #[test]
     fn who_is_shut_down_listens_again_where_it_was() {
@@ -688,62 +396,5 @@ mod tests {
             assert!(!listener.revive().unwrap());
         }
         std::net::TcpStream::connect(address).unwrap_err();
-    }
-
-    #[test]
-    fn a_stale_unix_socket_is_replaced_and_a_living_one_is_not() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("s");
-        let listen = Listen::Unix {
-            path: path.clone(),
-            mode: 0o600,
-        };
-        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        assert!(path.exists(), "std leaves the file: now it is stale");
-        let listener = Listener::bind(&listen, &SocketOptions::default(), FIVE, false).unwrap();
-        assert_eq!(
-            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
-        assert!(Listener::bind(&listen, &SocketOptions::default(), FIVE, false).is_err());
-        drop(listener);
-        assert!(!path.exists());
-    }
-
-    #[test]
-    fn a_file_that_is_no_socket_is_left_alone() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("precious");
-        std::fs::write(&path, "data").unwrap();
-        assert!(
-            Listener::bind(
-                &Listen::Unix {
-                    path: path.clone(),
-                    mode: 0o600
-                },
-                &SocketOptions::default(),
-                FIVE,
-                false
-            )
-            .is_err()
-        );
-        assert_eq!(std::fs::read(&path).unwrap(), b"data");
-    }
-
-    #[test]
-    fn a_listener_that_refuses_handshakes_never_waits_again() {
-        let listener = Listener::bind(&loopback(), &SocketOptions::default(), FIVE, false).unwrap();
-        let Listen::Tcp { address, .. } = *listener.local() else {
-            panic!()
-        };
-        let _client = std::net::TcpStream::connect(address).unwrap();
-        listener.refuse_handshakes().unwrap();
-        listener.set_nonblocking(false).unwrap();
-        assert!(
-            sys::socket::accept(listener.as_fd(), false).is_ok(),
-            "the queue stays"
-        );
-        let empty = sys::socket::accept(listener.as_fd(), false).unwrap_err();
-        assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
     }
 }
