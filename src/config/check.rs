@@ -19,10 +19,8 @@ use identity::Who;
 
 use super::defaults::{self, Spares};
 use super::file::http::HttpTable;
-use super::file::logs::PoolLogTable;
-use super::file::{
-    File, LogTable, MasterTable, PoolSection, PoolTable, ServiceName, facility_or_default,
-};
+use super::file::logs::{LogTable, PoolLogTable, facility_or_default};
+use super::file::{File, MasterTable, PoolSection, PoolTable, ServiceName};
 use super::mistake::{Mistake, Span};
 use super::place::Target;
 use super::system::{System, reason};

@@ -11,8 +11,9 @@ use super::file::app::AppTable;
 use super::file::exec::ExecTable;
 use super::file::http::HttpTable;
 use super::file::limits::LimitsTable;
+use super::file::logs::LogTable;
 use super::file::site::{CgiTable, StatusTable};
-use super::file::{LogTable, MOST_WORKERS, MasterTable, PoolTable, UdpTable, Workers};
+use super::file::{MOST_WORKERS, MasterTable, PoolTable, UdpTable, Workers};
 use super::system::System;
 use super::{
     Accept, Access, App, Cgi, Datagrams, Exec, Http, Limits, Log, LogTarget, Master, Model, Pool,

@@ -8,34 +8,31 @@ pub(crate) mod app;
 pub(crate) mod exec;
 pub(crate) mod http;
 pub(crate) mod limits;
+pub(crate) mod listen;
 pub(crate) mod logs;
 pub(crate) mod site;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use log::LevelFilter;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::endpoint::Tos;
-use super::kind::{
-    At, FilePath, Flag, Kind, Optional, Shown, Tag, Text, Word, cannot_be, wrong_type,
-};
+use super::kind::{At, FilePath, Flag, Kind, Optional, Shown, Text, Word, cannot_be, wrong_type};
 use super::limits::{DENIED, Refusal};
 use super::mistake::{Mistake, Span};
 use super::network::{ClientList, Clients};
-use super::number::{Count, Mode, NO_LIMIT, Size, Time};
-use super::place::{Address, Listens, Target, TargetKind};
+use super::number::{Count, NO_LIMIT, Size, Time};
+use super::place::Listens;
 use super::table::{Key, Shorthand, SubTable, Table, in_order, table, unknown_key};
-use super::tos::TosKind;
 use super::wording::{abridged, printable, quote};
-use super::{Accept, Facility, Listen, LogFormat, Model};
+use super::{Accept, Model};
 use app::AppTable;
 use exec::ExecTable;
 use http::{AccessLogTable, HttpTable};
 use limits::LimitsTable;
-use logs::PoolLogTable;
+use listen::ListenTable;
+use logs::{LOG, LogTable, PoolLogTable};
 use site::{AuthTable, CgiTable, HostTable, PathTable, RespondTable, StatusTable};
 
 /// A file that could be parsed, each value typed.
@@ -106,7 +103,6 @@ const GROUP: Text = Text {
     what: "a group's name or number",
 };
 const SPARE: &str = "by the size of the pool; only with model = \"prefork\" and no `workers`";
-const LOG: &str = "\"stderr\", \"syslog\", \"off\", a path, or a table { to = …, level = … }";
 
 table! {
     /// `[master]`.
@@ -135,22 +131,6 @@ table! {
             "How long a pool may find no worker that lives before the master stops what still serves and exits with status 75; 0s is never.";
         process_titles: bool = Flag, true,
             "Whether ps shows what each process is doing.";
-    }
-}
-
-table! {
-    /// `[master] log`.
-    LogTable in "[master] log" {
-        to: Target = TargetKind, Target::Stderr,
-            "The destination.";
-        level: LevelFilter = Word(LEVELS), LevelFilter::Info,
-            "The least important level that is written.";
-        format: LogFormat = Word(LOG_FORMATS), LogFormat::Text,
-            "The form of a line.";
-        facility: Option<Facility> = Optional(Word(FACILITIES), "\"daemon\"; only for syslog"), None,
-            "The syslog facility, see syslog(3).";
-        tag: Option<String> = Optional(Tag, "\"preforkd\"; only for syslog"), None,
-            "The program's name in syslog lines.";
     }
 }
 
@@ -247,62 +227,6 @@ table! {
     }
 }
 
-table! {
-    /// An item of `[pool.NAME] listen`.
-    ListenTable in "[pool.NAME] listen" {
-        address: Option<Listen> = Optional(Address, "required"), None,
-            "The address: IPv4 or [IPv6] with a port, a port alone, udp: and one of these for datagrams, unix:PATH, or fd:NAME for sockets from the service manager.";
-        v6only: Option<bool> = Optional(Flag, "true; only for IPv6"), None,
-            "Whether an IPv6 socket leaves IPv4 connections alone.";
-        mode: Option<u32> = Optional(Mode, "\"0666\"; only for a unix socket"), None,
-            "The permission bits of a unix socket.";
-        proxy_protocol: Option<bool> = Optional(Flag, "false"), None,
-            "Whether every connection begins with a PROXY header, version 1 or 2, that says who the client is; one without it is dropped.";
-        proxy_from: Option<Clients> = Optional(ClientList, "127.0.0.0/8, ::1 and unix:; only with proxy_protocol"), None,
-            "Who may send that header, by address prefix; unix: is everybody on a unix socket. Others are dropped.";
-        proxy_timeout: Option<Duration> = Optional(TIMEOUT, "3s; only with proxy_protocol"), None,
-            "How long the whole header may take.";
-        backlog: Option<u32> = Optional(Count { min: 1, max: 1 << 20 }, "that of the pool"), None,
-            "The accept queue of this socket.";
-        defer_accept: Option<Duration> = Optional(Time { min: Duration::ZERO, max: MINUTE }, "that of the pool; only for TCP"), None,
-            "How long the kernel keeps a client of this socket to itself that has sent nothing yet (TCP_DEFER_ACCEPT).";
-        nodelay: Option<bool> = Optional(Flag, "true; only for TCP"), None,
-            "Whether what is sent leaves at once (TCP_NODELAY).";
-        keepalive: Option<bool> = Optional(Flag, "false; only for TCP"), None,
-            "Whether the kernel asks a silent client's kernel whether it is there (SO_KEEPALIVE).";
-        keepalive_idle: Option<Duration> = Optional(Time { min: SECOND, max: Duration::from_secs(32_767) },
-                "net.ipv4.tcp_keepalive_time; only with keepalive"), None,
-            "How long a client is silent until it is asked the first time (TCP_KEEPIDLE), in seconds, rounded up.";
-        keepalive_interval: Option<Duration> = Optional(Time { min: SECOND, max: Duration::from_secs(32_767) },
-                "net.ipv4.tcp_keepalive_intvl; only with keepalive"), None,
-            "How long until it is asked again (TCP_KEEPINTVL), in seconds, rounded up.";
-        keepalive_count: Option<u32> = Optional(Count { min: 1, max: 127 },
-                "net.ipv4.tcp_keepalive_probes; only with keepalive"), None,
-            "How often it is asked until it is given up (TCP_KEEPCNT).";
-        user_timeout: Option<Duration> = Optional(TIMEOUT, "the kernel's own patience; only for TCP"), None,
-            "How long what was sent may stay unacknowledged until the connection is given up (TCP_USER_TIMEOUT).";
-        fin_timeout: Option<Duration> = Optional(Time { min: SECOND, max: 120 * SECOND },
-                "net.ipv4.tcp_fin_timeout; only for TCP"), None,
-            "How long the kernel waits for a client to close its side after the server has closed (TCP_LINGER2), in seconds, rounded up.";
-        fastopen: Option<u32> = Optional(Count { min: 1, max: 65_535 }, "off; only for TCP"), None,
-            "How many clients may have sent with their SYN and not be accepted yet (TCP_FASTOPEN).";
-        rcvbuf: Option<u32> = Optional(Size { min: 4096, max: 1 << 30 }, "as the kernel sizes it; only for TCP and UDP"), None,
-            "The receive buffer of each connection, or of the socket for datagrams (SO_RCVBUF).";
-        sndbuf: Option<u32> = Optional(Size { min: 4096, max: 1 << 30 }, "as the kernel sizes it; only for TCP and UDP"), None,
-            "The send buffer of each connection, or of the socket for datagrams (SO_SNDBUF).";
-        tos: Option<Tos> = Optional(TosKind, "that of the kernel; only for TCP and UDP"), None,
-            "The class of what is sent (IP_TOS, IPV6_TCLASS).";
-        mark: Option<u32> = Optional(Count { min: 0, max: u32::MAX }, "none; only for TCP and UDP"), None,
-            "The mark of what is sent, for routing and filters (SO_MARK); needs CAP_NET_ADMIN.";
-        freebind: Option<bool> = Optional(Flag, "false; only for TCP and UDP"), None,
-            "Whether the address need not be there yet (IP_FREEBIND).";
-        transparent: Option<bool> = Optional(Flag, "false; only for TCP and UDP"), None,
-            "Whether the address may be any, as for redirected connections (IP_TRANSPARENT); needs CAP_NET_ADMIN.";
-    }
-}
-
-const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
-
 const SERVICES: &[(&str, ServiceName)] = &[
     ("http", ServiceName::Http),
     ("echo", ServiceName::Echo),
@@ -326,43 +250,6 @@ const ACCEPTS: &[(&str, Accept)] = &[
     (Accept::Shared.name(), Accept::Shared),
     (Accept::Reuseport.name(), Accept::Reuseport),
 ];
-
-const LEVELS: &[(&str, LevelFilter)] = &[
-    ("error", LevelFilter::Error),
-    ("warn", LevelFilter::Warn),
-    ("info", LevelFilter::Info),
-    ("debug", LevelFilter::Debug),
-    ("trace", LevelFilter::Trace),
-];
-
-/// RFC 5424 §6.2.1; those without a name in syslog(3) are left out.
-const FACILITIES: &[(&str, Facility)] = &[
-    ("kern", Facility(0)),
-    ("user", Facility(1)),
-    ("mail", Facility(2)),
-    ("daemon", Facility(3)),
-    ("auth", Facility(4)),
-    ("syslog", Facility(5)),
-    ("lpr", Facility(6)),
-    ("news", Facility(7)),
-    ("uucp", Facility(8)),
-    ("cron", Facility(9)),
-    ("authpriv", Facility(10)),
-    ("ftp", Facility(11)),
-    ("local0", Facility(16)),
-    ("local1", Facility(17)),
-    ("local2", Facility(18)),
-    ("local3", Facility(19)),
-    ("local4", Facility(20)),
-    ("local5", Facility(21)),
-    ("local6", Facility(22)),
-    ("local7", Facility(23)),
-];
-
-/// The facility of syslog lines if none is given: daemon.
-pub(crate) fn facility_or_default(given: Option<Facility>) -> Facility {
-    given.unwrap_or(Facility(3))
-}
 
 /// The tables at the top of the file.
 const TOP: &[&str] = &["master", "pool"];

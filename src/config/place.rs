@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::file::ListenTable;
+use super::file::listen::ListenTable;
 use super::kind::{At, FilePath, Kind, Shown, cannot_be, items, string};
 use super::mistake::Mistake;
 use super::table::Shorthand;

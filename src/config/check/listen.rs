@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Checker, is_first_to_speak};
-use crate::config::file::{ListenTable, MasterTable, PoolTable};
+use crate::config::file::listen::ListenTable;
+use crate::config::file::{MasterTable, PoolTable};
 use crate::config::kind::At;
 use crate::config::mistake::{Mistake, Span};
 use crate::config::table::Entry;

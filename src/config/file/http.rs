@@ -12,10 +12,11 @@ use crate::config::table::{Shorthand, SubTable, table};
 use crate::config::web::{ByName, ErrorPages, Headers, Named, OrOff, UrlPath};
 use crate::config::{Facility, LineFormat, Symlinks};
 
+use super::logs::FACILITIES;
 use super::site::{
     AUTH, AuthTable, CgiTable, FORWARDED, HostTable, PathTable, SYMLINKS, StatusTable,
 };
-use super::{ANY, FACILITIES, TIMEOUT};
+use super::{ANY, TIMEOUT};
 
 const ACCESS_LOG: &str = "\"off\", \"stderr\", \"syslog\", a path, or a table { to = … }";
 
