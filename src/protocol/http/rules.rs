@@ -3,9 +3,12 @@
 //! octets arrive: whole, in two segments at every point, or one by one.
 //!
 //! Rules about conditional requests, ranges and codings are in `representations`,
-//! those about hosts, paths, passwords and listings in `sites`; those about
+//! those about hosts, paths, passwords and listings in `sites`, those about time in
+//! `deadlines`; what logs and counters say of requests is in `records`. Rules about
 //! programs and the PROXY header join with what they are about.
 
+mod deadlines;
+mod records;
 mod reports;
 mod representations;
 mod sites;
@@ -494,110 +497,6 @@ fn check(row: &Row, seen: &Seen) {
 }
 
 #[test]
-fn a_silent_client_is_told_only_what_it_asked_for() {
-    // Rules 69, 70 and 114.
-    let world = world();
-    let seen = world.run(&[], Finale::Silence);
-    assert!(seen.output.is_empty());
-    assert_eq!(seen.ending.reason, CloseReason::Idle);
-    assert_eq!(seen.elapsed, settings().header_timeout);
-
-    let seen = world.run(&[b"GET /a HTTP/1.1\r\nHo"], Finale::Silence);
-    assert_eq!(split(&seen.output, false)[0].0, 408);
-    assert_eq!(seen.ending.reason, CloseReason::RequestTimeout);
-    assert_eq!(seen.ending.manner, Manner::Linger);
-    assert!(seen.log.contains("\"GET /a HTTP/1.1\" 408 "));
-
-    let request = of("/a");
-    let seen = world.run(&[request.as_bytes()], Finale::Silence);
-    assert_eq!(seen.ending.reason, CloseReason::Idle);
-    assert_eq!(seen.elapsed, settings().keepalive_timeout);
-    assert_eq!(split(&seen.output, false).len(), 1);
-
-    let request = get("Content-Length: 5\r\n") + "hel";
-    let seen = world.run(&[request.as_bytes()], Finale::Silence);
-    assert_eq!(split(&seen.output, false)[0].0, 408);
-    assert_eq!(seen.ending.reason, CloseReason::BodyTimeout);
-    assert_eq!(seen.elapsed, settings().body_timeout);
-}
-
-#[test]
-fn a_head_that_trickles_is_cut_at_its_deadline() {
-    // Rule 114: an octet every five seconds.
-    let head = get("X: ") + &"x".repeat(100);
-    let octets: Vec<&[u8]> = head.as_bytes().chunks(1).collect();
-    let five = Duration::from_secs(5);
-    let seen = world().pausing(five).run(&octets, Finale::Silence);
-    assert_eq!(split(&seen.output, false)[0].0, 408);
-    assert_eq!(seen.ending.reason, CloseReason::RequestTimeout);
-    // The first octet came after one pause.
-    assert_eq!(seen.elapsed, five + settings().header_timeout);
-}
-
-#[test]
-fn a_body_that_trickles_is_cut_by_its_rate() {
-    // 10 octets a second are asked for, over each 30 seconds.
-    let request = with("POST /a HTTP/1.1", "Content-Length: 900\r\n");
-    let (head, body) = (request.as_bytes(), [b'x'; 900]);
-    let paced = |pieces: usize, pause: u64, settings: Http| {
-        let mut segments = vec![head];
-        segments.extend(body.chunks(pieces));
-        let world = world_with(settings).pausing(Duration::from_secs(pause));
-        world.run(&segments, Finale::Silence)
-    };
-    let seen = paced(1, 1, settings());
-    assert_eq!(split(&seen.output, false)[0].0, 408);
-    assert_eq!(seen.ending.reason, CloseReason::SlowBody);
-    assert_eq!(seen.elapsed, Duration::from_secs(31));
-    let all = String::from_utf8_lossy(&seen.output).into_owned();
-    assert!(all.contains("rfc9110-15.5.9 body rate"), "{all}");
-    // Half of it at once earns no leave to trickle afterwards.
-    let seen = world().pausing(Duration::from_secs(1)).run(
-        &[head, &body[..450]]
-            .into_iter()
-            .chain(body.chunks(1))
-            .collect::<Vec<_>>(),
-        Finale::Silence,
-    );
-    assert_eq!(seen.ending.reason, CloseReason::SlowBody);
-    assert_eq!(seen.elapsed, Duration::from_secs(61));
-    // Slow but honest, and without a rate, even slower.
-    let seen = paced(10, 1, settings());
-    assert_eq!(split(&seen.output, false)[0].0, 405);
-    let free = Http {
-        body_min_rate: 0,
-        header_timeout: Duration::from_secs(60),
-        ..settings()
-    };
-    let seen = paced(1, 29, free.clone());
-    assert_eq!(split(&seen.output, false)[0].0, 405);
-    let seen = paced(1, 31, free);
-    assert_eq!(seen.ending.reason, CloseReason::BodyTimeout);
-}
-
-#[test]
-fn answers_are_counted_by_their_class() {
-    let continued = with(
-        "POST /a HTTP/1.1",
-        &format!("Content-Length: 1\r\n{EXPECT}"),
-    ) + "x";
-    let requests = of("/a").repeat(2) + &of("/dir") + &of("/nothing") + "?\r\n\r\n";
-    let seen = world().run(&[continued.as_bytes()], Finale::Finish);
-    assert_eq!(split(&seen.output, false).len(), 1);
-    assert_eq!(seen.answers, [0, 0, 0, 1, 0], "405 is certain: no 100");
-    let seen = world().run(&[requests.as_bytes()], Finale::Finish);
-    assert_eq!(seen.answers, [0, 2, 1, 2, 0]);
-    let seen = world().run(
-        &[
-            get(&format!("Content-Length: 1\r\n{EXPECT}")).as_bytes(),
-            b"x",
-        ],
-        Finale::Finish,
-    );
-    assert_eq!(seen.answers, [1, 1, 0, 0, 0]);
-}
-
-#[test]
 fn a_client_waits_for_100_and_gets_it() {
     // Rule 58: the answer must not wait for the content.
     let request = get(&format!("Content-Length: 5\r\n{EXPECT}"));
@@ -639,60 +538,6 @@ fn many_answers_are_gathered_and_bounded() {
     // The pretend driver puts a file into the output whole.
     assert!(seen.deepest < 200_000 + 1000);
     assert_eq!(seen.requests, 6);
-}
-
-#[test]
-fn a_break_in_a_file_is_logged_with_what_was_sent() {
-    let world = world().breaks_in_file(1234);
-    let seen = world.run(&[of("/large").as_bytes()], Finale::Finish);
-    assert_eq!(seen.ending.reason, CloseReason::Reset);
-    assert!(seen.log.contains("\"GET /large HTTP/1.1\" 200 1234 "));
-}
-
-#[test]
-fn without_a_log_no_line_is_written() {
-    let world = world_with(Http {
-        access_log: LogTarget::Off,
-        ..settings()
-    });
-    let seen = world.run(&[of("/a").as_bytes(), b"\r\n\0"], Finale::Finish);
-    assert_eq!(split(&seen.output, false).len(), 2);
-    assert!(seen.log.is_empty());
-    let seen = world.run(&[of("/dir?q").as_bytes()], Finale::Finish);
-    assert!(String::from_utf8_lossy(&seen.output).contains("Location: /dir/?q\r\n"));
-}
-
-#[test]
-fn the_log_and_the_title_name_the_request() {
-    let request = get("Referer: r\"\r\nUser-Agent: curl/8\r\n");
-    let seen = world().run(&[request.as_bytes()], Finale::Finish);
-    assert_eq!(
-        seen.log,
-        "203.0.113.9 - - [01/Jul/2026:12:30:05 +0200] \"GET /a HTTP/1.1\" 200 4 \
-         \"r\\x22\" \"curl/8\"\n"
-    );
-    assert_eq!(seen.activity, b"GET /a");
-    assert_eq!(seen.opened, ["a"]);
-}
-
-#[test]
-fn the_client_hears_the_name_if_it_may() {
-    let world = world_with(Http {
-        request_id: true,
-        ..settings()
-    });
-    let requests = of("/a") + &of("/nothing") + "get / HTTP/1.1\r\nHost: a\r\n\r\n";
-    let seen = world.run(&[requests.as_bytes()], Finale::Finish);
-    let answers = split(&seen.output, false);
-    for (number, (_, head)) in (1..).zip(&answers) {
-        let field = format!("\r\nX-Request-ID: {number:016x}\r\n");
-        assert!(head.contains(&field), "{head}");
-    }
-    assert_eq!(answers.len(), 3);
-    // What a client calls itself does not matter.
-    let request = get("X-Request-ID: forged\r\n");
-    let seen = super::pretend::world().run(&[request.as_bytes()], Finale::Finish);
-    assert!(!String::from_utf8_lossy(&seen.output).contains("X-Request-ID"));
 }
 
 #[test]
