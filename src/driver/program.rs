@@ -17,8 +17,9 @@
 //! error, made harmless, up to a bound. Whoever is ended is signalled before
 //! it is waited for, while its number is still its own. Must never wait.
 
+mod errors;
+
 use super::effects::Roots;
-use crate::escape;
 use crate::protocol::{Content, Input, OpenError, Peer, Program, ProgramEnd, RunError};
 use crate::sys::program::{self as launcher, Image, Launch, Limits, NotRun};
 use nix::errno::Errno;
@@ -37,6 +38,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+pub(super) use errors::{ErrorLines, printable};
 
 /// What the programs of one worker take together.
 #[derive(Clone, Debug, Default)]
@@ -434,112 +437,6 @@ impl Drop for Child {
             let _ = waitpid(self.pid, Some(WaitPidFlag::WNOHANG));
         }
     }
-}
-
-/// The standard error of a program, as lines of the log.
-#[derive(Debug)]
-pub(super) struct ErrorLines {
-    /// Our end of the pipe, until it is at its end.
-    pipe: Option<OwnedFd>,
-    pub(super) complaints: Complaints,
-}
-
-impl ErrorLines {
-    pub(super) fn new(pipe: Option<OwnedFd>, label: String) -> Self {
-        Self {
-            pipe,
-            complaints: Complaints::new(label),
-        }
-    }
-
-    /// Takes in what is there; a pipe at its end leaves the set.
-    pub(super) fn hear(&mut self, ready: &Epoll) {
-        let Some(pipe) = &self.pipe else { return };
-        let mut room = [0; 4096];
-        // A bound: others want their turn too, and the rest stays in the pipe.
-        for _ in 0..16 {
-            match read(pipe, &mut room) {
-                Ok(0) => {
-                    let _ = ready.delete(pipe);
-                    self.pipe = None;
-                    return;
-                }
-                Ok(count) => self.complaints.add(&room[..count]),
-                Err(_) => return,
-            }
-        }
-    }
-}
-
-/// What a program complains of.
-#[derive(Debug)]
-pub(super) struct Complaints {
-    pub(super) label: String,
-    line: Vec<u8>,
-    /// The line under way was longer than a line may be.
-    cut: bool,
-    written: u32,
-    dropped: u64,
-}
-
-impl Complaints {
-    /// Lines of one program that are written; what comes later is counted.
-    const MOST: u32 = 200;
-    /// The longest line, in octets.
-    const LONGEST: usize = 1024;
-
-    fn new(label: String) -> Self {
-        Self {
-            label,
-            line: Vec::new(),
-            cut: false,
-            written: 0,
-            dropped: 0,
-        }
-    }
-
-    fn add(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            if byte == b'\n' {
-                self.end_line();
-            } else if self.line.len() < Self::LONGEST {
-                self.line.push(byte);
-            } else {
-                self.cut = true;
-            }
-        }
-    }
-
-    fn end_line(&mut self) {
-        let line = std::mem::take(&mut self.line);
-        let cut = std::mem::take(&mut self.cut);
-        if line.is_empty() {
-            return;
-        }
-        if self.written < Self::MOST {
-            self.written += 1;
-            let dots = if cut { " …" } else { "" };
-            // A test waits for this line.
-            log::warn!("{}: {}{dots}", self.label, printable(&line));
-        } else {
-            self.dropped += 1;
-        }
-    }
-
-    pub(super) fn finish(&mut self) {
-        self.end_line();
-        if self.dropped > 0 {
-            let (label, dropped) = (&self.label, self.dropped);
-            log::warn!("{label}: {dropped} more lines on its standard error");
-        }
-    }
-}
-
-/// Text that cannot end a line, or do something to a terminal.
-pub(super) fn printable(bytes: &[u8]) -> String {
-    let mut shown = String::with_capacity(bytes.len());
-    escape::plain(&String::from_utf8_lossy(bytes), &mut shown);
-    shown
 }
 
 /// The directory of a path, and its last name.

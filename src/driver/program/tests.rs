@@ -205,19 +205,6 @@ fn who_is_told_to_end_does_and_leaves_its_seat() {
 }
 
 #[test]
-fn complaints_are_lines_and_bounded() {
-    let mut complaints = Complaints::new("x".to_owned());
-    complaints.add(b"one\n\ntwo");
-    assert_eq!((complaints.written, &complaints.line[..]), (1, &b"two"[..]));
-    complaints.add(&[b'a'; 5000]);
-    assert_eq!((complaints.line.len(), complaints.cut), (1024, true));
-    complaints.add("\nx".repeat(1000).as_bytes());
-    assert_eq!(complaints.written, Complaints::MOST);
-    assert_eq!(complaints.dropped, 1001 - 200);
-    assert_eq!(printable(b"a\x1b[0m\tb\xff"), "a\\u{1b}[0m\\tb\u{fffd}");
-}
-
-#[test]
 fn large_content_and_large_output_do_not_wait_for_each_other() {
     // Rule 127.
     let place = Place::new();
