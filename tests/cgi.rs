@@ -5,6 +5,7 @@
 
 mod harness;
 
+use harness::lease::Lease;
 use harness::{Client, SOON, Server, eventually, on_each_model, process};
 use nix::sys::signal::Signal;
 use std::net::SocketAddr;
@@ -25,6 +26,9 @@ on_each_model! {
     a_client_that_does_not_read_stops_the_program
     head_of_an_endless_program_ends_it
     a_program_is_not_late_where_its_client_is
+    a_client_may_go_while_its_program_starts
+    a_stop_waits_for_a_start
+    a_reload_leaves_a_start_alone
 }
 
 #[test]
@@ -527,6 +531,90 @@ fn a_program_is_not_late_where_its_client_is(model: &str) {
     let answer = Answer::read(&received);
     assert_eq!((answer.status, answer.body.len()), (200, 3_000_000));
     assert!(answer.whole);
+    site.server.stop();
+}
+
+/// A request whose program is on its way, and cannot come to run yet.
+fn begin_to_start(site: &Site, name: &str) -> (Client, Lease) {
+    let mut lease = Lease::of(&site.scripts.join(name));
+    let client = site.begin("GET", &format!("/cgi-bin/{name}"), "");
+    lease.wait_until_wanted();
+    (client, lease)
+}
+
+fn a_client_may_go_while_its_program_starts(model: &str) {
+    let site = Site::new(model, "");
+    let (client, lease) = begin_to_start(&site, "sleep");
+    client.reset();
+    drop(lease);
+    eventually("only workers are left", SOON, || {
+        (site.processes() == site.server.workers().len()).then_some(())
+    });
+    assert_eq!(site.get("/cgi-bin/say").status, 200);
+    site.server.stop();
+}
+
+fn a_stop_waits_for_a_start(model: &str) {
+    let site = Site::new(model, "");
+    let (mut client, lease) = begin_to_start(&site, "env");
+    site.server.signal(Signal::SIGTERM);
+    site.server.log.wait_for("stopping: ", SOON);
+    eventually("no new client is taken", SOON, || {
+        Client::try_connect(site.address).is_err().then_some(())
+    });
+    drop(lease);
+    let found = Answer::read(&client.read_to_end());
+    assert_eq!((found.status, found.whole), (200, true));
+    site.server.assert_good_end();
+}
+
+fn a_reload_leaves_a_start_alone(model: &str) {
+    let mut site = Site::new(model, "");
+    let (mut client, lease) = begin_to_start(&site, "env");
+    site.server.reload(2);
+    assert_eq!(site.get("/cgi-bin/say").status, 200);
+    drop(lease);
+    let found = Answer::read(&client.read_to_end());
+    assert_eq!((found.status, found.whole), (200, true));
+    site.server.stop();
+}
+
+#[test]
+fn nobody_else_waits_for_a_start() {
+    let site = Site::new("event", "");
+    let (mut client, lease) = begin_to_start(&site, "env");
+    let mut other = site.begin("POST", "/cgi-bin/say", "Content-Length: 5\r\n");
+    assert_eq!(site.get("/plain").status, 200);
+    assert_eq!(site.get("/cgi-bin/say").status, 200);
+    other.send("hello");
+    assert_eq!(Answer::read(&other.read_to_end()).text(), "hello");
+    drop(lease);
+    let found = Answer::read(&client.read_to_end());
+    assert_eq!((found.status, found.whole), (200, true));
+    assert!(found.text().contains("\nSCRIPT_NAME=/cgi-bin/env\n"));
+    site.server.stop();
+}
+
+#[test]
+fn a_start_that_takes_too_long_is_given_up() {
+    let settings = "silence_timeout = \"300ms\"\nmax_children = 1";
+    let mut site = Site::new("event", settings);
+    site.server.expect("in time");
+    site.server.expect("max_children");
+    let (mut client, lease) = begin_to_start(&site, "sleep");
+    assert_eq!(Answer::read(&client.read_to_end()).status, 504);
+    site.server
+        .log
+        .wait_for("program sleep: cannot be run: start: not in time", SOON);
+    // Its place is taken until it is known what became of it.
+    assert_eq!(site.get("/cgi-bin/say").status, 503);
+    drop(lease);
+    eventually("there is a place", SOON, || {
+        (site.get("/cgi-bin/say").status == 200).then_some(())
+    });
+    eventually("only the worker is left", SOON, || {
+        (site.processes() == 1).then_some(())
+    });
     site.server.stop();
 }
 

@@ -5,6 +5,7 @@
 
 mod harness;
 
+use harness::lease::Lease;
 use harness::{Client, SOON, Server, eventually, let_time_pass, on_each_model, process};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
@@ -664,6 +665,35 @@ fn an_event_loop_has_many_sessions_and_shows_them() {
         assert_eq!(client.read_to_end(), b"");
     }
     server.expect("nothing");
+    server.stop();
+}
+
+#[test]
+fn a_start_that_takes_too_long_is_given_up() {
+    let directory = TempDir::new().unwrap();
+    let program = directory.path().join("prog");
+    std::fs::copy("/bin/cat", &program).unwrap();
+    let pool = "worker_timeout = \"1s\"";
+    let pool = configuration("event", "", pool, "").replace("/bin/sh", "./prog");
+    let own = ", \"-c\", '''''', \"sh\", \"an argument\"";
+    let mut server = Server::run_with(directory, "", &pool.replace(own, ""));
+    server.expect("cannot be run: start: not in time");
+    server.expect("closed: program: not started");
+    let mut lease = Lease::of(&program);
+    let mut clients = [connect(&server), connect(&server)];
+    lease.wait_until_wanted();
+    for client in &mut clients {
+        assert_eq!(client.read_to_end(), b"");
+    }
+    drop(lease);
+    // The worker did not hang.
+    let mut client = connect(&server);
+    client.send("x");
+    client.finish();
+    assert_eq!(client.read_to_end(), b"x");
+    eventually("nobody is left", SOON, || {
+        (leftovers(&server).1 == 0).then_some(())
+    });
     server.stop();
 }
 

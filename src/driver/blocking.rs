@@ -105,8 +105,11 @@ pub(super) fn serve_begun(mut connection: Connection, lane: &mut Lane<'_>) -> u6
         match want {
             Want::Closed(reason) => break reason,
             // Nobody else waits for this process: here and now.
-            Want::Work => {
-                lane.write_log();
+            Want::Work | Want::Start { .. } => {
+                // A start is too short for lines to be late by it.
+                if want == Want::Work {
+                    lane.write_log();
+                }
                 let answer = connection.take_work().map(|work| work.run());
                 connection.worked(answer);
                 lane.look_at_clock();

@@ -4,8 +4,9 @@
 //! has nothing for us, and says what to wait for; how to wait is the driver's
 //! business. It waits only where it is told to, for bytes. The stages are here;
 //! `turn` shows the protocol the world and begins what it asks for, `sending` and
-//! `uptake` are about the peer that takes it, `programs` about a program, and
-//! `ending` and `rest` about having no more to do.
+//! `uptake` are about the peer that takes it, `starts` about how a program comes to
+//! run, `programs` and `sessions` about one that does, and `ending` and `rest` about
+//! having no more to do.
 //!
 //! ```text
 //!            ┌────────────── Resume(outcome) ◀───────────────┐
@@ -15,9 +16,9 @@
 //!                   ─▶ Sending ──── file sent ───────────────┤
 //!                   ─▶ Working ──── done, or too much ───────┤
 //!                   ─▶ (open, list)  found, missing ─────────┤
-//!                   ─▶ (run) ────── started, not started ────┤
+//!                   ─▶ Launching ── started, not started ────┤
 //!                   ─▶ Hearing ──── octets, end, deadline ───┘
-//!                   ─▶ Session ──── gone, or Postponed ────┤
+//!                   ─▶ Launching ─▶ Session ─ gone, Postponed
 //!                   ─▶ Ending ── all sent ─▶ Lingering ─▶ Closed
 //!                                  └─▶ Dismissing ─┘  where a program still runs
 //! ```
@@ -27,6 +28,7 @@ mod programs;
 mod rest;
 mod sending;
 mod sessions;
+mod starts;
 mod turn;
 mod uptake;
 
@@ -35,7 +37,7 @@ use super::complaints::Who;
 use super::effects::Directory;
 use super::files::Opened;
 use super::program::Child;
-use super::session::{Session, Starting};
+use super::session::Session;
 use crate::admission::Claim;
 use crate::net::Stream;
 use crate::protocol::{
@@ -44,6 +46,7 @@ use crate::protocol::{
 use crate::scoreboard::{Counter, RowState};
 pub use rest::Resting;
 use sending::Progress;
+use starts::Launching;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -75,10 +78,10 @@ pub struct Connection {
     child: Option<Box<Child>>,
     /// What it wrote.
     written: Input,
-    /// The program that shall have the connection, …
-    starting: Option<Box<Starting>>,
-    /// … and the one that has it.
+    /// The program that has the connection.
     session: Option<Box<Session>>,
+    /// A program of either kind, until it runs.
+    launching: Option<Launching>,
     /// The socket is that program's alone.
     parted: bool,
     stage: Stage,
@@ -101,12 +104,14 @@ enum Stage {
     Flushing,
     /// Somebody does work for it.
     Working,
+    /// Somebody starts a program.
+    Launching,
+    /// Somebody has, or nobody had the time for it.
+    Started { by_somebody: bool },
     /// Sending all output, then a range of the file.
     Sending { offset: u64, left: u64, sent: u64 },
     /// Sending all output, then waiting for the program.
     Hearing { deadline: Instant },
-    /// Somebody has started the program that shall have it.
-    Started,
     /// A program has the connection.
     Session,
     /// There was no process for one; another try at this moment.
@@ -146,6 +151,12 @@ pub enum Want {
     /// Somebody to do the work of [`Connection::take_work`], and to say what
     /// came of it. What the peer does meanwhile does not matter.
     Work,
+    /// As [`Want::Work`], which starts a program here and must be done by a thread
+    /// that lives as long as that may; or `deadline`.
+    Start {
+        /// When to call [`Connection::expire`].
+        deadline: Instant,
+    },
     /// The program ([`Connection::child`]), or `deadline`; of the socket only
     /// that it broke, which [`Connection::hang_up`] wants to know.
     Program {
@@ -206,8 +217,8 @@ impl Connection {
             stored: None,
             child: None,
             written: Input::default(),
-            starting: None,
             session: None,
+            launching: None,
             parted: false,
             stage,
             uptake: Uptake::default(),
@@ -234,6 +245,8 @@ impl Connection {
                     }
                 }
                 Stage::Working => return Want::Work,
+                Stage::Launching => return self.await_start(lane),
+                Stage::Started { by_somebody } => self.started(by_somebody, lane),
                 Stage::Receiving { deadline, idle } => {
                     return match self.send(lane, false) {
                         Progress::Done => {
@@ -293,7 +306,6 @@ impl Connection {
                         return want;
                     }
                 }
-                Stage::Started => self.started(lane),
                 Stage::Session => {
                     if let Some(want) = self.attend(lane) {
                         return want;
@@ -379,6 +391,7 @@ impl Connection {
             Stage::Hearing { deadline } if self.program_is_late(deadline, lane.now) => {
                 self.stage = Stage::Resume(Outcome::TimedOut);
             }
+            Stage::Launching => self.call_off(lane),
             Stage::Hearing { .. } | Stage::Dismissing(_) => {
                 if let Some(child) = &mut self.child {
                     child.advance(lane.now);
@@ -394,7 +407,7 @@ impl Connection {
             | Stage::Flushing
             | Stage::Working
             | Stage::Sending { .. }
-            | Stage::Started
+            | Stage::Started { .. }
             | Stage::Session
             | Stage::Postponed { .. }
             | Stage::Ending(_)
@@ -403,7 +416,7 @@ impl Connection {
         }
     }
 
-    /// The work that [`Want::Work`] is about, once.
+    /// The work that [`Want::Work`] and [`Want::Start`] are about, once.
     pub fn take_work(&mut self) -> Option<Work> {
         self.work.take()
     }
@@ -411,13 +424,13 @@ impl Connection {
     /// What came of the work; `None`: nobody has the time for it. Call
     /// [`Connection::drive`] afterwards.
     pub fn worked(&mut self, answer: Option<bool>) {
+        if let Stage::Launching = self.stage {
+            self.work = None;
+            let by_somebody = answer.is_some();
+            self.stage = Stage::Started { by_somebody };
+        }
         if let Stage::Working = self.stage {
             self.work = None;
-            if self.starting.is_some() {
-                self.starting.take_if(|_| answer.is_none());
-                self.stage = Stage::Started;
-                return;
-            }
             self.stage = Stage::Resume(match (answer, &self.report) {
                 (Some(true), Some(_)) => Outcome::Reported,
                 (Some(answer), None) => Outcome::Computed(answer),

@@ -1,9 +1,11 @@
 //! Many connections in one epoll(7) loop.
 //!
 //! Level-triggered: an event that is not dealt with comes again, so nothing
-//! can be forgotten. How clients come in is in `accepting`.
+//! can be forgotten. How clients come in is in `accepting`, what others do for the
+//! loop in `errands`.
 
 mod accepting;
+mod errands;
 mod place;
 
 use super::connection::{Connection, Want};
@@ -54,6 +56,10 @@ impl Token {
         place: u32::MAX,
         tenant: 2,
     };
+    const STARTERS: Self = Self {
+        place: u32::MAX,
+        tenant: 3,
+    };
     const LISTENER: u32 = u32::MAX - 1;
 
     fn bits(self) -> u64 {
@@ -79,6 +85,8 @@ struct Loop<'d> {
     timers: BinaryHeap<Reverse<(Instant, Token)>>,
     accepting: Accepting,
     helpers: Helpers,
+    /// Those who start programs: other work must not be in their way.
+    starters: Helpers,
     exclusive: bool,
     /// Whether there are more connections than [`CROWD`] allows, or lately were.
     crowded: bool,
@@ -111,14 +119,15 @@ impl<'d> Loop<'d> {
             &duty.life,
             EpollEvent::new(EpollFlags::EPOLLIN, Token::LIFE.bits()),
         )?;
-        let helpers = if duty.service.hands_over() {
-            Helpers::starters(duty.limits.max_connections)?
-        } else {
-            Helpers::new()?
-        };
+        let helpers = Helpers::new()?;
         epoll.add(
             helpers.bell(),
             EpollEvent::new(EpollFlags::EPOLLIN, Token::HELPERS.bits()),
+        )?;
+        let starters = Helpers::starters(duty.limits.max_connections)?;
+        epoll.add(
+            starters.bell(),
+            EpollEvent::new(EpollFlags::EPOLLIN, Token::STARTERS.bits()),
         )?;
         let now = lane.now;
         let event_loop = Self {
@@ -130,6 +139,7 @@ impl<'d> Loop<'d> {
             timers: BinaryHeap::new(),
             accepting: Accepting::Open,
             helpers,
+            starters,
             exclusive,
             crowded: false,
             connections: 0,
@@ -169,7 +179,8 @@ impl<'d> Loop<'d> {
                         // Empty it; what it means is in the flag.
                         let _ = self.duty.wake.read();
                     }
-                    Token::HELPERS => self.hand_out_answers(),
+                    Token::HELPERS => self.hand_out(self.helpers.collect()),
+                    Token::STARTERS => self.hand_out(self.starters.collect()),
                     token if token.place == Token::LISTENER => {
                         self.accept_from(token.tenant as usize)?
                     }
@@ -267,15 +278,6 @@ impl<'d> Loop<'d> {
         });
     }
 
-    /// Gives those their answers for whom work was done.
-    fn hand_out_answers(&mut self) {
-        for (bits, answer) in self.helpers.collect() {
-            self.visit(Token::of(bits), |connection, _| {
-                connection.worked(Some(answer));
-            });
-        }
-    }
-
     /// Does something about a connection, if it is still there, and then drives
     /// it as far as it goes. In a crowd most are woken for a moment: they need
     /// no memory of their own for that.
@@ -357,25 +359,11 @@ impl<'d> Loop<'d> {
     /// Drives a connection as far as it goes, and waits for what it wants.
     /// Answers why it is over, if it is.
     fn go_on(&mut self, token: Token, connection: &mut Connection) -> Option<CloseReason> {
-        let mut want = connection.drive(&mut self.lane);
-        if let Want::Work = want
-            && let Some(work) = connection.take_work()
-            && !self.helpers.submit(token.bits(), work)
-        {
-            if self
-                .duty
-                .complaints
-                .may_speak(log::Level::Warn, self.lane.now)
-            {
-                let who = connection.who();
-                log::warn!("{who}: too many passwords wait to be looked at");
-            }
-            connection.worked(None);
-            want = connection.drive(&mut self.lane);
-        }
+        let want = self.drive(token, connection);
         let (interest, deadline) = match want {
             // A peer that goes away meanwhile would wake us again and again.
             Want::Work => (EpollFlags::empty(), self.lane.now + NEVER),
+            Want::Start { deadline } => (EpollFlags::empty(), deadline),
             Want::Read { deadline } => (EpollFlags::EPOLLIN, deadline),
             Want::Write { deadline } => (EpollFlags::EPOLLOUT, deadline),
             Want::Either { deadline } => (EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT, deadline),
@@ -392,6 +380,7 @@ impl<'d> Loop<'d> {
             | Want::Write { .. }
             | Want::Either { .. }
             | Want::Work
+            | Want::Start { .. }
             | Want::Closed(_) => false,
         };
         let occupant = self.places[token.place as usize].occupant.as_mut()?;

@@ -33,6 +33,14 @@ pub(super) struct Helpers {
     running: bool,
 }
 
+/// Why work is not done by a thread of these.
+pub(super) enum Declined {
+    /// There is too much to do already.
+    Full,
+    /// There is no thread, for this reason.
+    Alone(Work, io::Error),
+}
+
 struct Shared {
     waiting: Mutex<VecDeque<(u64, Work)>>,
     /// There is work.
@@ -51,8 +59,7 @@ impl Helpers {
         Self::with(THREADS, QUEUE)
     }
 
-    /// As [`Helpers::new`], where each of so many connections has a program
-    /// started.
+    /// As [`Helpers::new`], to start a program for each of so many connections.
     ///
     /// # Errors
     /// As eventfd(2).
@@ -81,25 +88,24 @@ impl Helpers {
         &self.shared.bell
     }
 
-    /// Has `work` done; its answer will bear `token`. False if there is too
-    /// much to do already.
-    pub(super) fn submit(&mut self, token: u64, work: Work) -> bool {
+    /// Has `work` done; its answer will bear `token`.
+    ///
+    /// # Errors
+    /// As [`Declined`].
+    pub(super) fn submit(&mut self, token: u64, work: Work) -> Result<(), Declined> {
         if !self.running {
             match self.start() {
                 Ok(()) => self.running = true,
-                Err(error) => {
-                    log::warn!("a helper thread: {error}");
-                    return false;
-                }
+                Err(error) => return Err(Declined::Alone(work, error)),
             }
         }
         let mut waiting = lock(&self.shared.waiting);
         if waiting.len() >= self.queue {
-            return false;
+            return Err(Declined::Full);
         }
         waiting.push_back((token, work));
         self.shared.call.notify_one();
-        true
+        Ok(())
     }
 
     /// The answers since the last call, each with its token.
@@ -183,7 +189,8 @@ mod tests {
     fn answers_come_back_with_their_tokens() {
         let mut helpers = Helpers::new().unwrap();
         for token in 0..10 {
-            assert!(helpers.submit(token, Work::new(Arc::new(move || token % 2 == 0))));
+            let even = Work::new(Arc::new(move || token % 2 == 0));
+            assert!(helpers.submit(token, even).is_ok());
         }
         let mut answers = Vec::new();
         while answers.len() < 10 {
@@ -200,13 +207,14 @@ mod tests {
     #[test]
     fn what_is_too_much_is_refused_and_a_panic_is_a_no() {
         let mut helpers = Helpers::new().unwrap();
-        assert!(helpers.submit(7, Work::new(Arc::new(|| panic!("on purpose")))));
+        let panics = Work::new(Arc::new(|| panic!("on purpose")));
+        assert!(helpers.submit(7, panics).is_ok());
         assert_eq!(wait(&helpers), [(7, false)]);
         let (finish, gate) = channel::<()>();
         let gate = Mutex::new(gate);
         let held = Work::new(Arc::new(move || lock(&gate).recv().is_ok()));
         let taken = (0..100)
-            .filter(|token| helpers.submit(*token, held.clone()))
+            .filter(|token| helpers.submit(*token, held.clone()).is_ok())
             .count();
         assert!((QUEUE..=QUEUE + THREADS).contains(&taken), "{taken}");
         drop(finish);
@@ -214,7 +222,7 @@ mod tests {
         while answers < taken {
             answers += wait(&helpers).len();
         }
-        assert!(helpers.submit(1, Work::new(Arc::new(|| true))));
+        assert!(helpers.submit(1, Work::new(Arc::new(|| true))).is_ok());
         assert_eq!(wait(&helpers), [(1, true)]);
     }
 }

@@ -27,6 +27,7 @@ pub mod gate;
 mod helpers;
 pub mod journal;
 pub mod lane;
+mod launch;
 pub mod program;
 pub mod session;
 pub mod threads;

@@ -18,21 +18,19 @@
 //! it is waited for, while its number is still its own. Must never wait.
 
 mod errors;
+mod start;
 
-use super::effects::Roots;
-use crate::protocol::{Content, Input, OpenError, Peer, Program, ProgramEnd, RunError};
-use crate::sys::program::{self as launcher, Image, Launch, Limits, NotRun};
+use crate::protocol::{Content, Input, Peer, ProgramEnd, RunError};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::sys::epoll::Epoll;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, pipe2, read};
 use std::collections::BTreeMap;
-use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Seek, Write};
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -40,6 +38,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(super) use errors::{ErrorLines, printable};
+pub use start::{NotYet, Starting};
 
 /// What the programs of one worker take together.
 #[derive(Clone, Debug, Default)]
@@ -166,9 +165,6 @@ pub struct Child {
     _seat: Seat,
 }
 
-/// The permission bits that files of a program do not get.
-const UMASK: u32 = 0o022;
-
 /// Between two SIGKILLs for whom the first did not end.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
 
@@ -192,84 +188,6 @@ pub fn store(content: &mut Content, file: &mut Option<File>) -> io::Result<()> {
 }
 
 impl Child {
-    /// Starts `program`; what it will read is `content`, which begins in
-    /// `file` where there is one.
-    ///
-    /// # Errors
-    /// As [`RunError`].
-    pub fn start(
-        program: &Program<'_>,
-        content: &mut Content,
-        mut file: Option<File>,
-        roots: &Roots,
-        programs: &Programs,
-    ) -> Result<Self, RunError> {
-        let seat = Seat::take(programs, program.limits.children).ok_or(RunError::Busy)?;
-        let (directory, name) = split(program.path);
-        let place = roots.locate(program.root, program.path, false);
-        let place = place.map_err(run_error)?;
-        if !is_program(place.as_fd()) {
-            return Err(RunError::Denied);
-        }
-        let directory = roots.locate(program.root, directory, true);
-        let directory = directory.map_err(run_error)?;
-        let name = CString::new([b"./", name].concat()).map_err(|_| RunError::NotFound)?;
-        let input = store(content, &mut file).and_then(|()| {
-            let mut file = file.ok_or(Errno::EBADF)?;
-            file.rewind()?;
-            Ok(file)
-        });
-        let shown = match program.subject {
-            Some(subject) => format!("{subject}: program {}", printable(program.path)),
-            None => format!("program {}", printable(program.path)),
-        };
-        let failed = |error: io::Error| refused(&shown, &error);
-        let input = input.map_err(failed)?;
-        let (output, write_output) = pipe().map_err(failed)?;
-        let (errors, write_errors) = pipe().map_err(failed)?;
-        let ready = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
-            .map_err(|errno| refused(&shown, &errno.into()))?;
-        let limits = &program.limits;
-        let (pid, pidfd) = launcher::start(&Launch {
-            image: Image::Checked {
-                file: place.as_fd(),
-                directory: directory.as_fd(),
-                name: &name,
-            },
-            arguments: name.to_bytes_with_nul(),
-            environment: program.environment,
-            streams: [input.as_fd(), write_output.as_fd(), write_errors.as_fd()],
-            limits: Limits {
-                memory: limits.memory,
-                processor_time: limits.processor_time.map(whole_seconds),
-                ..Limits::default()
-            },
-            nice: i32::from(limits.nice),
-            umask: UMASK,
-        })
-        .map_err(|not_run| refused_to_run(&shown, &not_run))?;
-        content.clear();
-        for fd in [output.as_fd(), errors.as_fd(), pidfd.as_fd()] {
-            if let Err(errno) = ready.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, 0)) {
-                end_at_once(pid);
-                return Err(refused(&shown, &errno.into()));
-            }
-        }
-        Ok(Self {
-            pid,
-            grace: limits.grace,
-            phase: Phase::Running,
-            exited: false,
-            by_itself: false,
-            output: Some(output),
-            errors: ErrorLines::new(Some(errors), format!("{shown} [{pid}]")),
-            end: None,
-            pidfd,
-            ready,
-            _seat: seat,
-        })
-    }
-
     /// What it says; to be asked again whenever [`Child::as_fd`] is readable.
     pub fn hear(&mut self, input: &mut Input, now: Instant) -> Heard {
         if let Some(end) = self.end {
@@ -439,23 +357,6 @@ impl Drop for Child {
     }
 }
 
-/// The directory of a path, and its last name.
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|&byte| byte == b'/') {
-        Some(slash) => (&path[..slash], &path[slash + 1..]),
-        None => (b"", path),
-    }
-}
-
-/// A regular file that we may execute.
-fn is_program(file: BorrowedFd<'_>) -> bool {
-    use nix::sys::stat::{SFlag, fstat};
-    let regular = fstat(file).is_ok_and(|stat| {
-        SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFREG
-    });
-    regular && launcher::may_execute(file)
-}
-
 /// A pipe whose read end does not block.
 pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
@@ -475,29 +376,9 @@ pub(super) fn end_at_once(pid: Pid) {
     let _ = waitpid(pid, None);
 }
 
-fn run_error(error: OpenError) -> RunError {
-    match error {
-        OpenError::NotFound => RunError::NotFound,
-        OpenError::Denied => RunError::Denied,
-        OpenError::Escapes => RunError::Escapes,
-        OpenError::Exhausted => RunError::Exhausted,
-        OpenError::Failed => RunError::Failed,
-    }
-}
-
 /// RLIMIT_CPU knows only whole ones.
 pub(super) fn whole_seconds(time: Duration) -> u64 {
     time.as_secs().max(1)
-}
-
-fn refused_to_run(name: &str, not_run: &NotRun) -> RunError {
-    log::error!("{name}: cannot be run: {not_run}");
-    kind_of(&not_run.error)
-}
-
-fn refused(name: &str, error: &io::Error) -> RunError {
-    log::error!("{name}: {error}");
-    kind_of(error)
 }
 
 pub(super) fn kind_of(error: &io::Error) -> RunError {

@@ -20,6 +20,7 @@
 
 use super::Duty;
 use super::complaints::Who;
+use super::launch::{Fresh, Launch, late};
 use super::program::{
     AGAIN, Company, ErrorLines, end_at_once, has_exited, kind_of, pipe, printable, whole_seconds,
 };
@@ -28,7 +29,7 @@ use crate::protocol::{
     Errors, HandOver, Peer, ProgramEnd, RunError, SessionCut, SessionEnd, SessionLimits, Work,
 };
 use crate::sys::process::{self, Usage};
-use crate::sys::program::{self as launcher, Image, Launch, Limits, NotRun};
+use crate::sys::program::{self as launcher, Image, Limits, NotRun};
 use log::Level;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
@@ -40,7 +41,6 @@ use std::ffi::CString;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Between two looks at who is left in a group.
@@ -101,7 +101,7 @@ enum Refusal {
 /// A program on its way: what is known of it before it runs. The kernel takes a
 /// while to make a process of it, so that is [`Work`].
 pub struct Starting {
-    result: Arc<Mutex<Option<Result<Fresh, NotRun>>>>,
+    launch: Launch<Result<Fresh, NotRun>>,
     ready: Epoll,
     errors: Option<OwnedFd>,
     shown: String,
@@ -110,6 +110,8 @@ pub struct Starting {
     limits: SessionLimits,
     line: Option<Line>,
     company: Company,
+    /// When it is given up.
+    deadline: Instant,
 }
 
 /// All that a program is started with.
@@ -127,7 +129,7 @@ impl Order {
     fn run(self) -> Result<Fresh, NotRun> {
         let (socket, limits) = (self.socket.as_fd(), &self.limits);
         let errors = self.errors.as_ref().map_or(socket, AsFd::as_fd);
-        let started = launcher::start(&Launch {
+        let started = launcher::start(&launcher::Launch {
             image: Image::Named {
                 path: &self.program,
                 directory: &self.directory,
@@ -146,10 +148,7 @@ impl Order {
             nice: i32::from(limits.nice),
             umask: limits.umask,
         });
-        started.map(|(pid, pidfd)| Fresh {
-            pid,
-            pidfd: Some(pidfd),
-        })
+        started.map(Fresh::new)
     }
 }
 
@@ -159,20 +158,6 @@ struct Prepared {
     ready: Epoll,
     errors: Option<OwnedFd>,
     company: Company,
-}
-
-/// A program that runs, and that nobody looks after yet.
-struct Fresh {
-    pid: Pid,
-    pidfd: Option<OwnedFd>,
-}
-
-impl Drop for Fresh {
-    fn drop(&mut self) {
-        if self.pidfd.is_some() {
-            end_at_once(self.pid);
-        }
-    }
 }
 
 impl Starting {
@@ -196,19 +181,16 @@ impl Starting {
         let shown = format!("{}: exec {name}", Who(peer, None));
         let prepared = Self::try_prepare(wanted, stream, peer, duty);
         let prepared = prepared.map_err(|why| tell(&shown, why, duty, now))?;
-        let result = Arc::new(Mutex::new(None));
-        let order = Mutex::new(Some(prepared.order));
-        let place = Arc::clone(&result);
-        let work = move || {
-            let order = order.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(order) = order {
-                let started = order.run();
-                *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
-            }
-            true
-        };
+        let order = prepared.order;
+        let (launch, work) = Launch::order(|| order.run());
+        // A thread of the worker's own that started it would hang as long at most.
+        let patience = duty.limits.worker_timeout;
+        let patience = wanted
+            .limits
+            .timeout
+            .map_or(patience, |all| all.min(patience));
         let starting = Self {
-            result,
+            launch,
             ready: prepared.ready,
             errors: prepared.errors,
             shown,
@@ -217,8 +199,9 @@ impl Starting {
             // A connection that is not there any more has nothing to be silent.
             line: Line::of(stream.as_fd()),
             company: prepared.company,
+            deadline: now + patience,
         };
-        Ok((starting, Work::new(Arc::new(work))))
+        Ok((starting, work))
     }
 
     fn try_prepare(
@@ -254,14 +237,23 @@ impl Starting {
         })
     }
 
+    /// When it should run.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// It is waited for no longer.
+    pub fn give_up(self, duty: &Duty, now: Instant) -> RunError {
+        tell(&self.shown, Refusal::Refused(late()), duty, now);
+        RunError::Late
+    }
+
     /// The work was done: what came of it.
     ///
     /// # Errors
     /// As [`Starting::prepare`].
     pub fn finish(self, duty: &Duty, now: Instant) -> Result<Session, RunError> {
-        let result = &self.result;
-        let result = result.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let started = result.unwrap_or_else(|| {
+        let started = self.launch.outcome().unwrap_or_else(|| {
             let error = io::Error::other("whoever started it panicked");
             Err(NotRun {
                 step: "start",
@@ -274,18 +266,15 @@ impl Starting {
             (_, _) => Refusal::Refused(why),
         });
         let shown = &self.shown;
-        let mut fresh = started.map_err(|why| tell(shown, why, duty, now))?;
-        let Some(pidfd) = fresh.pidfd.as_ref() else {
-            return Err(RunError::Failed);
-        };
+        let fresh = started.map_err(|why| tell(shown, why, duty, now))?;
+        let (pid, pidfd) = fresh.adopt().ok_or(RunError::Failed)?;
         let errors = self.errors.iter().map(AsFd::as_fd);
         for fd in errors.chain([pidfd.as_fd()]) {
-            self.ready
-                .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, 0))
-                .map_err(|errno| tell(shown, refused("epoll_ctl")(errno.into()), duty, now))?;
+            if let Err(errno) = self.ready.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, 0)) {
+                end_at_once(pid);
+                return Err(tell(shown, refused("epoll_ctl")(errno.into()), duty, now));
+            }
         }
-        let pid = fresh.pid;
-        let pidfd = fresh.pidfd.take().ok_or(RunError::Failed)?;
         Ok(Session {
             errors: ErrorLines::new(self.errors, format!("{shown} [{pid}]")),
             pid,
@@ -314,6 +303,7 @@ fn refused(step: &'static str) -> impl Fn(io::Error) -> Refusal {
         | RunError::Denied
         | RunError::Escapes
         | RunError::Busy
+        | RunError::Late
         | RunError::Failed => Refusal::Refused(NotRun { step, error }),
     }
 }

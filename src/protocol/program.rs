@@ -45,6 +45,9 @@ pub struct ProgramLimits {
     pub processor_time: Option<Duration>,
     /// Added to the nice value, 0..=19 (setpriority(2)).
     pub nice: u8,
+    /// How long it may take until it runs: a file may lie where nobody answers.
+    /// Where nothing else is done meanwhile, as long as a worker may hang.
+    pub start: Duration,
     /// How long one that shall end has between SIGTERM and SIGKILL.
     pub grace: Duration,
 }
@@ -75,6 +78,8 @@ pub enum RunError {
     Busy,
     /// EMFILE, ENFILE, EAGAIN, ENOMEM: try again later.
     Exhausted,
+    /// It was not started within [`ProgramLimits::start`].
+    Late,
     /// Anything else.
     Failed,
 }

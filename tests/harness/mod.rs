@@ -7,7 +7,7 @@
 //! end was a good one, and a drop, also by a panic, leaves no process behind.
 //!
 //! `server` has the running program, `log` its lines, `process` what /proc
-//! tells, `client` one client, `crowd` many, `ledger` what became of their
+//! tells, `lease` has the start of a program take its time, `client` one client, `crowd` many, `ledger` what became of their
 //! requests, `load` a crowd that never pauses, `terminal` what a person at one
 //! sees.
 
@@ -18,6 +18,7 @@
 
 pub(crate) mod client;
 pub(crate) mod crowd;
+pub(crate) mod lease;
 pub(crate) mod ledger;
 pub(crate) mod load;
 pub(crate) mod log;

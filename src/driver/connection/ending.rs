@@ -89,7 +89,8 @@ impl Connection {
             | Stage::Receiving { .. }
             | Stage::Flushing
             | Stage::Working
-            | Stage::Started
+            | Stage::Launching
+            | Stage::Started { .. }
             | Stage::Session
             | Stage::Postponed { .. }
             | Stage::Hearing { .. } => Stage::Resume(Outcome::Broken { sent: 0, reason }),

@@ -2,11 +2,10 @@
 //! it, waits for its end, and tells it to end.
 
 use super::{Connection, Stage, Want};
+use crate::driver::Lane;
 use crate::driver::program::{Child, Heard};
-use crate::driver::{Duty, Lane};
-use crate::protocol::{CloseReason, Content, Ending, Outcome, Program, ProgramNews, RunError};
+use crate::protocol::{CloseReason, Ending, Outcome, ProgramNews};
 use crate::scoreboard::RowState;
-use std::fs::File;
 use std::time::Instant;
 
 impl Connection {
@@ -84,23 +83,6 @@ impl Connection {
         let due = self.child.as_ref().and_then(|child| child.due());
         let deadline = due.unwrap_or(lane.now);
         Some(Want::ProgramAlone { deadline })
-    }
-}
-
-/// Starts a program. Where descriptors are short those of kept files go; who
-/// sent nothing, which the first try would have used up, gets another one.
-pub(super) fn run(
-    program: &Program<'_>,
-    content: &mut Content,
-    stored: Option<File>,
-    duty: &Duty,
-) -> Result<Child, RunError> {
-    let (roots, again) = (duty.files.roots(), content.is_empty());
-    match Child::start(program, content, stored, roots, &duty.programs) {
-        Err(RunError::Exhausted) if duty.files.give_up() && again => {
-            Child::start(program, content, None, roots, &duty.programs)
-        }
-        started => started,
     }
 }
 

@@ -1,11 +1,8 @@
 //! What a connection has to do with the program that has it: next to nothing.
 
 use super::{Connection, Stage, Want};
-use crate::driver::blocking::PAUSE;
-use crate::driver::session::Starting;
 use crate::driver::{Duty, Lane};
-use crate::net::Stream;
-use crate::protocol::{CloseReason, HandOver, Outcome, Peer, RunError, SessionEnd, Work};
+use crate::protocol::{CloseReason, Outcome, RunError, SessionEnd};
 use crate::scoreboard::{Row, RowState};
 use crate::sys::socket;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -69,22 +66,6 @@ impl Connection {
         }
     }
 
-    /// Somebody has started the program, or had no time for it.
-    #[cold]
-    pub(super) fn started(&mut self, lane: &Lane<'_>) {
-        let started = match self.starting.take() {
-            Some(starting) => starting.finish(lane.duty, lane.now),
-            None => Err(RunError::Busy),
-        };
-        self.stage = match started {
-            Ok(session) => {
-                self.session = Some(Box::new(session));
-                Stage::Session
-            }
-            Err(error) => not_started(error, lane),
-        };
-    }
-
     /// There was no process; `None` means go on driving.
     #[cold]
     pub(super) fn wait_for_process(&mut self, at: Instant, lane: &mut Lane<'_>) -> Option<Want> {
@@ -95,40 +76,5 @@ impl Connection {
         }
         lane.set_state(RowState::Reading);
         Some(Want::ProgramAlone { deadline: at })
-    }
-}
-
-/// Makes ready to start the program that is to have the connection, and says
-/// what is next.
-#[cold]
-pub(super) fn hand_over(
-    wanted: &HandOver<'_>,
-    stream: &mut Stream,
-    peer: &Peer,
-    starting: &mut Option<Box<Starting>>,
-    work: &mut Option<Work>,
-    lane: &Lane<'_>,
-) -> Stage {
-    let text = lane.activity.text();
-    match Starting::prepare(wanted, stream, peer, text, lane.duty, lane.now) {
-        Ok((prepared, errand)) => {
-            *starting = Some(Box::new(prepared));
-            *work = Some(errand);
-            Stage::Working
-        }
-        Err(error) => not_started(error, lane),
-    }
-}
-
-fn not_started(error: RunError, lane: &Lane<'_>) -> Stage {
-    match error {
-        RunError::Busy => Stage::Postponed {
-            at: lane.now + PAUSE,
-        },
-        RunError::NotFound
-        | RunError::Denied
-        | RunError::Escapes
-        | RunError::Exhausted
-        | RunError::Failed => Stage::Resume(Outcome::HandedOver(SessionEnd::NotStarted(error))),
     }
 }

@@ -2,16 +2,16 @@
 //! asks for. What can be done at once is done here; for all else the stage says
 //! what is waited for.
 
-use super::programs::{dismiss, run};
-use super::sessions::hand_over;
+use super::programs::dismiss;
+use super::starts::{hand_over, run};
 use super::{Connection, Stage};
 use crate::driver::complaints::report_open;
 use crate::driver::effects::Directory;
 use crate::driver::files::{Files, Opened};
 use crate::driver::{Lane, Reporter, program};
 use crate::protocol::{
-    Action, CloseReason, Content, Ending, Entry, Manner, OpenError, Outcome, Output, Peer,
-    ProgramNews, Turn, View, Work,
+    Action, CloseReason, Content, Ending, Entry, Manner, OpenError, Outcome, Output, Peer, Turn,
+    View, Work,
 };
 use crate::scoreboard::{Counter, RowState};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -83,16 +83,11 @@ impl Connection {
             Action::Run(program) => {
                 // A program that has ended keeps its seat until it is forgotten.
                 self.child = None;
+                self.uptake.rest();
                 self.uptake.forgive();
                 let stored = self.stored.take();
-                let started = run(&program, &mut self.content, stored, lane.duty);
-                Stage::Resume(match started {
-                    Ok(child) => {
-                        self.child = Some(Box::new(child));
-                        Outcome::Program(ProgramNews::Started)
-                    }
-                    Err(error) => Outcome::Program(ProgramNews::NotStarted(error)),
-                })
+                let place = (&mut self.launching, &mut self.work);
+                run(&program, &mut self.content, stored, place, lane)
             }
             // Octets that are here would never come to the program, nor to the peer.
             Action::HandOver(_) if !(self.input.is_empty() && self.output.is_empty()) => {
@@ -103,8 +98,9 @@ impl Connection {
             }
             Action::HandOver(wanted) => {
                 self.uptake.rest();
-                let (starting, work) = (&mut self.starting, &mut self.work);
-                hand_over(&wanted, &mut self.stream, &self.peer, starting, work, lane)
+                let ends = (&mut self.stream, &self.peer);
+                let place = (&mut self.launching, &mut self.work);
+                hand_over(&wanted, ends, place, lane)
             }
             Action::Hear { deadline } => Stage::Hearing { deadline },
             Action::Receive { deadline, idle } => Stage::Receiving { deadline, idle },

@@ -1,8 +1,8 @@
 //! Real programs, without a connection.
 
 use super::*;
-use crate::driver::effects::Links;
-use crate::protocol::ProgramLimits;
+use crate::driver::effects::{Links, Roots};
+use crate::protocol::{Program, ProgramLimits};
 use nix::poll::{PollFd, PollFlags, poll};
 use std::os::unix::fs::PermissionsExt;
 
@@ -11,6 +11,7 @@ const LIMITS: ProgramLimits = ProgramLimits {
     memory: None,
     processor_time: None,
     nice: 0,
+    start: Duration::from_secs(20),
     grace: Duration::from_millis(200),
 };
 
@@ -50,7 +51,14 @@ impl Place {
         };
         let mut gathered = Content::default();
         assert!(gathered.push(content, u64::MAX));
-        Child::start(&program, &mut gathered, None, &self.roots, &self.programs)
+        let (roots, programs, now) = (&self.roots, &self.programs, Instant::now());
+        let prepared = Starting::prepare(&program, &mut gathered, None, roots, programs, now);
+        let (starting, work) = prepared?;
+        assert!(work.run());
+        starting.finish(|| false).map_err(|not_yet| match not_yet {
+            NotYet::Never(error) => error,
+            NotYet::Again(_, _) => panic!("there is no room to be made"),
+        })
     }
 
     fn run(&self, path: &str, content: &[u8]) -> (String, ProgramEnd) {

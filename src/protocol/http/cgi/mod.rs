@@ -75,6 +75,7 @@ impl Cgi {
                 memory: settings.memory,
                 processor_time: settings.processor_time,
                 nice: settings.nice,
+                start: settings.silence_timeout.min(settings.timeout),
                 grace: settings.grace,
             },
             timeout: settings.timeout,
@@ -272,6 +273,7 @@ pub(super) fn not_started(error: RunError) -> Result<Status, (Status, &'static s
         RunError::Denied | RunError::Escapes => Ok(Status::Forbidden),
         RunError::Busy => Err((Status::Unavailable, "as many run as max_children grants")),
         RunError::Exhausted => Err((Status::Unavailable, "the system has no room for it")),
+        RunError::Late => Err((Status::GatewayTimeout, "it was not started in time")),
         RunError::Failed => Err((Status::InternalError, "it could not be started")),
     }
 }

@@ -255,6 +255,7 @@ fn a_program_that_cannot_be_run() {
         (RunError::Escapes, "403"),
         (RunError::Busy, "503"),
         (RunError::Exhausted, "503"),
+        (RunError::Late, "504"),
         (RunError::Failed, "500"),
     ] {
         let mut walk = at("AwaitStart");
