@@ -38,6 +38,7 @@ on_each_model! {
     behind_a_proxy_the_client_it_names_is_who_is_there
     nothing_is_left_after_many
     once_is_one_session
+    a_stopped_worker_is_found_with_a_session_under_way
 }
 
 /// A server with one pool called `exec`, of this command, and more keys for
@@ -665,6 +666,32 @@ fn an_event_loop_has_many_sessions_and_shows_them() {
         assert_eq!(client.read_to_end(), b"");
     }
     server.expect("nothing");
+    server.stop();
+}
+
+/// Whatever the deadlines of a session are, for they are none of the worker's.
+fn a_stopped_worker_is_found_with_a_session_under_way(model: &str) {
+    let pool = "worker_timeout = \"1s\"\nidle_timeout = \"1h\"";
+    let mut server = serve(model, "echo $$; exec cat", pool, "");
+    for line in ["no sign of life", "SIGKILL", "has not finished in time"] {
+        server.expect(line);
+    }
+    let mut client = connect(&server);
+    let program = number(&mut client);
+    // Silent for longer than a hung worker is given, which this one is not.
+    let_time_pass(Duration::from_secs(4));
+    client.send("x");
+    assert_eq!(client.read(1), b"x");
+    let worker = process::parent(program).unwrap();
+    process::signal(worker, Signal::SIGSTOP);
+    let line = server.log.wait_for("no sign of life", SOON);
+    assert!(line.contains("exec /bin/sh for "), "{line}");
+    assert_gone(worker);
+    assert_gone(program);
+    let mut again = connect(&server);
+    number(&mut again);
+    again.finish();
+    again.read_to_end();
     server.stop();
 }
 

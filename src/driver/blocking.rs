@@ -23,9 +23,10 @@ use std::time::{Duration, Instant};
 /// How long a worker that is out of descriptors waits before it tries again.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
-/// How soon it is noticed that the worker retires while a program has the
-/// connection.
-const SESSION_LOOK: Duration = Duration::from_secs(1);
+/// How often a worker shows that it moves while programs have its connections, and
+/// sees whether it retires. For itself it need not: such a session may be silent
+/// for as long as it likes, and has no deadline that tells of a worker.
+pub(super) const SESSION_LOOK: Duration = Duration::from_secs(1);
 
 /// Who must hear of a lane's comings and goings.
 pub trait Attendance {
@@ -140,11 +141,11 @@ pub(super) fn serve_begun(mut connection: Connection, lane: &mut Lane<'_>) -> u6
             }
             Want::Session { deadline } => {
                 connection.let_go(lane.duty);
-                lane.set_deadline(Some(deadline));
-                lane.write_log_if_due();
                 // A thread is not woken when the worker is told to retire.
-                let look = lane.now + SESSION_LOOK;
-                wait_for_program(&connection, true, deadline.min(look), lane);
+                let look = deadline.min(lane.now + SESSION_LOOK);
+                lane.set_deadline(Some(look));
+                lane.write_log_if_due();
+                wait_for_program(&connection, true, look, lane);
             }
         }
         // Until the next wait it is at work, and should be back at once.

@@ -8,6 +8,7 @@ mod accepting;
 mod errands;
 mod place;
 
+use super::blocking::SESSION_LOOK;
 use super::connection::{Connection, Want};
 use super::helpers::Helpers;
 use super::{Duty, Lane, Leave};
@@ -91,6 +92,8 @@ struct Loop<'d> {
     /// Whether there are more connections than [`CROWD`] allows, or lately were.
     crowded: bool,
     connections: u64,
+    /// How many of those that are open a program has.
+    sessions: u32,
     /// Whether the connections know that the worker retires.
     told: bool,
     /// When row and title may be written again, and how many connections they show.
@@ -143,6 +146,7 @@ impl<'d> Loop<'d> {
             exclusive,
             crowded: false,
             connections: 0,
+            sessions: 0,
             told: false,
             summary_due: now,
             shown: None,
@@ -208,7 +212,8 @@ impl<'d> Loop<'d> {
         let state = (self.open(), self.duty.is_retired());
         let title = (self.shown != Some(state)).then_some(self.summary_due);
         let (lines, partings) = (self.lane.lines.due(), self.lane.partings.due());
-        let all = [timer, accepting, title, lines, partings];
+        let sessions = (self.sessions > 0).then(|| self.lane.now + SESSION_LOOK);
+        let all = [timer, accepting, title, lines, partings, sessions];
         let next = all.into_iter().flatten().min();
         let timeout = next.map_or(EpollTimeout::NONE, |at| {
             let left = at.saturating_duration_since(self.lane.now);
@@ -392,10 +397,11 @@ impl<'d> Loop<'d> {
             return Some(CloseReason::Internal);
         }
         // Not watched any more.
-        if connection.let_go(self.duty)
-            && let Some(row) = Self::row_of(self.duty, token)
-        {
-            connection.show_program(&self.lane, row);
+        if connection.let_go(self.duty) {
+            self.sessions += 1;
+            if let Some(row) = Self::row_of(self.duty, token) {
+                connection.show_program(&self.lane, row);
+            }
         }
         occupant.deadline = deadline;
         if deadline < occupant.timer {
@@ -419,6 +425,7 @@ impl<'d> Loop<'d> {
             Body::Resting(resting) => resting.wake(occupant.deadline, &self.lane),
             Body::Away => return,
         };
+        self.sessions -= u32::from(connection.has_parted());
         self.lane.end(connection.who(), reason);
         if let Some(row) = Self::row_of(self.duty, token) {
             row.vacate();

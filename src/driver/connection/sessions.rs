@@ -24,6 +24,11 @@ impl Connection {
         !std::mem::replace(&mut self.parted, true)
     }
 
+    /// Whether a program has, or had, the socket.
+    pub fn has_parted(&self) -> bool {
+        self.parted
+    }
+
     /// Tells a row of its own of the program that has the connection.
     pub fn show_program(&self, lane: &Lane<'_>, row: Row) {
         if let Some(session) = &self.session {
