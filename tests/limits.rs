@@ -404,6 +404,32 @@ fn each_worker_has_its_socket_and_all_have_one_limit() {
     }
 }
 
+/// Who waits for a client has no place: however many lanes look at a queue at the
+/// same moment, one of them finds somebody there.
+#[test]
+fn who_waits_for_clients_takes_nobodys_place() {
+    // With a place taken for nobody, chance would count it …
+    let early = "limits.connections = 8\nlimits.random_early_drop = \"3:100:3\"";
+    // … and a worker with another queue would find none for its client.
+    let queues = "accept = \"reuseport\"\nlimits.connections = 2";
+    for (model, keys) in [("prefork", early), ("threads", early), ("threads", queues)] {
+        let server = serve(&pool(model, keys));
+        for round in 0..20 {
+            let enter = || {
+                let mut client = connect(server.address("web"), 2).unwrap();
+                let answer = ask(&mut client).map_err(|error| error.to_string());
+                assert_eq!(answer, Ok(200), "{model}: round {round}");
+                client
+            };
+            drop([enter(), enter()]);
+            eventually("they have left", SOON, || {
+                (status(&server)["active"] == 0).then_some(())
+            });
+        }
+        server.stop();
+    }
+}
+
 #[test]
 fn a_source_comes_no_faster_than_it_may() {
     let server = serve(&pool(

@@ -4,7 +4,7 @@
 //! service is touched; what is dropped again without having served leaves no
 //! trace.
 
-use crate::config::{Config, Http, Listen, Log, LogTarget, Model, Pool, Service, Symlinks};
+use crate::config::{Config, Http, Limits, Listen, Log, LogTarget, Model, Pool, Service, Symlinks};
 use crate::driver::effects::{Links, Roots};
 use crate::driver::journal::AccessLog;
 use crate::log::{Output, Sink, Torn, Voice};
@@ -223,12 +223,16 @@ impl Opened {
             // Each call says for itself whether it waits, or it is up to the program.
             return false;
         }
+        // Who has taken a place for a client that another one took must give it back,
+        // and not keep it until the next one comes.
+        let keeps_places = self.pool.limits.as_ref().is_some_and(Limits::waits);
         match self.pool.model {
             Model::Event | Model::Fork => true,
             Model::Prefork | Model::Threads => {
                 let mut listen = self.pool.listen.iter();
                 // Several sockets may have been passed by one name.
-                self.pool.listen.len() > 1
+                keeps_places
+                    || self.pool.listen.len() > 1
                     || listen.any(|one| matches!(one.listen, Listen::Fd { .. }))
             }
         }
