@@ -74,6 +74,8 @@ pub struct Crew {
     estates: BTreeMap<WorkerId, Vec<Arc<Listener>>>,
     /// Whose memory was looked at last.
     weighed: WorkerId,
+    /// The program whose output was read last.
+    heard: WorkerId,
     black_box: BlackBox,
 }
 
@@ -164,6 +166,7 @@ impl Crew {
             kept_rows: Vec::new(),
             estates: BTreeMap::new(),
             weighed: WorkerId(0),
+            heard: WorkerId(0),
             black_box: BlackBox::default(),
         })
     }

@@ -1,6 +1,6 @@
 //! What programs say of themselves, and what they write.
 
-use super::{MASTER, NOTIFY, PYTHON, answerer, ask, has, pool, refused, start};
+use super::{MASTER, NOTIFY, PYTHON, answerer, ask, has, pool, refused, running, start};
 use crate::harness::{SOON, Server, eventually, let_time_pass, process};
 use nix::sys::signal::Signal;
 use std::fs;
@@ -259,4 +259,39 @@ fn a_flood_costs_the_flooder() {
     server.signal(Signal::SIGTERM);
     let mut server = server;
     server.assert_good_end();
+}
+
+/// A line costs the master the same however short it is, so it is lines that count,
+/// those of all programs together.
+#[test]
+fn short_lines_are_no_cheaper() {
+    let keys = "workers = 16\nlog = \"web.log\"";
+    let pools = running("[\"/usr/bin/yes\"]", keys, "ready = \"300ms\"");
+    let server = start(&pools);
+    let log = server.directory.path().join("web.log");
+    let begun = Instant::now();
+    let written = || fs::metadata(&log).unwrap().len();
+    let before = written();
+    // Whoever asks the master for something does not wait for sixteen full pipes.
+    for _ in 0..5 {
+        ask(&server, &["status"]);
+    }
+    let_time_pass(Duration::from_secs(1).saturating_sub(begun.elapsed()));
+    let octets = (written() - before) as f64 / begun.elapsed().as_secs_f64();
+    // `2026-11-21 20:42:57.159 +0000 [27952] web[13] info: y`
+    let lines = octets / 53.0;
+    // As many as `LINES` and `PIECE` of src/master/crew/programs.rs come to.
+    assert!(lines > 100.0, "some are written: {lines:.0} a second");
+    assert!(lines < 110_000.0, "{lines:.0} a second");
+    // Each of them is heard, whoever floods the master besides.
+    for slot in 0..16 {
+        let line = format!(" web[{slot}] info: y\n");
+        eventually("a line of each", SOON, || {
+            fs::read_to_string(&log)
+                .unwrap()
+                .contains(&line)
+                .then_some(())
+        });
+    }
+    server.stop();
 }

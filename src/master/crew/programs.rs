@@ -47,14 +47,19 @@ use word::{Message, Watchdog};
 
 /// Datagrams that are read of one program in one turn.
 const MESSAGES: usize = 16;
-/// Reads of the output of one program in one turn, of a pipe's usual page each.
-const READS: usize = 16;
+/// Reads of the output of one program in one turn, of so many octets each.
+const READS: usize = 64;
+const PIECE: usize = 1024;
+/// Lines that are written for all programs together in one turn, and no more than
+/// those of one read beyond: a line costs the master what it costs however short it
+/// is.
+const LINES: usize = 512;
 /// Whoever reaches such a bound is not listened to for so long.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How often is looked whether a queue is empty.
 const LOOK: Duration = Duration::from_millis(10);
 /// More than a pipe can hold: what a dead program has left is read whole.
-const LEFT: usize = 32;
+const LEFT: usize = 128;
 
 /// What the master has of a worker that is a program.
 pub(super) struct Program {
@@ -265,9 +270,13 @@ impl Program {
         };
     }
 
-    /// Takes in what it writes, up to so many reads; answers whether there may be
-    /// more.
-    fn listen(&mut self, reads: usize, mut tell: impl FnMut(&Voice, &str, &mut Torn)) -> bool {
+    /// Takes in what it writes, up to so many reads, and as long as `tell` answers
+    /// that it takes more lines; answers whether there may be more.
+    fn listen(
+        &mut self,
+        reads: usize,
+        mut tell: impl FnMut(&Voice, &str, &mut Torn) -> bool,
+    ) -> bool {
         let Self {
             output,
             lines,
@@ -278,17 +287,21 @@ impl Program {
         else {
             return false;
         };
+        let mut more = true;
         for _ in 0..reads {
             let Some(pipe) = output else { return false };
-            let mut room = [0; 4096];
+            let mut room = [0; PIECE];
             match read(pipe, &mut room) {
                 Ok(0) => {
-                    lines.finish(|line| tell(voice, line, torn));
+                    lines.finish(|line| more = tell(voice, line, torn));
                     *output = None;
                 }
-                Ok(count) => lines.take(&room[..count], |line| tell(voice, line, torn)),
+                Ok(count) => lines.take(&room[..count], |line| more = tell(voice, line, torn)),
                 Err(Errno::EINTR) => {}
                 Err(_) => return false,
+            }
+            if !more {
+                return true;
             }
         }
         true
@@ -338,8 +351,16 @@ impl Crew {
 
     /// Hears what programs say and write, and does on their behalf what is due.
     pub fn attend_programs(&mut self, now: Instant) {
-        for id in self.speakers(now) {
-            self.hear_program(id, now);
+        let mut lines = LINES;
+        let mut speakers = self.speakers(now);
+        // Who comes too late for the lines of this turn is among the first in the next.
+        let next = speakers.partition_point(|id| *id <= self.heard);
+        speakers.rotate_left(next);
+        for id in speakers {
+            if lines > 0 {
+                self.heard = id;
+            }
+            self.hear_program(id, &mut lines, now);
         }
         let Self {
             workers,
@@ -380,10 +401,15 @@ impl Crew {
         found
     }
 
-    fn hear_program(&mut self, id: WorkerId, now: Instant) {
+    fn hear_program(&mut self, id: WorkerId, lines: &mut usize, now: Instant) {
         self.with_program(id, |program, pid, row, cohort| {
             let says = program.hear(pid, row, now);
-            let writes = program.listen(READS, |voice, line, torn| cohort.relay(voice, line, torn));
+            let writes = *lines == 0
+                || program.listen(READS, |voice, line, torn| {
+                    cohort.relay(voice, line, torn);
+                    *lines = lines.saturating_sub(1);
+                    *lines > 0
+                });
             if says || writes {
                 program.paused = Some(now + PAUSE);
             }
@@ -394,7 +420,10 @@ impl Crew {
     pub(super) fn hear_last_words(&mut self, id: WorkerId) {
         self.with_program(id, |program, pid, row, cohort| {
             program.hear(pid, row, Instant::now());
-            program.listen(LEFT, |voice, line, torn| cohort.relay(voice, line, torn));
+            program.listen(LEFT, |voice, line, torn| {
+                cohort.relay(voice, line, torn);
+                true
+            });
             program.finish(|voice, line, torn| cohort.relay(voice, line, torn));
         });
     }
