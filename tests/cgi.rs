@@ -555,7 +555,7 @@ fn a_client_may_go_while_its_program_starts(model: &str) {
 }
 
 fn a_stop_waits_for_a_start(model: &str) {
-    let site = Site::new(model, "");
+    let mut site = Site::new(model, "");
     let (mut client, lease) = begin_to_start(&site, "env");
     site.server.signal(Signal::SIGTERM);
     site.server.log.wait_for("stopping: ", SOON);
