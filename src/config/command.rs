@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::kind::{Kind, Shown, items, wrong_type};
+use super::kind::{Kind, Shown, each, wrong_type};
 use super::mistake::Mistake;
 use super::system::{System, reason};
 use super::wording::{abridged, quote};
@@ -101,25 +101,17 @@ pub(super) fn texts(
     found: &mut Vec<Mistake>,
     judge: impl Fn(&str) -> Result<(), &'static str>,
 ) -> Option<Vec<String>> {
-    let before = found.len();
-    let mut all = Vec::new();
-    for item in items(value) {
-        let Some(text) = item.get_ref().as_str() else {
-            found.push(wrong_type(name, item, expected));
-            continue;
-        };
+    each(name, value, expected, found, |text| {
         let judged = if text.contains('\0') {
             Err("no NUL can stand there")
         } else {
             judge(text)
         };
-        if let Err(why) = judged {
-            let message = format!("`{name}` cannot hold {}", abridged(text));
-            found.push(Mistake::error(item.span(), message, why));
-        }
-        all.push(text.to_owned());
-    }
-    (found.len() == before).then_some(all)
+        let cannot = || format!("`{name}` cannot hold {}", abridged(text));
+        judged
+            .map(|()| text.to_owned())
+            .map_err(|why| (cannot(), why))
+    })
 }
 
 fn show(value: &[String]) -> Shown {

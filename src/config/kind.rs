@@ -286,21 +286,13 @@ impl Kind<Vec<String>> for FileNames {
         value: &Spanned<DeValue<'_>>,
         found: &mut Vec<Mistake>,
     ) -> Option<Vec<String>> {
-        let before = found.len();
-        let mut names = Vec::new();
-        for item in items(value) {
-            let Some(text) = item.get_ref().as_str() else {
-                found.push(wrong_type(name, item, &self.expected()));
-                continue;
-            };
+        each(name, value, &self.expected(), found, |text| {
             if matches!(text, "" | "." | "..") || text.contains(['/', '\0']) {
                 let message = format!("`{name}` cannot hold {}", abridged(text));
-                let expected = format!("expected {}", self.expected());
-                found.push(Mistake::error(item.span(), message, expected));
+                return Err((message, format!("expected {}", self.expected())));
             }
-            names.push(text.to_owned());
-        }
-        (found.len() == before).then_some(names)
+            Ok(text.to_owned())
+        })
     }
 
     fn show(&self, value: &Vec<String>) -> Shown {
@@ -314,6 +306,31 @@ pub(crate) fn items<'v, 'i>(value: &'v Spanned<DeValue<'i>>) -> Vec<&'v Spanned<
         Some(array) => array.iter().collect(),
         None => vec![value],
     }
+}
+
+/// What `take` makes of each text of an array, or of one text; or it says what is wrong
+/// with it, and what was expected. `None` if any is wrong, and all that are have been
+/// added to `found`.
+pub(crate) fn each<T, W: Into<String>>(
+    name: &str,
+    value: &Spanned<DeValue<'_>>,
+    expected: &str,
+    found: &mut Vec<Mistake>,
+    take: impl Fn(&str) -> Result<T, (String, W)>,
+) -> Option<Vec<T>> {
+    let before = found.len();
+    let mut all = Vec::new();
+    for item in items(value) {
+        let Some(text) = item.get_ref().as_str() else {
+            found.push(wrong_type(name, item, expected));
+            continue;
+        };
+        match take(text) {
+            Ok(one) => all.push(one),
+            Err((message, why)) => found.push(Mistake::error(item.span(), message, why)),
+        }
+    }
+    (found.len() == before).then_some(all)
 }
 
 /// Says that a key cannot have this text, and why.

@@ -11,6 +11,7 @@
 
 mod address;
 mod app;
+mod cgi;
 mod check;
 mod command;
 mod datagram;

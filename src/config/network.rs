@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::kind::{Kind, Shown, items, wrong_type};
+use super::kind::{Kind, Shown, each};
 use super::mistake::Mistake;
 use super::wording::{abridged, quote};
 
@@ -193,26 +193,17 @@ impl Kind<Clients> for ClientList {
         value: &Spanned<DeValue<'_>>,
         found: &mut Vec<Mistake>,
     ) -> Option<Clients> {
-        let before = found.len();
-        let mut clients = Clients::default();
-        for item in items(value) {
-            let Some(text) = item.get_ref().as_str() else {
-                found.push(wrong_type(name, item, EXPECTED));
-                continue;
-            };
+        let listed = each(name, value, EXPECTED, found, |text| {
             if text == "unix:" {
-                clients.unix = true;
-                continue;
+                return Ok(None);
             }
-            match Network::parse(text) {
-                Ok(network) => clients.networks.push(network),
-                Err(why) => {
-                    let message = format!("{} is no address prefix", abridged(text));
-                    found.push(Mistake::error(item.span(), message, why));
-                }
-            }
-        }
-        (found.len() == before).then_some(clients)
+            let not = |why| (format!("{} is no address prefix", abridged(text)), why);
+            Network::parse(text).map(Some).map_err(not)
+        })?;
+        Some(Clients {
+            unix: listed.contains(&None),
+            networks: listed.into_iter().flatten().collect(),
+        })
     }
 
     fn show(&self, value: &Clients) -> Shown {

@@ -4,7 +4,7 @@
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::kind::{Kind, Shown, cannot_be, items, string, wrong_type};
+use super::kind::{Kind, Shown, cannot_be, each, string, wrong_type};
 use super::mistake::{Mistake, Span};
 use super::site::{self, ERROR_PAGE_STATUSES, ErrorPage, Header};
 use super::table::{Table, in_order};
@@ -46,83 +46,6 @@ pub(crate) struct ErrorPages;
 
 /// The value of Content-Type, or a realm: visible ASCII and spaces.
 pub(crate) struct Line(pub(crate) &'static str);
-
-/// `pass`: names of variables, an array or one.
-pub(crate) struct Variables;
-
-/// Variables with a meaning of their own (RFC 3875 §4.1, and those of ours). One
-/// from elsewhere would stand for what a request has not: a REMOTE_USER who
-/// said no password, a CONTENT_LENGTH without content.
-const DECIDED: &[&str] = &[
-    "AUTH_TYPE",
-    "CONTENT_LENGTH",
-    "CONTENT_TYPE",
-    "DOCUMENT_ROOT",
-    "GATEWAY_INTERFACE",
-    "PATH_INFO",
-    "PATH_TRANSLATED",
-    "QUERY_STRING",
-    "REDIRECT_STATUS",
-    "REMOTE_ADDR",
-    "REMOTE_HOST",
-    "REMOTE_IDENT",
-    "REMOTE_PORT",
-    "REMOTE_USER",
-    "REQUEST_METHOD",
-    "REQUEST_URI",
-    "SCRIPT_FILENAME",
-    "SCRIPT_NAME",
-    "SERVER_ADDR",
-    "SERVER_NAME",
-    "SERVER_PORT",
-    "SERVER_PROTOCOL",
-    "SERVER_SOFTWARE",
-    "UNIQUE_ID",
-];
-
-impl Kind<Vec<String>> for Variables {
-    fn expected(&self) -> String {
-        "an array of names such as [\"PATH\"]".to_owned()
-    }
-
-    fn read(
-        &self,
-        name: &str,
-        value: &Spanned<DeValue<'_>>,
-        found: &mut Vec<Mistake>,
-    ) -> Option<Vec<String>> {
-        let before = found.len();
-        let mut names = Vec::new();
-        for item in items(value) {
-            let Some(text) = item.get_ref().as_str() else {
-                found.push(wrong_type(name, item, &self.expected()));
-                continue;
-            };
-            let inside = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-            let begins = text
-                .bytes()
-                .next()
-                .is_some_and(|byte| !byte.is_ascii_digit());
-            let why = if !begins || !text.bytes().all(inside) {
-                "expected letters, digits and underscores"
-            } else if text.starts_with("HTTP_") {
-                "that is where fields of the request come"
-            } else if DECIDED.contains(&text) {
-                "the request decides it"
-            } else {
-                names.push(text.to_owned());
-                continue;
-            };
-            let message = format!("{} cannot be passed on", abridged(text));
-            found.push(Mistake::error(item.span(), message, why));
-        }
-        (found.len() == before).then_some(names)
-    }
-
-    fn show(&self, value: &Vec<String>) -> Shown {
-        Shown::array(value.iter().map(|name| quote(name)))
-    }
-}
 
 impl<T: Table> Kind<Vec<Named<T>>> for ByName {
     fn expected(&self) -> String {
@@ -223,22 +146,10 @@ impl Kind<Vec<String>> for HostNames {
         value: &Spanned<DeValue<'_>>,
         found: &mut Vec<Mistake>,
     ) -> Option<Vec<String>> {
-        let before = found.len();
-        let mut names = Vec::new();
-        for item in items(value) {
-            let Some(text) = item.get_ref().as_str() else {
-                found.push(wrong_type(name, item, &self.expected()));
-                continue;
-            };
-            match site::host_name(text) {
-                Ok(host) => names.push(host),
-                Err(why) => {
-                    let message = format!("a host cannot be called {}", abridged(text));
-                    found.push(Mistake::error(item.span(), message, why));
-                }
-            }
-        }
-        (found.len() == before).then_some(names)
+        each(name, value, &self.expected(), found, |text| {
+            let cannot = |why| (format!("a host cannot be called {}", abridged(text)), why);
+            site::host_name(text).map_err(cannot)
+        })
     }
 
     fn show(&self, value: &Vec<String>) -> Shown {
@@ -601,19 +512,6 @@ mod tests {
         assert_eq!(mistakes(&OrOff(UrlPath), "'off'"), [""; 0]);
         assert_eq!(mistakes(&OrOff(UrlPath), "'/a'"), [""; 0]);
         assert_eq!(mistakes(&OrOff(UrlPath), "'no'").len(), 1);
-    }
-
-    #[test]
-    fn variables_are_no_fields() {
-        assert_eq!(mistakes(&Variables, "['PATH', '_a1']"), [""; 0]);
-        assert_eq!(mistakes(&Variables, "[]"), [""; 0]);
-        for text in ["'1a'", "'A=b'", "''", "['a b', 1]", "'HTTP_PROXY'"] {
-            assert!(!mistakes(&Variables, text).is_empty(), "{text}");
-        }
-        for name in DECIDED {
-            let found = mistakes(&Variables, &format!("['{name}']"));
-            assert!(found[0].ends_with("; the request decides it"), "{found:?}");
-        }
     }
 
     #[test]

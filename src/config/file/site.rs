@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::Symlinks;
+use crate::config::cgi::decided;
+use crate::config::command::Passed;
 use crate::config::kind::{FileNames, FilePath, Flag, Optional, Text, Word};
 use crate::config::network::{ClientList, Clients};
 use crate::config::number::{Count, Size, Time};
@@ -12,7 +14,6 @@ use crate::config::site::{ErrorPage, Forwarded, Header, RESPOND_STATUSES};
 use crate::config::table::{Shorthand, table};
 use crate::config::web::{
     ByName, Destination, ErrorPages, Headers, HostNames, Line, Named, OrOff, StatusOf, UrlPath,
-    Variables,
 };
 
 table! {
@@ -128,7 +129,7 @@ table! {
             "Processor time of each program, in whole seconds (RLIMIT_CPU).";
         nice: u8 = Count { min: 0, max: 19 }, 0,
             "What is added to the nice value of each program.";
-        pass: Vec<String> = Variables, vec!["PATH".to_owned(), "TZ".to_owned()],
+        pass: Vec<String> = Passed(decided), vec!["PATH".to_owned(), "TZ".to_owned()],
             "Variables of the server's own environment that programs get.";
         authorization: bool = Flag, false,
             "Whether programs see the field Authorization.";
