@@ -33,7 +33,8 @@ pub struct Listener {
     socket: Socket,
     local: Listen,
     file: Option<SocketFile>,
-    /// Its last owners are emptying the queue: it must not block any more.
+    /// Nobody is to come any more, and its last owners empty the queue: it must not
+    /// block.
     refusing: AtomicBool,
     /// Another master has it as well, and decides about it: see
     /// [`Listener::entrust`].
@@ -248,7 +249,7 @@ impl Listener {
 
     /// Whether accept4(2) on it returns EAGAIN instead of waiting. The flag
     /// belongs to the socket, not to a process: all its workers see it. One
-    /// that has refused handshakes never waits again.
+    /// that refuses handshakes never waits.
     ///
     /// # Errors
     /// As fcntl(2).
@@ -278,9 +279,9 @@ impl Listener {
     }
 
     /// Takes over what a new configuration says of a listener that stays: its
-    /// options, the length of its queue, and the mode of a unix socket's file. A TCP socket
-    /// that refused handshakes refuses them no more. Of one that was passed to us
-    /// none of this is ours to say.
+    /// options, the length of its queue, and the mode of a unix socket's file. One
+    /// that refused handshakes refuses them no more, whatever else cannot be had. Of
+    /// one that was passed to us none of this is ours to say.
     ///
     /// # Errors
     /// Which of listen(2), setsockopt(2) and chmod(2) refused, and why.
@@ -294,6 +295,8 @@ impl Listener {
             return Ok(());
         }
         let step = |call| move |error| BindError::new(call, listen, error);
+        // First, for clients are led to it even if something else fails.
+        self.admit().map_err(step("SO_DETACH_FILTER"))?;
         if let Some(nature) = Nature::of(listen) {
             options::change(options, &self.socket, nature)
                 .map_err(|(name, error)| BindError::new(name, listen, error))?;
@@ -308,11 +311,6 @@ impl Listener {
             self.length.store(queue.length(), Ordering::Relaxed);
         }
         match listen {
-            // A slot may have gone, and with it who emptied this queue, while the
-            // generation that has it again was about to prove itself.
-            Listen::Tcp { .. } | Listen::Udp { .. } if self.refusing.load(Ordering::Relaxed) => {
-                sys::socket::admit_handshakes(self.socket.as_fd()).map_err(step("SO_DETACH_FILTER"))
-            }
             Listen::Tcp { .. } | Listen::Udp { .. } | Listen::Fd { .. } => Ok(()),
             Listen::Unix { path, mode } => {
                 let mode = std::fs::Permissions::from_mode(*mode);

@@ -1,5 +1,5 @@
 //! How a listener is given up: it lets nobody new begin, its queue is emptied by
-//! its last owners, and it closes.
+//! its last owners, and it closes; or it is taken back before that.
 //!
 //! Owes that nobody waits in vain without being counted, and that no member of its
 //! group gets clients who were not meant for it. Must never shut down what somebody
@@ -51,6 +51,25 @@ impl Listener {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Takes that back: a slot may have gone, and with it who empties this queue, while
+    /// the generation that has it again was about to prove itself. The name of a unix
+    /// socket cannot be had back.
+    pub(super) fn admit(&self) -> io::Result<()> {
+        if !self.refusing.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        match self.local {
+            Listen::Tcp { .. } | Listen::Udp { .. } => {
+                sys::socket::admit_handshakes(self.socket.as_fd())?;
+                self.refusing.store(false, Ordering::Relaxed);
+                // What was dropped until now was meant to be.
+                self.newly_dropped();
+                Ok(())
+            }
+            Listen::Unix { .. } | Listen::Fd { .. } => Ok(()),
         }
     }
 
@@ -125,7 +144,8 @@ impl Drop for Listener {
 mod tests {
     use super::super::tests::{FIVE, loopback};
     use super::*;
-    use crate::config::SocketOptions;
+    use crate::config::{Keepalive, SocketOptions};
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
     #[test]
     fn a_port_is_free_when_its_listener_is_dropped_whoever_has_a_copy() {
@@ -144,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_that_refuses_handshakes_never_waits_again() {
+    fn a_listener_that_refuses_handshakes_never_waits() {
         let listener = Listener::bind(&loopback(), &SocketOptions::default(), FIVE, false).unwrap();
         let Listen::Tcp { address, .. } = *listener.local() else {
             panic!()
@@ -158,5 +178,74 @@ mod tests {
         );
         let empty = sys::socket::accept(listener.as_fd(), false).unwrap_err();
         assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn one_that_is_taken_back_is_as_it_was() {
+        let listener = Listener::bind(&loopback(), &SocketOptions::default(), FIVE, false).unwrap();
+        let Listen::Tcp { address, .. } = *listener.local() else {
+            panic!()
+        };
+        listener.refuse_handshakes().unwrap();
+        let adopted = listener.adopt(listener.local(), &SocketOptions::default(), FIVE);
+        adopted.unwrap();
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        assert!(sys::socket::accept(listener.as_fd(), false).is_ok());
+        // It waits where it did …
+        listener.set_nonblocking(false).unwrap();
+        let flags = fcntl(&listener.socket, FcntlArg::F_GETFL).unwrap();
+        assert!(!OFlag::from_bits_retain(flags).contains(OFlag::O_NONBLOCK));
+        // … and is had back when a program shuts it down.
+        listener.socket.shutdown(std::net::Shutdown::Both).unwrap();
+        assert!(listener.revive().unwrap());
+    }
+
+    #[test]
+    fn one_that_is_taken_back_lets_clients_in_whatever_else_is_refused() {
+        let listener = Listener::bind(&loopback(), &SocketOptions::default(), FIVE, false).unwrap();
+        let Listen::Tcp { address, .. } = *listener.local() else {
+            panic!()
+        };
+        listener.refuse_handshakes().unwrap();
+        // tcp(7): 127 is the most.
+        let keepalive = Keepalive {
+            count: Some(200),
+            ..Keepalive::default()
+        };
+        let impossible = SocketOptions {
+            keepalive: Some(keepalive),
+            ..SocketOptions::default()
+        };
+        let refused = listener.adopt(listener.local(), &impossible, FIVE);
+        refused.unwrap_err();
+        let patience = std::time::Duration::from_secs(10);
+        std::net::TcpStream::connect_timeout(&address, patience).unwrap();
+    }
+
+    #[test]
+    fn what_was_dropped_on_purpose_is_not_told_but_what_is_lost_after_it() {
+        let any = Listen::Udp {
+            address: "127.0.0.1:0".parse().unwrap(),
+            v6only: true,
+        };
+        let small = SocketOptions {
+            rcvbuf: Some(4096),
+            ..SocketOptions::default()
+        };
+        let listener = Listener::bind(&any, &small, FIVE, false).unwrap();
+        let Listen::Udp { address, .. } = *listener.local() else {
+            panic!()
+        };
+        let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let send = |count: usize| {
+            (0..count).for_each(|_| assert_eq!(client.send_to(&[0; 1000], address).unwrap(), 1000));
+        };
+        listener.refuse_handshakes().unwrap();
+        send(3);
+        listener.adopt(listener.local(), &small, FIVE).unwrap();
+        assert_eq!(listener.newly_dropped(), 0);
+        // More than there is room for.
+        send(100);
+        assert!(listener.newly_dropped() > 0);
     }
 }
