@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use super::Listen;
+use super::{Listen, SocketKind};
 
 /// The permission bits of a unix socket when nothing else is said: everyone may
 /// connect, as with TCP.
@@ -20,7 +20,7 @@ pub(crate) const EXPECTED: &str = "expected \"127.0.0.1:8080\", \"[::1]:8080\", 
 /// 0.0.0.0, every IPv4 address of the machine. `udp:` before any of these that
 /// have a port is UDP. `fd:NAME` is the sockets that the
 /// service manager passes by this name (sd_listen_fds(3)), `fd:3` the one of this
-/// number.
+/// number; with `udp:` before it those of them that take datagrams.
 ///
 /// IPv6 sockets are v6only and unix sockets have mode 0666; a unix path is
 /// returned as it was written.
@@ -33,13 +33,16 @@ pub fn parse_listen(text: &str) -> Result<Listen, String> {
         return unix(path);
     }
     if let Some(name) = text.strip_prefix("fd:") {
-        return passed(name);
+        return passed(name, SocketKind::Stream);
     }
     let v6only = true;
     if let Some(text) = text.strip_prefix("udp:") {
+        if let Some(name) = text.strip_prefix("fd:") {
+            return passed(name, SocketKind::Datagram);
+        }
         return match internet(text) {
             Ok(address) => Ok(Listen::Udp { address, v6only }),
-            Err(_) if text.starts_with("unix:") || text.starts_with("fd:") => {
+            Err(_) if text.starts_with("unix:") => {
                 Err("UDP has an address and a port: write \"udp:127.0.0.1:7\"".to_owned())
             }
             Err(why) => Err(why),
@@ -74,7 +77,8 @@ fn internet(text: &str) -> Result<SocketAddr, String> {
 pub(crate) fn clash(one: &Listen, other: &Listen) -> bool {
     match (one, other) {
         (Listen::Unix { path: a, .. }, Listen::Unix { path: b, .. }) => a == b,
-        (Listen::Fd { name: a }, Listen::Fd { name: b }) => a == b,
+        // A unit gives one name to all its sockets, of both kinds.
+        (Listen::Fd { name: a, kind: x }, Listen::Fd { name: b, kind: y }) => a == b && x == y,
         // The ports of TCP and those of UDP are not the same.
         (Listen::Tcp { .. }, Listen::Udp { .. })
         | (Listen::Udp { .. }, Listen::Tcp { .. })
@@ -138,7 +142,7 @@ fn unix(path: &str) -> Result<Listen, String> {
 
 /// A name as FileDescriptorName= of systemd.socket(5) has it: up to 255 octets of
 /// ASCII, without control characters and colons.
-fn passed(name: &str) -> Result<Listen, String> {
+fn passed(name: &str, kind: SocketKind) -> Result<Listen, String> {
     if name.is_empty() || name.len() > 255 {
         return Err("write \"fd:NAME\", with a name of 1 to 255 characters".to_owned());
     }
@@ -149,9 +153,8 @@ fn passed(name: &str) -> Result<Listen, String> {
     if name.bytes().all(|b| b.is_ascii_digit()) && !number() {
         return Err("descriptors are passed from \"fd:3\" on".to_owned());
     }
-    Ok(Listen::Fd {
-        name: name.to_owned(),
-    })
+    let name = name.to_owned();
+    Ok(Listen::Fd { name, kind })
 }
 
 fn is_number(text: &str) -> bool {
@@ -210,6 +213,8 @@ mod tests {
             ("unix:run/x:1", "unix:run/x:1"),
             ("fd:web", "fd:web"),
             ("fd:3", "fd:3"),
+            ("udp:fd:dns", "udp:fd:dns"),
+            ("udp:fd:3", "udp:fd:3"),
         ] {
             assert_eq!(parse_listen(text).unwrap().to_string(), shown);
         }
@@ -231,7 +236,8 @@ mod tests {
             ("udp:", "expected"),
             ("udp:0.0.0.0", "write \"0.0.0.0:8080\""),
             ("udp:unix:/a", "\"udp:127.0.0.1:7\""),
-            ("udp:fd:a", "\"udp:127.0.0.1:7\""),
+            ("udp:fd:", "1 to 255"),
+            ("udp:fd:2", "from \"fd:3\" on"),
             ("udp:udp:7", "names are not looked up"),
             ("fd:", "1 to 255"),
             ("fd:a:b", "without control characters"),
@@ -283,6 +289,9 @@ mod tests {
             (plain("unix:/a"), plain("127.0.0.1:80"), false),
             (plain("fd:a"), plain("fd:a"), true),
             (plain("fd:a"), plain("fd:b"), false),
+            (plain("udp:fd:a"), plain("udp:fd:a"), true),
+            (plain("udp:fd:a"), plain("fd:a"), false),
+            (plain("udp:fd:a"), plain("udp:7"), false),
             (plain("fd:a"), plain("unix:a"), false),
             (plain("fd:3"), plain("127.0.0.1:3"), false),
         ] {

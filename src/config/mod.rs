@@ -261,7 +261,21 @@ pub enum Listen {
     Fd {
         /// The name of one or several of them, or the number of one, from 3 on.
         name: String,
+        /// Which of that name are meant. A master that knew of one kind alone says
+        /// nothing of it.
+        #[serde(default)]
+        kind: SocketKind,
     },
+}
+
+/// What comes by a socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum SocketKind {
+    /// Connections.
+    #[default]
+    Stream,
+    /// Datagrams.
+    Datagram,
 }
 
 impl std::fmt::Display for Listen {
@@ -270,7 +284,10 @@ impl std::fmt::Display for Listen {
             Self::Tcp { address, .. } => address.fmt(f),
             Self::Udp { address, .. } => write!(f, "udp:{address}"),
             Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
-            Self::Fd { name } => write!(f, "fd:{name}"),
+            Self::Fd { name, kind } => match kind {
+                SocketKind::Stream => write!(f, "fd:{name}"),
+                SocketKind::Datagram => write!(f, "udp:fd:{name}"),
+            },
         }
     }
 }
@@ -278,9 +295,18 @@ impl std::fmt::Display for Listen {
 impl Listen {
     /// Whether there are datagrams to be had, and no connections.
     pub const fn is_datagram(&self) -> bool {
+        match self.kind() {
+            SocketKind::Datagram => true,
+            SocketKind::Stream => false,
+        }
+    }
+
+    /// What comes by its sockets.
+    pub const fn kind(&self) -> SocketKind {
         match self {
-            Self::Udp { .. } => true,
-            Self::Tcp { .. } | Self::Unix { .. } | Self::Fd { .. } => false,
+            Self::Udp { .. } => SocketKind::Datagram,
+            Self::Tcp { .. } | Self::Unix { .. } => SocketKind::Stream,
+            Self::Fd { kind, .. } => *kind,
         }
     }
 

@@ -7,8 +7,9 @@
 //! nothing may be done to them that it would see: no filter, no shutdown(2), no
 //! unlink(2).
 
+use super::datagram;
 use super::listener::{BindError, Listener};
-use crate::config::Listen;
+use crate::config::{Listen, SocketKind};
 use crate::escape;
 use crate::sys::process;
 use std::ffi::OsStr;
@@ -73,27 +74,56 @@ impl Activation {
         }
     }
 
-    /// The sockets of this name, or the one of this number.
+    /// The sockets of this name, or the one of this number: those of this kind, for a
+    /// unit gives one name to all that it has.
     ///
     /// # Errors
-    /// Where there is none, or one of them is no socket to accept on.
-    pub(super) fn find(&self, name: &str) -> Result<Vec<Arc<Listener>>, BindError> {
-        let failed = |why: String| {
-            let name = name.to_owned();
-            BindError::new("LISTEN_FDS", &Listen::Fd { name }, io::Error::other(why))
+    /// Where there is none, or one of them is no socket to be served.
+    pub(super) fn find(
+        &self,
+        name: &str,
+        kind: SocketKind,
+    ) -> Result<Vec<Arc<Listener>>, BindError> {
+        let listen = |kind| Listen::Fd {
+            name: name.to_owned(),
+            kind,
         };
-        let found: Vec<&Activated> = self.sockets.iter().filter(|one| one.is(name)).collect();
-        if found.is_empty() {
-            return Err(failed(format!(
+        let failed =
+            |why: String| BindError::new("LISTEN_FDS", &listen(kind), io::Error::other(why));
+        let named = self.sockets.iter().filter(|one| one.is(name));
+        let mut found = Vec::new();
+        let mut other = None;
+        for Activated {
+            number, listener, ..
+        } in named
+        {
+            let listener = listener
+                .as_ref()
+                .map_err(|why| failed(format!("descriptor {number}: {why}")))?;
+            if listener.local().kind() == kind {
+                found.push(Arc::clone(listener));
+            } else {
+                other = Some((number, listener));
+            }
+        }
+        match other {
+            _ if !found.is_empty() => Ok(found),
+            Some((number, listener)) => {
+                let kind = listener.local().kind();
+                let what = match kind {
+                    SocketKind::Stream => "a socket for connections",
+                    SocketKind::Datagram => "a socket for datagrams",
+                };
+                let right = listen(kind);
+                Err(failed(format!(
+                    "descriptor {number}: {what}: write \"{right}\""
+                )))
+            }
+            None => Err(failed(format!(
                 "the service manager passed {}",
                 self.list()
-            )));
+            ))),
         }
-        let each = found.into_iter().map(|one| match &one.listener {
-            Ok(listener) => Ok(Arc::clone(listener)),
-            Err(why) => Err(failed(format!("descriptor {}: {why}", one.number))),
-        });
-        each.collect()
     }
 
     /// Keeps only those that `used` names; answers a line for each other one.
@@ -148,7 +178,13 @@ impl Activation {
             return String::from("nothing");
         }
         let each = self.sockets.iter();
-        let each = each.map(|one| format!("fd:{} ({})", one.name, one.number));
+        let each = each.map(|one| {
+            let prefix = match &one.listener {
+                Ok(listener) if listener.local().is_datagram() => "udp:",
+                Ok(_) | Err(_) => "",
+            };
+            format!("{prefix}fd:{} ({})", one.name, one.number)
+        });
         let list = each.collect::<Vec<_>>().join(", ");
         // Whoever started us made the names; this one goes to a terminal.
         let mut text = String::new();
@@ -176,10 +212,11 @@ fn names_of(count: usize, names: Option<&str>) -> Vec<String> {
 }
 
 impl Listener {
-    /// A socket that the service manager listens on and has passed to us.
+    /// A socket that the service manager listens on, or has bound for datagrams, and
+    /// has passed to us.
     ///
     /// # Errors
-    /// Why nobody can be accepted on it, in words.
+    /// Why nobody can be served on it, in words.
     pub(super) fn passed(socket: OwnedFd) -> Result<Self, String> {
         use socket2::{Domain, Socket, Type};
         let socket = Socket::from(socket);
@@ -192,9 +229,12 @@ impl Listener {
         if ![Domain::IPV4, Domain::IPV6, Domain::UNIX].contains(&domain) {
             return Err(String::from("not an IPv4, IPv6 or unix socket"));
         }
+        if kind == Type::DGRAM && domain != Domain::UNIX {
+            return passed_for_datagrams(socket, domain);
+        }
         if kind != Type::STREAM {
             return Err(String::from(
-                "not a stream socket: the unit needs ListenStream=",
+                "neither a stream socket nor one of UDP: the unit needs ListenStream=, or ListenDatagram= with a port",
             ));
         }
         if !socket.is_listener().map_err(said)? {
@@ -210,6 +250,30 @@ impl Listener {
         let local = place(&socket, domain).map_err(said)?;
         Ok(Self::foreign(socket, local))
     }
+}
+
+/// A socket of UDP, or what else there is in the internet for datagrams.
+fn passed_for_datagrams(
+    socket: socket2::Socket,
+    domain: socket2::Domain,
+) -> Result<Listener, String> {
+    let said = |error: io::Error| error.to_string();
+    if socket.protocol().map_err(said)? != Some(socket2::Protocol::UDP) {
+        return Err(String::from("a socket for datagrams that is not UDP"));
+    }
+    if let Ok(peer) = socket.peer_addr() {
+        let peer = peer.as_socket().map(|peer| peer.to_string());
+        let peer = peer.unwrap_or_default();
+        return Err(format!("connected to {peer}: nobody else could ask"));
+    }
+    let address = socket.local_addr().map_err(said)?.as_socket();
+    let Some(address) = address.filter(|address| address.port() != 0) else {
+        return Err(String::from("a socket for datagrams that is not bound"));
+    };
+    let v6only = domain == socket2::Domain::IPV6 && socket.only_v6().map_err(said)?;
+    let step = |name| move |error: io::Error| format!("{name}: {error}");
+    datagram::prepare(&socket, (address, v6only), &step)?;
+    Ok(Listener::foreign(socket, Listen::Udp { address, v6only }))
 }
 
 /// Where a socket listens.
@@ -232,7 +296,7 @@ fn place(socket: &socket2::Socket, domain: socket2::Domain) -> io::Result<Listen
 mod tests {
     use super::*;
     use std::net::{TcpListener, TcpStream, UdpSocket};
-    use std::os::unix::net::UnixListener;
+    use std::os::unix::net::{UnixDatagram, UnixListener};
 
     #[test]
     fn who_has_no_name_is_unknown() {
@@ -254,8 +318,16 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         assert!(why(client.into()).contains("Accept=no"));
+        let (unix, _) = UnixDatagram::pair().unwrap();
+        assert!(why(unix.into()).contains("ListenStream=, or ListenDatagram= with a port"));
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-        assert!(why(udp.into()).contains("ListenStream="));
+        udp.connect("127.0.0.1:9").unwrap();
+        assert_eq!(
+            why(udp.into()),
+            "connected to 127.0.0.1:9: nobody else could ask"
+        );
+        let unbound = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None);
+        assert!(why(unbound.unwrap().into()).contains("is not bound"));
         let file = tempfile::tempfile().unwrap();
         assert_eq!(why(file.into()), "not a socket");
         let bound = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
@@ -279,6 +351,23 @@ mod tests {
         assert!(path.exists(), "whose file it is decides that");
         let _client = std::os::unix::net::UnixStream::connect(&path).unwrap();
         assert!(managers.accept().is_ok());
+        // As it is with datagrams: neither filtered nor emptied.
+        let managers = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let passed = Listener::passed(managers.try_clone().unwrap().into()).unwrap();
+        client
+            .send_to(b"one", managers.local_addr().unwrap())
+            .unwrap();
+        passed.refuse_handshakes().unwrap();
+        client
+            .send_to(b"two", managers.local_addr().unwrap())
+            .unwrap();
+        drop(passed);
+        for expected in [b"one", b"two"] {
+            let mut room = [0; 3];
+            assert_eq!(managers.recv(&mut room).unwrap(), 3);
+            assert_eq!(&room, expected);
+        }
         // As it is with TCP: neither filtered nor shut.
         let managers = TcpListener::bind("127.0.0.1:0").unwrap();
         let passed = Listener::passed(managers.try_clone().unwrap().into()).unwrap();
@@ -291,25 +380,54 @@ mod tests {
     #[test]
     fn sockets_are_found_by_name_or_number() {
         let mut activation = Activation::default();
-        for (number, name) in [(3, "web"), (4, "web"), (5, "echo")] {
-            let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-            let listener = Arc::new(Listener::passed(socket.into()).unwrap());
+        let stream = || OwnedFd::from(TcpListener::bind("127.0.0.1:0").unwrap());
+        let datagram = || OwnedFd::from(UdpSocket::bind("127.0.0.1:0").unwrap());
+        for (number, name, socket) in [
+            (3, "web", stream()),
+            (4, "web", stream()),
+            (5, "echo", stream()),
+            (6, "echo", datagram()),
+            (7, "dns", datagram()),
+        ] {
+            let listener = Arc::new(Listener::passed(socket).unwrap());
             activation.add(number, name.to_owned(), &listener);
         }
         let all: Vec<_> = activation.all().cloned().collect();
-        for (name, expected) in [("web", &all[..2]), ("4", &all[1..2]), ("echo", &all[2..])] {
-            let found = activation.find(name).unwrap();
+        let (streams, datagrams) = (SocketKind::Stream, SocketKind::Datagram);
+        for (name, kind, expected) in [
+            ("web", streams, &all[..2]),
+            ("4", streams, &all[1..2]),
+            ("echo", streams, &all[2..3]),
+            ("echo", datagrams, &all[3..4]),
+            ("7", datagrams, &all[4..]),
+        ] {
+            let found = activation.find(name, kind).unwrap();
             let same = found.iter().zip(expected).all(|(a, b)| Arc::ptr_eq(a, b));
             assert!(same && found.len() == expected.len(), "{name}");
         }
-        let error = activation.find("mail").unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "LISTEN_FDS fd:mail: the service manager passed fd:web (3), fd:web (4), fd:echo (5)"
-        );
+        for (name, kind, expected) in [
+            (
+                "mail",
+                streams,
+                "LISTEN_FDS fd:mail: the service manager passed fd:web (3), fd:web (4), fd:echo (5), udp:fd:echo (6), udp:fd:dns (7)",
+            ),
+            (
+                "dns",
+                streams,
+                "LISTEN_FDS fd:dns: descriptor 7: a socket for datagrams: write \"udp:fd:dns\"",
+            ),
+            (
+                "4",
+                datagrams,
+                "LISTEN_FDS udp:fd:4: descriptor 4: a socket for connections: write \"fd:4\"",
+            ),
+        ] {
+            let error = activation.find(name, kind).unwrap_err().to_string();
+            assert_eq!(error, expected);
+        }
         let lines = activation.keep(|one| Arc::ptr_eq(one, &all[2]));
-        assert_eq!(lines.len(), 2, "{lines:?}");
-        assert!(activation.find("web").is_err());
+        assert_eq!(lines.len(), 4, "{lines:?}");
+        assert!(activation.find("web", streams).is_err());
         assert_eq!(activation.label(&all[2]), Some((5, String::from("echo"))));
     }
 }

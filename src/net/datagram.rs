@@ -32,6 +32,27 @@ where
     }
     if address.is_ipv6() {
         socket.set_only_v6(v6only).map_err(step("IPV6_V6ONLY"))?;
+    }
+    prepare(&socket, (address, v6only), step)?;
+    begin(&socket)?;
+    socket.bind(&address.into()).map_err(step("bind"))?;
+    Ok(socket)
+}
+
+/// Has the kernel tell of each datagram to which address it was sent, and nobody
+/// wait for longer than [`PATIENCE`]: what a worker counts on, of every socket.
+///
+/// # Errors
+/// As setsockopt(2), and which option it is.
+pub(super) fn prepare<F, E>(
+    socket: &Socket,
+    (address, v6only): (SocketAddr, bool),
+    step: &impl Fn(&'static str) -> F,
+) -> Result<(), E>
+where
+    F: FnOnce(io::Error) -> E,
+{
+    if address.is_ipv6() {
         sys::datagram::tell_destination6(socket.as_fd()).map_err(step("IPV6_RECVPKTINFO"))?;
     }
     if address.is_ipv4() || !v6only {
@@ -39,10 +60,7 @@ where
     }
     socket
         .set_read_timeout(Some(PATIENCE))
-        .map_err(step("SO_RCVTIMEO"))?;
-    begin(&socket)?;
-    socket.bind(&address.into()).map_err(step("bind"))?;
-    Ok(socket)
+        .map_err(step("SO_RCVTIMEO"))
 }
 
 /// How many datagrams wait in a socket that is about to be closed: they are

@@ -65,6 +65,8 @@ impl Listener {
     pub(super) fn foreign(socket: Socket, local: Listen) -> Self {
         let mut listener = Self::of(socket, local, None);
         listener.foreign = true;
+        // What was dropped before it was passed is nothing of ours.
+        listener.newly_dropped();
         listener
     }
 

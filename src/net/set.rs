@@ -274,8 +274,9 @@ impl ListenerSet {
             let copy = nix::unistd::dup(socket.as_ref())?;
             let label = self.activation.label(socket);
             let name = label.as_ref().map_or("", |(_, name)| name).to_owned();
+            let kind = socket.local().kind();
             passed.push(Passed {
-                listen: Listen::Fd { name },
+                listen: Listen::Fd { name, kind },
                 owner: None,
                 accept: Accept::Shared,
                 sockets: vec![PassedSocket {
@@ -450,8 +451,8 @@ impl Group {
             roster: before.map_or_else(Arc::default, |group| Arc::clone(&group.roster)),
             lost: Arc::clone(&old.lost),
         };
-        if let Listen::Fd { name } = &pool.listen[index].listen {
-            group.sockets = old.activation.find(name)?;
+        if let Listen::Fd { name, kind } = &pool.listen[index].listen {
+            group.sockets = old.activation.find(name, *kind)?;
             return Ok(group);
         }
         let wanted = match pool.accept {

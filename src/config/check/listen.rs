@@ -10,7 +10,8 @@ use crate::config::kind::At;
 use crate::config::mistake::{Mistake, Span};
 use crate::config::table::Entry;
 use crate::config::{
-    Clients, Endpoint, Keepalive, Listen, MAX_LISTENERS, Master, Proxy, SocketOptions, address,
+    Clients, Endpoint, Keepalive, Listen, MAX_LISTENERS, Master, Proxy, SocketKind, SocketOptions,
+    address,
     datagram,
 };
 
@@ -130,8 +131,14 @@ impl Checker<'_> {
                     mode: table.mode.value.unwrap_or(*mode),
                 })
             }
-            Listen::Fd { .. } => {
+            Listen::Fd { kind, .. } => {
                 let why = "whoever passes the socket decides that";
+                match kind {
+                    SocketKind::Datagram => {
+                        self.misplaced(&table.proxy_protocol, "proxy_protocol", "only for streams");
+                    }
+                    SocketKind::Stream => {}
+                }
                 self.misplaced(&table.mode, "mode", why);
                 self.misplaced(&table.v6only, "v6only", why);
                 self.misplaced(&table.backlog, "backlog", why);
