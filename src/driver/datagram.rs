@@ -65,6 +65,8 @@ pub fn run(duty: &Duty, responder: &mut dyn Responder, terms: &Terms) -> Leave {
     let mut server = Server {
         began: lane.now,
         round: None,
+        looked: lane.now,
+        last: lane.now,
         duty,
         lane,
         responder,
@@ -97,6 +99,10 @@ struct Server<'d> {
     /// When row, title and log are looked after next; `None` while there is
     /// nothing to be said of us.
     round: Option<Instant>,
+    /// When the rate was worked out last, …
+    looked: Instant,
+    /// … and when the last batch came.
+    last: Instant,
     /// Whose turn it is among several sockets.
     first: usize,
     /// Datagrams so far, …
@@ -213,6 +219,7 @@ impl Server<'_> {
         self.lane.row.tick(self.lane.now);
         self.wake_up();
         let now = self.lane.now;
+        self.last = now;
         let age = now.saturating_duration_since(self.began).as_nanos() as u64;
         let mut counts = Counts::default();
         let (mut received, mut octets, mut source) = (0, 0, None);
@@ -283,9 +290,11 @@ impl Server<'_> {
     fn wake_up(&mut self) {
         if self.round.is_none() {
             self.round = Some(self.lane.now + ROUND);
+            self.looked = self.lane.now;
             self.shown = self.received;
             self.duty.board.set_busy(self.duty.seat);
             self.lane.row.set_state(RowState::Serving, self.lane.now);
+            self.lane.show_summary("serving");
         }
     }
 
@@ -301,23 +310,33 @@ impl Server<'_> {
     /// Looks after row, title and log, if it is time.
     fn look_around(&mut self) {
         let now = self.lane.now;
-        let Some(round) = self.round.filter(|at| *at <= now) else {
+        if self.round.is_none_or(|at| now < at) {
             return;
-        };
+        }
         self.lane.row.tick(now);
         self.duty.complaints.settle(now);
         crate::log::tick(now);
         if let Some(line) = self.tally.tick(now) {
             log::warn!("{line}");
         }
-        let span = (now.saturating_duration_since(round) + ROUND).as_secs_f64();
-        let news = self.received - self.shown;
-        self.shown = self.received;
-        if news == 0 && self.tally.is_silent() {
+        let over = self.last + ROUND;
+        if over <= now && self.tally.is_silent() {
             self.rest();
             return;
         }
-        self.round = Some(now + ROUND);
+        if self.looked + ROUND <= now {
+            self.show_rate();
+        }
+        let next = self.looked + ROUND;
+        self.round = Some(if over > now { over.min(next) } else { next });
+    }
+
+    /// How many datagrams a second there were since the last time.
+    fn show_rate(&mut self) {
+        let now = self.lane.now;
+        let span = now.saturating_duration_since(self.looked).as_secs_f64();
+        let news = self.received - self.shown;
+        (self.shown, self.looked) = (self.received, now);
         let text = format!("{} datagrams/s", (news as f64 / span).ceil());
         self.lane.row.set_text(text.as_bytes());
         self.lane.show_summary(&format!("serving {text}"));
