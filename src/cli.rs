@@ -152,9 +152,9 @@ pub struct Serve {
     /// The program and its arguments, for exec and app
     #[arg(last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<std::ffi::OsString>,
-    /// Where to listen: HOST:PORT (an IPv6 host in brackets), :PORT, one of these
-    /// behind udp: for datagrams, unix:PATH, or fd:NAME for sockets that are passed
-    /// by this name; port 0 lets the kernel choose; may be given several times
+    /// Where to listen: HOST:PORT (an IPv6 host in brackets), :PORT, fd:NAME for
+    /// sockets that are passed by this name, udp: before any of these for datagrams,
+    /// or unix:PATH; port 0 lets the kernel choose; may be given several times
     #[arg(short, long, value_name = "ADDR")]
     pub listen: Vec<String>,
     /// How a worker spends itself

@@ -6,63 +6,18 @@
 mod harness;
 
 use harness::load::{Habit, Load};
-use harness::server::{outcome, program, write_configuration};
+use harness::passed::Passed;
+use harness::server::{outcome, write_configuration};
 use harness::{Client, SOON, Server, eventually, get, on_each_model, process};
-use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::Command;
 use tempfile::TempDir;
 
 on_each_model! {
     all_sockets_of_a_name_are_served
     reloads_upgrades_and_deaths_lose_nobody
-}
-
-/// What is passed: copies that programs inherit, under high numbers.
-struct Passed {
-    numbers: Vec<RawFd>,
-    names: String,
-}
-
-impl Passed {
-    fn new(sockets: &[(&str, &dyn AsFd)]) -> Self {
-        let copy = |socket: &dyn AsFd| fcntl(socket.as_fd(), FcntlArg::F_DUPFD(500)).unwrap();
-        let names: Vec<_> = sockets.iter().map(|(name, _)| *name).collect();
-        Self {
-            numbers: sockets.iter().map(|(_, socket)| copy(*socket)).collect(),
-            names: names.join(":"),
-        }
-    }
-
-    /// The program, started as systemd does it: descriptors from 3 on, and the
-    /// variables, for the process `pid` (`$$`: the program itself).
-    fn command(&self, pid: &str, arguments: &[&str]) -> Command {
-        let numbers = self.numbers.iter().zip(3..);
-        let moves: String = numbers
-            .map(|(from, to)| format!(" {to}<&{from} {from}<&-"))
-            .collect();
-        let count = self.numbers.len();
-        let script = format!(
-            "exec{moves}; LISTEN_PID={pid} LISTEN_FDS={count} LISTEN_FDNAMES='{}' exec \"$@\"",
-            self.names
-        );
-        let mut command = Command::new("bash");
-        command.args(["-c", &script, "bash"]).arg(program());
-        command.args(arguments).stdin(std::process::Stdio::null());
-        command
-    }
-}
-
-impl Drop for Passed {
-    fn drop(&mut self) {
-        for number in &self.numbers {
-            nix::unistd::close(*number).unwrap();
-        }
-    }
 }
 
 fn listener() -> (TcpListener, SocketAddr) {
@@ -293,11 +248,14 @@ fn a_socket_that_cannot_be_accepted_on_is_refused_with_its_reason() {
             "\"fd:client\"",
             "fd:client: descriptor 3: a client's connection: the unit needs Accept=no",
         ),
-        ("\"fd:4\"", "fd:4: descriptor 4: not a stream socket"),
+        (
+            "\"fd:4\"",
+            "fd:4: descriptor 4: a socket for datagrams: write \"udp:fd:4\"",
+        ),
         ("\"fd:file\"", "fd:file: descriptor 5: not a socket"),
         (
             "\"fd:none\"",
-            "fd:none: the service manager passed fd:client (3), fd:datagrams (4)",
+            "fd:none: the service manager passed fd:client (3), udp:fd:datagrams (4)",
         ),
         (
             "[\"fd:web\", \"fd:6\"]",
@@ -309,6 +267,11 @@ fn a_socket_that_cannot_be_accepted_on_is_refused_with_its_reason() {
         assert_eq!(status, Some(69), "{listen}: {text}");
         assert!(text.contains(words), "{listen}: {text}");
     }
+    let echo = ECHO.replace("127.0.0.1:0", "udp:fd:web");
+    let (status, text) = failure(&passed, "$$", &echo);
+    assert_eq!(status, Some(69), "{text}");
+    let words = "udp:fd:web: descriptor 6: a socket for connections: write \"fd:web\"";
+    assert!(text.contains(words), "{text}");
 }
 
 #[test]
@@ -323,6 +286,9 @@ fn the_form_is_checked_without_the_sockets() {
         (output.status.code(), text)
     };
     let (status, text) = check(&web("[\"fd:web\", \"fd:3\", \"127.0.0.1:0\"]", "event"));
+    assert_eq!(status, Some(0), "{text}");
+    let echo = ECHO.replace("\"127.0.0.1:0\"", "[\"udp:fd:web\", \"udp:127.0.0.1:0\"]");
+    let (status, text) = check(&format!("{echo}udp.rate = 9\n"));
     assert_eq!(status, Some(0), "{text}");
     for (listen, keys, words) in [
         (
@@ -341,6 +307,26 @@ fn the_form_is_checked_without_the_sockets() {
             "fd:web is listened on twice",
         ),
         ("\"fd:0\"", "", "from \"fd:3\" on"),
+        (
+            "\"udp:fd:web\"",
+            "accept = \"reuseport\"",
+            "cannot be accepted on with \"reuseport\"",
+        ),
+        (
+            "\"udp:fd:web\"",
+            "",
+            "the service http cannot be had over UDP",
+        ),
+        (
+            "{ address = \"udp:fd:web\", proxy_protocol = true }",
+            "",
+            "`proxy_protocol` has no effect here",
+        ),
+        (
+            "[\"udp:fd:web\", \"fd:web\"]",
+            "",
+            "a pool has either datagrams or connections: fd:web wants",
+        ),
     ] {
         let web = web(listen, "event");
         let (head, tail) = web.split_once("http.root").unwrap();

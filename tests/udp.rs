@@ -10,6 +10,8 @@
 #[path = "udp/client.rs"]
 mod client;
 mod harness;
+#[path = "udp/passed.rs"]
+mod passed;
 
 use client::{Window, ask, at, client, has_nothing, impatient, pause, queued};
 use harness::server::{outcome, write_configuration};

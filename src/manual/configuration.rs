@@ -81,8 +81,8 @@ const FORMS: &[(&str, &[&str])] = &[
         "Addresses",
         &[
             "To listen on: `127.0.0.1:8080`; `[::1]:8080`, for IPv6 in brackets; `:8080` or `8080` for every IPv4 address; \
-             `[::]:8080` for every IPv6 address; `localhost:8080` for 127.0.0.1; `unix:PATH` for a unix stream socket; `udp:` and one of the first five for datagrams; `fd:NAME` for the sockets that the service manager \
-             passes by this name, `fd:3` for the one of this number. \
+             `[::]:8080` for every IPv6 address; `localhost:8080` for 127.0.0.1; `unix:PATH` for a unix stream socket; `fd:NAME` for the sockets that the service manager \
+             passes by this name, `fd:3` for the one of this number; `udp:` before any of these but `unix:` for datagrams. \
              Names are not looked up. Port 0 is a port that the kernel chooses, and the log says which.",
             "Clients: an address, or a prefix such as `10.0.0.0/8` or `2001:db8::/32`; `unix:` is everybody who comes by a \
              unix socket. An IPv4 address on an IPv6 socket counts as IPv4.",

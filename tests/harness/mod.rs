@@ -7,8 +7,9 @@
 //! end was a good one, and a drop, also by a panic, leaves no process behind.
 //!
 //! `server` has the running program, `log` its lines, `process` what /proc
-//! tells, `lease` has the start of a program take its time, `client` one client, `crowd` many, `ledger` what became of their
-//! requests, `load` a crowd that never pauses, `terminal` what a person at one
+//! tells, `lease` has the start of a program take its time, `client` one client,
+//! `crowd` many, `ledger` what became of their requests, `load` a crowd that never
+//! pauses, `passed` what a service manager passes, `terminal` what a person at one
 //! sees.
 
 #![allow(
@@ -22,6 +23,7 @@ pub(crate) mod lease;
 pub(crate) mod ledger;
 pub(crate) mod load;
 pub(crate) mod log;
+pub(crate) mod passed;
 pub(crate) mod process;
 pub(crate) mod server;
 pub(crate) mod terminal;

@@ -11,8 +11,7 @@ use crate::config::mistake::{Mistake, Span};
 use crate::config::table::Entry;
 use crate::config::{
     Clients, Endpoint, Keepalive, Listen, MAX_LISTENERS, Master, Proxy, SocketKind, SocketOptions,
-    address,
-    datagram,
+    address, datagram,
 };
 
 /// The longest path of a unix socket: sun_path of unix(7) without its NUL.

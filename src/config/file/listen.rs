@@ -16,7 +16,7 @@ table! {
     /// An item of `[pool.NAME] listen`.
     ListenTable in "[pool.NAME] listen" {
         address: Option<Listen> = Optional(Address, "required"), None,
-            "The address: IPv4 or [IPv6] with a port, a port alone, udp: and one of these for datagrams, unix:PATH, or fd:NAME for sockets from the service manager.";
+            "The address: IPv4 or [IPv6] with a port, a port alone, unix:PATH, or fd:NAME for sockets from the service manager; udp: before any of these but unix:PATH is for datagrams.";
         v6only: Option<bool> = Optional(Flag, "true; only for IPv6"), None,
             "Whether an IPv6 socket leaves IPv4 connections alone.";
         mode: Option<u32> = Optional(Mode, "\"0666\"; only for a unix socket"), None,
