@@ -53,6 +53,7 @@ impl Master {
                 Command::Abandon(generation) => self.abandon(generation),
                 Command::Drop(cohort) => {
                     self.lead_due = true;
+                    self.look_for_drops();
                     self.crew.drop_cohort(cohort);
                     self.forget_generations();
                 }

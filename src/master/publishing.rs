@@ -125,15 +125,21 @@ impl Master {
         if self.control.is_some() || is_shown {
             self.crew.look_at_queues();
         }
-        self.crew.look_for_drops();
+        self.look_for_drops();
         self.crew.sample(now);
         self.publishing.touch();
+    }
+
+    /// Tells of datagrams that were lost since the last time, before it is too late.
+    pub(super) fn look_for_drops(&mut self) {
+        self.crew.look_for_drops(self.succession.elsewhere());
     }
 
     /// The picture, with what is true just now; `None` where it does not hold
     /// still (see [`scoreboard::View::count`]).
     pub(super) fn status(&mut self) -> Option<Status> {
         self.crew.look_at_queues();
+        self.look_for_drops();
         self.publish();
         reading::read(
             &self.crew.view(),

@@ -166,9 +166,6 @@ impl Master {
         else {
             return;
         };
-        if let Some(generation) = self.generations.get(&self.current) {
-            self.succession.entrusted = generation.listeners.hand_over(&taken.listeners);
-        }
         let (pid, own) = (successor.pid().as_raw().unsigned_abs(), std::process::id());
         // Whoever looks for the master finds one that lives, at each moment: so
         // first the places where he looks, and then the word to the new one.
@@ -181,7 +178,12 @@ impl Master {
             control.hand_over();
         }
         self.standing.leaves_to(pid);
-        // From here on the new one's workers tell what is counted.
+        // From here on the new one tells what is lost on what both have, and its
+        // workers what is counted.
+        self.crew.look_for_drops(self.succession.elsewhere());
+        if let Some(generation) = self.generations.get(&self.current) {
+            self.succession.entrusted = generation.listeners.hand_over(&taken.listeners);
+        }
         self.crew.scoreboard().table().set_elsewhere(true);
         if let Err(error) = successor.give() {
             log::error!("upgrade: telling process {pid}: {error}");
@@ -232,6 +234,7 @@ impl Master {
         match word {
             Word::Yours => {
                 log::info!("upgrade: taken over from process {pid}");
+                self.forget_drops();
                 self.take_possession();
             }
             Word::Closed => self.lead_due = true,
@@ -248,6 +251,15 @@ impl Master {
                 }
                 self.crew.settle_blocking();
             }
+        }
+    }
+
+    /// What was dropped until now the old master has told.
+    fn forget_drops(&self) {
+        let old = self.succession.predecessor.as_ref();
+        let listeners = old.map(Predecessor::listeners);
+        for listener in listeners.into_iter().flat_map(ListenerSet::all) {
+            listener.newly_dropped();
         }
     }
 

@@ -10,10 +10,11 @@ mod file;
 
 pub use bind::BindError;
 
+use super::drops::Drops;
 use super::options::{self, Nature};
 use super::queue::Queue;
 use super::roster::{Member, Roster};
-use crate::config::{Listen, SocketOptions};
+use crate::config::{Listen, SocketKind, SocketOptions};
 use crate::sys;
 use file::SocketFile;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -22,7 +23,7 @@ use socket2::{Socket, Type};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// A bound socket that listens. Dropping it closes this process's share of it,
@@ -50,8 +51,8 @@ pub struct Listener {
     membership: OnceLock<(Arc<Roster>, Member)>,
     /// Where clients are counted that are lost with it.
     lost: Arc<AtomicU64>,
-    /// What the kernel had dropped when it was last asked.
-    dropped: AtomicU32,
+    /// What the kernel drops of its datagrams.
+    drops: Drops,
     /// How long its queue is, for listen(2).
     length: AtomicI32,
 }
@@ -66,7 +67,7 @@ impl Listener {
         let mut listener = Self::of(socket, local, None);
         listener.foreign = true;
         // What was dropped before it was passed is nothing of ours.
-        listener.newly_dropped();
+        listener.drops.begin(&listener.socket);
         listener
     }
 
@@ -82,7 +83,7 @@ impl Listener {
             open: AtomicBool::new(false),
             membership: OnceLock::new(),
             lost: Arc::default(),
-            dropped: AtomicU32::new(0),
+            drops: Drops::default(),
             length: AtomicI32::new(LONGEST),
         }
     }
@@ -119,7 +120,7 @@ impl Listener {
         let listener = Self::of(socket, local, file);
         listener.entrust();
         // What was dropped under another master was told by that one.
-        listener.newly_dropped();
+        listener.drops.begin(&listener.socket);
         Ok(listener)
     }
 
@@ -229,19 +230,22 @@ impl Listener {
     /// How many datagrams the kernel has dropped because nobody took those before
     /// them in time, since the last time this was asked.
     pub fn newly_dropped(&self) -> u64 {
-        let Listen::Udp { .. } = self.local else {
-            return 0;
-        };
-        if self.refusing.load(Ordering::Relaxed) {
-            // What comes now is dropped on purpose.
-            return 0;
+        match self.local.kind() {
+            SocketKind::Datagram => self.drops.take(&self.socket),
+            SocketKind::Stream => 0,
         }
-        let Ok(dropped) = sys::datagram::dropped(self.socket.as_fd()) else {
-            return 0;
-        };
-        // The kernel's count has 32 bits, and may begin anew.
-        let before = self.dropped.swap(dropped, Ordering::Relaxed);
-        u64::from(dropped.wrapping_sub(before))
+    }
+
+    /// How many octets of memory the datagrams take that wait in its queue, and how
+    /// many they may; `None` where there are none.
+    pub fn inbox(&self) -> Option<(u32, u32)> {
+        match self.local.kind() {
+            SocketKind::Datagram => {
+                let memory = sys::datagram::memory(self.socket.as_fd()).ok()?;
+                Some((memory.waiting, memory.room))
+            }
+            SocketKind::Stream => None,
+        }
     }
 
     /// Where it listens: with the port that the kernel chose.

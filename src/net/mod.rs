@@ -2,6 +2,7 @@
 
 mod activation;
 pub mod datagram;
+mod drops;
 pub mod listener;
 mod options;
 mod queue;

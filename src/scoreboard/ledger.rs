@@ -44,6 +44,8 @@ mod field {
     pub(super) const BREAKER: usize = 6;
     pub(super) const QUEUE: usize = 7;
     pub(super) const RATES: usize = 8;
+    pub(super) const INBOX: usize = 12;
+    pub(super) const DROPPED: usize = 13;
     pub(super) const IDENTITY: std::ops::Range<usize> = 16..48;
     pub(super) const SUMS: usize = 48;
     pub(super) const SHED: usize = SUMS + 2 * Sums::COUNT;
@@ -172,6 +174,10 @@ pub struct Facts {
     pub breaker: String,
     /// Connections that wait to be accepted, and how many may.
     pub queue: Option<(u32, u32)>,
+    /// Octets of memory of datagrams that wait to be received, and how many may.
+    pub inbox: Option<(u32, u32)>,
+    /// Datagrams that were lost for want of room there.
+    pub dropped: u64,
     /// Connections, requests, octets received and sent, a second.
     pub rates: [f64; 4],
 }
@@ -271,8 +277,11 @@ impl Entry {
             *place = octet;
         }
         self.store(field::BREAKER, u64::from_ne_bytes(breaker));
-        let queue = facts.queue.unwrap_or_default();
-        self.store(field::QUEUE, u64::from(queue.0) << 32 | u64::from(queue.1));
+        for (at, pair) in [(field::QUEUE, facts.queue), (field::INBOX, facts.inbox)] {
+            let (waiting, most) = pair.unwrap_or_default();
+            self.store(at, u64::from(waiting) << 32 | u64::from(most));
+        }
+        self.store(field::DROPPED, facts.dropped);
         for (index, rate) in facts.rates.into_iter().enumerate() {
             self.store(field::RATES + index, rate.to_bits());
         }
@@ -288,7 +297,10 @@ impl Entry {
     pub fn facts(&self) -> Facts {
         let breaker = self.load(field::BREAKER).to_ne_bytes();
         let breaker = breaker.split(|octet| *octet == 0).next();
-        let queue = self.load(field::QUEUE);
+        let pair = |at| {
+            let pair = self.load(at);
+            (pair as u32 > 0).then_some(((pair >> 32) as u32, pair as u32))
+        };
         Facts {
             rank: self.load(field::RANK),
             generation: self.load(field::GENERATION) as u32,
@@ -296,7 +308,9 @@ impl Entry {
             ready: self.load(field::READY) as usize,
             most: self.load(field::MOST) as usize,
             breaker: String::from_utf8_lossy(breaker.unwrap_or_default()).into_owned(),
-            queue: (queue as u32 > 0).then_some(((queue >> 32) as u32, queue as u32)),
+            queue: pair(field::QUEUE),
+            inbox: pair(field::INBOX),
+            dropped: self.load(field::DROPPED),
             rates: [0, 1, 2, 3].map(|index| f64::from_bits(self.load(field::RATES + index))),
         }
     }
@@ -432,7 +446,7 @@ mod tests {
         let cut = entry.identity();
         assert!(identity.name.starts_with(&cut.name) && cut.name.len() > 190);
         assert_eq!(cut.accept, "reuseport");
-        for queue in [None, Some((0, 511)), Some((512, 511))] {
+        for (queue, dropped) in [(None, 0), (Some((0, 511)), 7), (Some((512, 511)), u64::MAX)] {
             let facts = Facts {
                 rank: 2,
                 generation: 9,
@@ -441,6 +455,8 @@ mod tests {
                 most: 4096,
                 breaker: String::from("probing"),
                 queue,
+                inbox: queue.map(|(waiting, most)| (waiting * 3, most * 5)),
+                dropped,
                 rates: [0.5, 1.5, 2.5e9, 0.0],
             };
             entry.set_facts(&facts);

@@ -9,7 +9,7 @@
 mod board;
 mod words;
 
-use super::{MasterState, Phase, PoolStatus, Status, WorkerStatus};
+use super::{Inbox, MasterState, Phase, PoolStatus, Status, WorkerStatus};
 use board::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -107,6 +107,14 @@ fn alarms(out: &mut String, status: &Status) {
         }
         if pool.ready == 0 && pool.wanted > 0 {
             said.push(format!("Pool {name}: no worker is ready."));
+        }
+        if let Some(inbox) = pool.inbox
+            && inbox.is_filling()
+        {
+            let [length, limit] = [inbox.length, inbox.limit].map(|count| Octets(count as f64));
+            said.push(format!(
+                "Pool {name}: datagrams that wait take {length} of {limit}; what has no room is lost."
+            ));
         }
         if let Some(queue) = pool.queue
             && queue.is_filling()
@@ -268,8 +276,9 @@ fn pool(out: &mut String, pool: &PoolStatus, look: Look<'_>) {
         Text(&pool.breaker)
     );
     out.push_str("<dt>queue</dt><dd>");
-    match pool.queue {
-        Some(queue) => {
+    match (pool.queue, pool.inbox) {
+        (_, Some(inbox)) => datagrams(out, inbox),
+        (Some(queue), None) => {
             let (length, limit) = (queue.length.min(queue.limit), queue.limit.max(1));
             let high = limit.saturating_mul(4) / 5;
             put!(
@@ -280,7 +289,7 @@ fn pool(out: &mut String, pool: &PoolStatus, look: Look<'_>) {
                 Number(queue.limit)
             );
         }
-        None => out.push_str("<span class=soft>not known</span>"),
+        (None, None) => out.push_str("<span class=soft>not known</span>"),
     }
     out.push_str("</dd>\n");
     put!(
@@ -314,6 +323,20 @@ fn pool(out: &mut String, pool: &PoolStatus, look: Look<'_>) {
         put!(out, "; the busiest served {skew:.2} times the mean");
     }
     out.push_str("</dd>\n</dl>\n</article>\n");
+}
+
+/// How full the queues for datagrams are, and what found no room.
+fn datagrams(out: &mut String, inbox: Inbox) {
+    let (length, limit) = (inbox.length.min(inbox.limit), inbox.limit.max(1));
+    let high = limit.saturating_mul(4) / 5;
+    put!(
+        out,
+        "<meter min=0 max={limit} high={high} optimum=0 value={length} \
+         aria-label=\"queue of datagrams\"></meter>{} of {}; {} lost",
+        Octets(inbox.length as f64),
+        Octets(inbox.limit as f64),
+        Number(inbox.dropped)
+    );
 }
 
 /// What there was of each kind, the most frequent first.

@@ -196,6 +196,8 @@ pub struct PoolStatus {
     /// Its accept queues; `None` where the kernel does not say, as for unix
     /// sockets.
     pub queue: Option<Queue>,
+    /// The queues of its sockets for datagrams; `None` where it has none.
+    pub inbox: Option<Inbox>,
     /// How uneven its workers are loaded: requests (where there are none,
     /// connections) of the one that had most ÷ their mean. 1 is even; `None`
     /// where nobody had any.
@@ -246,6 +248,26 @@ pub struct Queue {
 impl Queue {
     /// Whether more than half of the places are taken: whoever looks after the
     /// server should know before all are.
+    pub const fn is_filling(self) -> bool {
+        self.limit > 0 && self.length > self.limit / 2
+    }
+}
+
+/// The queues of a pool's sockets for datagrams, as ss(8) has them (`skmem`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Inbox {
+    /// Octets of memory that what waits takes, in all of them; the kernel's own
+    /// included, so more than was sent.
+    pub length: u64,
+    /// How many it may take, in all of them.
+    pub limit: u64,
+    /// Datagrams that were lost for want of room, since the start.
+    pub dropped: u64,
+}
+
+impl Inbox {
+    /// Whether more than half of the room is taken.
     pub const fn is_filling(self) -> bool {
         self.limit > 0 && self.length > self.limit / 2
     }
@@ -454,6 +476,7 @@ pub(crate) mod tests {
             sent: 0,
             rates: Rates::default(),
             queue,
+            inbox: None,
             skew: None,
             answers: counts(&[("2xx", 0), ("4xx", 0)]),
             closes: counts(&[("complete", 0), ("killed", 0)]),

@@ -193,6 +193,25 @@ fn of_pools(pools: &[PoolStatus], page: &mut Page) {
     for (pool, queue) in queues() {
         page.sample(&[("pool", &pool.name)], queue.limit);
     }
+    let inboxes = || pools.iter().filter_map(|pool| Some((pool, pool.inbox?)));
+    page.gauge(
+        "datagram_queue_bytes",
+        "Memory of datagrams that wait in the pool's sockets.",
+    );
+    for (pool, inbox) in inboxes() {
+        page.sample(&[("pool", &pool.name)], inbox.length);
+    }
+    page.gauge("datagram_queue_limit_bytes", "How much it may be.");
+    for (pool, inbox) in inboxes() {
+        page.sample(&[("pool", &pool.name)], inbox.limit);
+    }
+    page.counter(
+        "datagrams_dropped_total",
+        "Datagrams that were lost for want of room there.",
+    );
+    for (pool, inbox) in inboxes() {
+        page.sample(&[("pool", &pool.name)], inbox.dropped);
+    }
     page.gauge(
         "skew_ratio",
         "Requests of the worker that had most, by their mean; 1 is even.",
@@ -275,6 +294,7 @@ impl Page {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::Inbox;
     use super::super::tests::status;
     use super::*;
     use std::collections::BTreeSet;
@@ -336,6 +356,22 @@ mod tests {
             assert!(text.lines().any(|one| one == line), "{line}\n{text}");
         }
         assert!(!text.contains("=\"gone\""), "of which there is never one");
+        // Where there are datagrams, there is how full their queues are.
+        let mut status = status();
+        status.pools[1].inbox = Some(Inbox {
+            length: 4608,
+            limit: 212_992,
+            dropped: 7,
+        });
+        let with_datagrams = super::text(&status);
+        for line in [
+            "preforkd_datagram_queue_bytes{pool=\"echo\"} 4608",
+            "preforkd_datagram_queue_limit_bytes{pool=\"echo\"} 212992",
+            "preforkd_datagrams_dropped_total{pool=\"echo\"} 7",
+        ] {
+            assert!(with_datagrams.lines().any(|one| one == line), "{line}");
+            assert!(!text.contains(line), "{line}");
+        }
         // Of a pool of unix sockets nobody knows who waits.
         assert!(!text.contains("preforkd_queue_length{pool=\"echo\"}"));
     }

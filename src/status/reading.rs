@@ -4,7 +4,7 @@
 //! Owes that counters never go back (see [`View::count`]). The rest is what each
 //! worker says of itself at the moment when it is looked at.
 
-use super::{Lane, MAX_LANES, Phase, PoolStatus, Queue, Rates, Status, WorkerStatus};
+use super::{Inbox, Lane, MAX_LANES, Phase, PoolStatus, Queue, Rates, Status, WorkerStatus};
 use crate::admission;
 use crate::scoreboard::{
     Cause, Count, Counted, Counter, Identity, Row, RowState, SHED_CAUSES, Sums, Table, View,
@@ -279,6 +279,11 @@ fn pool(own: &Table, index: usize, sums: &Sums, workers: &[Seen<'_>], now: Insta
         queue: facts.queue.map(|(length, limit)| Queue {
             length: length.into(),
             limit: limit.into(),
+        }),
+        inbox: facts.inbox.map(|(length, limit)| Inbox {
+            length: length.into(),
+            limit: limit.into(),
+            dropped: facts.dropped,
         }),
         skew: skew(of_pool.iter().filter(ready).map(|worker| worker.counted)),
         answers: counted(Counter::ANSWERS),

@@ -238,13 +238,27 @@ pub fn refuse_all(socket: BorrowedFd<'_>) -> io::Result<()> {
     socket::attach(socket, libc::SO_ATTACH_FILTER, &[drop])
 }
 
-/// How many datagrams the kernel has dropped for want of room in the queue, modulo
-/// 2^32 (SO_MEMINFO: the last of its numbers, SK_MEMINFO_DROPS of
-/// <linux/sock_diag.h>). Those that a filter has dropped are among them.
+/// What the kernel tells of a socket's queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Octets of memory that the datagrams in it take, the kernel's own included;
+    /// somewhat more for a moment after they were taken out.
+    pub waiting: u32,
+    /// How many they may take.
+    pub room: u32,
+    /// Datagrams dropped for want of room since the socket was made, modulo 2^32.
+    /// Those that a filter has dropped are among them.
+    pub dropped: u32,
+}
+
+/// How full the queue of a socket is (SO_MEMINFO, whose numbers are those of
+/// <linux/sock_diag.h>).
 ///
 /// # Errors
 /// As getsockopt(2).
-pub fn dropped(socket: BorrowedFd<'_>) -> io::Result<u32> {
+pub fn memory(socket: BorrowedFd<'_>) -> io::Result<Memory> {
+    const RMEM_ALLOC: usize = 0;
+    const RCVBUF: usize = 1;
     const DROPS: usize = 8;
     let mut numbers = [0u32; DROPS + 1];
     let mut size = size_of_val(&numbers) as libc::socklen_t;
@@ -259,7 +273,11 @@ pub fn dropped(socket: BorrowedFd<'_>) -> io::Result<u32> {
         )
     };
     check(result)?;
-    Ok(numbers[DROPS])
+    Ok(Memory {
+        waiting: numbers[RMEM_ALLOC],
+        room: numbers[RCVBUF],
+        dropped: numbers[DROPS],
+    })
 }
 
 fn switch_on(socket: BorrowedFd<'_>, level: libc::c_int, option: libc::c_int) -> io::Result<()> {
@@ -507,7 +525,9 @@ mod tests {
         refuse_all(server.as_fd()).unwrap();
         client.send_to(b"after", to).unwrap();
         assert_eq!((take(), take()), (1, 0));
-        assert_eq!(dropped(server.as_fd()).unwrap(), 1);
+        let memory = memory(server.as_fd()).unwrap();
+        assert_eq!(memory.dropped, 1);
+        assert!(memory.waiting < memory.room, "{memory:?}");
         socket::admit_handshakes(server.as_fd()).unwrap();
         client.send_to(b"again", to).unwrap();
         assert_eq!(take(), 1);

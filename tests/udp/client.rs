@@ -96,14 +96,25 @@ impl Window {
 
 /// The octets that wait on a port, as /proc/net/udp has them.
 pub(crate) fn queued(to: SocketAddr) -> u64 {
+    sum(to, |fields| {
+        let (_, waiting) = fields.get(4)?.split_once(':')?;
+        u64::from_str_radix(waiting, 16).ok()
+    })
+}
+
+/// The datagrams that the sockets of a port had no room for, as /proc/net/udp has
+/// them.
+pub(crate) fn dropped(to: SocketAddr) -> u64 {
+    sum(to, |fields| fields.last()?.parse().ok())
+}
+
+/// The sum of a field of all sockets of a port that have no peer.
+fn sum(to: SocketAddr, field: impl Fn(&[&str]) -> Option<u64>) -> u64 {
     let table = std::fs::read_to_string("/proc/net/udp").unwrap();
     let port = format!(":{:04X} 00000000:0000", to.port());
     let lines = table.lines().filter(|line| line.contains(&port));
-    let octets = lines.filter_map(|line| {
-        let queues = line.split_whitespace().nth(4)?;
-        u64::from_str_radix(queues.split_once(':')?.1, 16).ok()
-    });
-    octets.sum()
+    let each = lines.filter_map(|line| field(&line.split_whitespace().collect::<Vec<_>>()));
+    each.sum()
 }
 
 pub(crate) fn pause(pid: u32) {

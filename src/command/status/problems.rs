@@ -1,6 +1,6 @@
 //! What is wrong, a sentence each: the first thing to be read.
 
-use super::line::{Line, Style, counted, duration};
+use super::line::{Line, Style, counted, duration, octets};
 use crate::status::{MasterState, PoolStatus, Status, WorkerStatus};
 
 /// Everything that is wrong, the worst first.
@@ -93,6 +93,15 @@ fn of_pool(pool: &PoolStatus, state: MasterState, found: &mut Vec<(Style, String
             String::from("over its limits; the log says since when"),
         );
     }
+    if let Some(inbox) = pool.inbox.filter(|inbox| inbox.is_filling()) {
+        let [length, limit] = [inbox.length, inbox.limit].map(|count| octets(count as f64));
+        say(
+            Style::Notable,
+            format!(
+                "the queue of datagrams fills: {length} of {limit}; what has no room there is lost"
+            ),
+        );
+    }
     let Some(queue) = pool.queue.filter(|queue| queue.limit > 0) else {
         return;
     };
@@ -149,7 +158,7 @@ fn overdue<'w>(workers: impl Iterator<Item = &'w WorkerStatus>, found: &mut Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{Lane, Queue};
+    use crate::status::{Inbox, Lane, Queue};
 
     fn told(status: &Status) -> Vec<String> {
         let lines = problems(status);
@@ -209,7 +218,7 @@ mod tests {
     #[test]
     fn each_thing_that_is_wrong_has_its_sentence() {
         type Wrong = fn(&mut Status);
-        let cases: [(Wrong, &str); 11] = [
+        let cases: [(Wrong, &str); 12] = [
             (
                 |s| s.state = MasterState::Stopping,
                 "the master is stopping: new clients are not let in",
@@ -255,6 +264,16 @@ mod tests {
                     })
                 },
                 "pool web: the accept queue fills: 3 of 4",
+            ),
+            (
+                |s| {
+                    s.pools[0].inbox = Some(Inbox {
+                        length: 150 << 10,
+                        limit: 208 << 10,
+                        dropped: 9,
+                    })
+                },
+                "pool web: the queue of datagrams fills: 150K of 208K; what has no room there is lost",
             ),
             (
                 |s| s.workers[1].lanes[0].deadline = Some(-75.0),

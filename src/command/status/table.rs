@@ -4,7 +4,7 @@
 use super::columns::{self, Cell, Column, numbers, words};
 use super::line::{self, Line, Style, duration, octets, rate, seconds};
 use super::problems::{is_broken, problems};
-use crate::status::{Lane, Phase, PoolStatus, Queue, Status, WorkerStatus};
+use crate::status::{Inbox, Lane, Phase, PoolStatus, Queue, Status, WorkerStatus};
 use std::collections::BTreeMap;
 
 /// Which workers are shown.
@@ -149,7 +149,7 @@ fn pool(pool: &PoolStatus) -> Vec<Cell> {
         Cell::from(rate(pool.rates.requests)),
         Cell::from(octets(pool.rates.received)),
         Cell::from(octets(pool.rates.sent)),
-        queue(pool.queue),
+        queue(pool),
         Cell::from(
             pool.skew
                 .map_or_else(String::new, |skew| format!("{skew:.2}")),
@@ -170,9 +170,13 @@ pub(super) fn breaker(pool: &PoolStatus) -> Cell {
     Cell::styled(style, pool.breaker.as_str())
 }
 
-/// Length and limit of a queue; nothing where the kernel does not say.
-pub(super) fn queue(queue: Option<Queue>) -> Cell {
-    let Some(Queue { length, limit }) = queue else {
+/// Length and limit of a queue, connections or octets of datagrams; nothing where the
+/// kernel does not say.
+pub(super) fn queue(pool: &PoolStatus) -> Cell {
+    if let Some(inbox) = pool.inbox {
+        return datagrams(inbox);
+    }
+    let Some(Queue { length, limit }) = pool.queue else {
         return Cell::default();
     };
     let style = if limit > 0 && length >= limit {
@@ -183,6 +187,21 @@ pub(super) fn queue(queue: Option<Queue>) -> Cell {
         Style::Plain
     };
     Cell::styled(style, format!("{length}/{limit}"))
+}
+
+/// Such a queue, and how many it had no room for, as ss(8) writes it.
+fn datagrams(inbox: Inbox) -> Cell {
+    let [length, limit] = [inbox.length, inbox.limit].map(|count| octets(count as f64));
+    let lost = match inbox.dropped {
+        0 => String::new(),
+        lost => format!(",d{lost}"),
+    };
+    let style = if inbox.is_filling() || inbox.dropped > 0 {
+        Style::Notable
+    } else {
+        Style::Plain
+    };
+    Cell::styled(style, format!("{length}/{limit}{lost}"))
 }
 
 fn closes(pool: &PoolStatus) -> Vec<Cell> {
@@ -437,6 +456,25 @@ mod tests {
              web[1] 100   3 ready 1m00s      0           0        0        0    0     -       - idle\n\
              web[2] 100   3 ready 1m00s      0           0        0        0    0     -       - idle"
         );
+    }
+
+    #[test]
+    fn a_queue_of_datagrams_is_measured_in_octets() {
+        let mut status = sample();
+        for (length, dropped, expected) in [
+            (0, 0, " 0/208K "),
+            (4608, 0, " 4.5K/208K "),
+            (150 << 10, 12, " 150K/208K,d12 "),
+        ] {
+            status.pools[0].inbox = Some(Inbox {
+                length,
+                limit: 208 << 10,
+                dropped,
+            });
+            let lines = text(&status, Workers::All, None);
+            let row = lines.iter().find(|line| line.starts_with("web    3 http"));
+            assert!(row.unwrap().contains(expected), "{lines:#?}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::{Cohort, Crew, Worker};
 use crate::config::{Pool, Size};
 use crate::master::message::{CohortId, Outlook, WorkerId};
 use crate::master::rates::Samples;
+use crate::net::ListenerSet;
 use crate::scoreboard::{
     Counter, Doorkeeping, Entry, Facts, Identity, MAX_LEDGER, Place, Sums, View,
 };
@@ -31,6 +32,9 @@ struct Account {
     /// The cohort that is shown.
     shown: Option<CohortId>,
     queue: Option<(u32, u32)>,
+    inbox: Option<(u32, u32)>,
+    /// Datagrams that the kernel has dropped, under the masters before as well.
+    dropped: u64,
     samples: Samples,
     /// Whom the master before had turned away.
     before: Doorkeeping,
@@ -111,6 +115,8 @@ impl Crew {
             entry,
             shown: None,
             queue: None,
+            inbox: None,
+            dropped: heir.map_or(0, |one| one.facts().dropped),
             samples: Samples::default(),
             before,
             door: Doorkeeping::default(),
@@ -193,6 +199,8 @@ impl Crew {
                 },
                 breaker: outlook.breaker.name().to_owned(),
                 queue: account.queue,
+                inbox: account.inbox,
+                dropped: account.dropped,
                 rates: account.samples.rates(),
             });
         }
@@ -232,12 +240,25 @@ impl Crew {
     }
 
     /// Asks the kernel for datagrams that were dropped because nobody took those
-    /// before them in time, and tells of them.
-    pub fn look_for_drops(&self) {
-        // A socket may be in several generations.
-        for listener in self.cohorts.values().flat_map(|one| one.listeners.all()) {
-            let dropped = listener.newly_dropped();
-            if dropped > 0 {
+    /// before them in time, and tells of them; of those `elsewhere` another master
+    /// does.
+    pub fn look_for_drops(&mut self, elsewhere: &ListenerSet) {
+        for cohort in self.cohorts.values() {
+            let pool = &cohort.opened.pool;
+            if !pool.is_datagram() {
+                continue;
+            }
+            let mut account = self.ledger.accounts.get_mut(&pool.name);
+            // A socket may be in several generations: who comes first has the news.
+            for listener in cohort.listeners.of_pool(pool) {
+                let dropped = listener.newly_dropped();
+                if dropped == 0 || elsewhere.holds(&listener) {
+                    continue;
+                }
+                if let Some(account) = &mut account {
+                    account.dropped += dropped;
+                }
+                // The line on which tests rely.
                 log::warn!(
                     "{}: datagrams lost for want of room in its queue: {dropped}",
                     listener.local()
@@ -246,7 +267,7 @@ impl Crew {
         }
     }
 
-    /// Asks the kernel who waits in the accept queues.
+    /// Asks the kernel who waits in the accept queues, and what in those of datagrams.
     pub fn look_at_queues(&mut self) {
         let Self {
             ledger, cohorts, ..
@@ -256,8 +277,11 @@ impl Crew {
             let Some(cohort) = cohort else { continue };
             let listeners = cohort.listeners.of_pool(&cohort.opened.pool);
             let queues = listeners.iter().filter_map(|listener| listener.queue());
+            let inboxes = listeners.iter().filter_map(|listener| listener.inbox());
             let add = |sum: u32, more: u32| sum.saturating_add(more);
-            account.queue = queues.reduce(|sum, one| (add(sum.0, one.0), add(sum.1, one.1)));
+            let sum = |sum: (u32, u32), one: (u32, u32)| (add(sum.0, one.0), add(sum.1, one.1));
+            account.queue = queues.reduce(sum);
+            account.inbox = inboxes.reduce(sum);
         }
     }
 
@@ -313,7 +337,6 @@ mod tests {
     use super::*;
     use crate::config::{Config, Master, Service, parse_listen};
     use crate::master::generation::{Generation, Services};
-    use crate::net::ListenerSet;
 
     fn generation(name: &str) -> Generation {
         let mut pool = Pool::with_defaults(name, Service::Echo);

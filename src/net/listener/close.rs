@@ -43,7 +43,10 @@ impl Listener {
             // What is led past it already may still be on its way to it, and nobody
             // would send a datagram again.
             Listen::Udp { .. } if self.is_passed_by() => Ok(()),
-            Listen::Udp { .. } => sys::datagram::refuse_all(self.socket.as_fd()),
+            Listen::Udp { .. } => {
+                self.drops.end(&self.socket);
+                sys::datagram::refuse_all(self.socket.as_fd())
+            }
             // There is no handshake to drop: taking the name away does it.
             Listen::Unix { .. } | Listen::Fd { .. } => {
                 if let Some(file) = &self.file {
@@ -65,8 +68,7 @@ impl Listener {
             Listen::Tcp { .. } | Listen::Udp { .. } => {
                 sys::socket::admit_handshakes(self.socket.as_fd())?;
                 self.refusing.store(false, Ordering::Relaxed);
-                // What was dropped until now was meant to be.
-                self.newly_dropped();
+                self.drops.resume(&self.socket);
                 Ok(())
             }
             Listen::Unix { .. } | Listen::Fd { .. } => Ok(()),

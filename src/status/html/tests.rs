@@ -2,7 +2,7 @@
 //! like to write in it.
 
 use super::*;
-use crate::status::{Lane, Queue, Rates};
+use crate::status::{Inbox, Lane, Queue, Rates};
 
 /// A lane in this state, for so long.
 fn lane(state: &str, since: f64, request: &str) -> Lane {
@@ -89,6 +89,7 @@ fn server(count: usize) -> Status {
             idle: count - count.div_ceil(5),
             active: count.div_ceil(5) as u64,
             breaker: "closed".to_owned(),
+            inbox: None,
             connections: 123_456,
             requests: 1_234_567,
             logged: 990,
@@ -301,7 +302,13 @@ fn what_is_wrong_is_said_at_the_top() {
         length: 110,
         limit: 128,
     });
+    status.pools[0].inbox = Some(Inbox {
+        length: 150 << 10,
+        limit: 208 << 10,
+        dropped: 7,
+    });
     let page = page(&status, LOOK);
+    assert!(page.contains("></meter>150 KiB of 208 KiB; 7 lost</dd>"));
     let (_, rest) = page.split_once("<ul class=alarm role=status>").unwrap();
     let (alarms, _) = rest.split_once("</ul>").unwrap();
     for line in [
@@ -309,6 +316,7 @@ fn what_is_wrong_is_said_at_the_top() {
         "Pool web: workers keep dying, the breaker is open.",
         "Pool web: no worker is ready.",
         "Pool web: 110 of 128 places in the accept queue are taken.",
+        "Pool web: datagrams that wait take 150 KiB of 208 KiB; what has no room is lost.",
         "2 clients were lost in queues that were closed.",
         "The last reload was refused and changed nothing: the log says why.",
     ] {

@@ -320,7 +320,7 @@ impl View {
             told(speed.map(|speed| rate(speed.connections))),
             told(speed.map(|speed| octets(speed.received))),
             told(speed.map(|speed| octets(speed.sent))),
-            queue(pool.queue),
+            queue(pool),
             breaker(pool),
         ]
     }
