@@ -47,6 +47,8 @@ pub struct App {
     pub stop_signal: ProgramSignal,
     /// What has it open its log files anew; `None`: nothing is sent.
     pub reopen_signal: Option<ProgramSignal>,
+    /// What becomes of it when the master dies before it.
+    pub when_orphaned: Orphaned,
     /// Where its standard output goes.
     pub stdout: Stream,
     /// Where its standard error goes.
@@ -101,6 +103,15 @@ pub enum Stream {
     Off,
 }
 
+/// What becomes of a program whose master has died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Orphaned {
+    /// It is told to stop, by its `stop_signal`, and it is left to it whether it does.
+    Told,
+    /// It is ended at once.
+    Killed,
+}
+
 /// A signal that a program may understand as an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProgramSignal {
@@ -129,6 +140,9 @@ pub(crate) const SIGNALS: &[(&str, ProgramSignal)] = &[
     ("USR2", ProgramSignal::Usr2),
     ("WINCH", ProgramSignal::Winch),
 ];
+
+pub(crate) const ORPHANED: &[(&str, Orphaned)] =
+    &[("stop", Orphaned::Told), ("kill", Orphaned::Killed)];
 
 const UNTOLD: &str = "the program accepts for itself, and tells nobody of its connections";
 const UNASKED: &str = "the program accepts for itself, and lets in whom it likes";

@@ -211,6 +211,7 @@ pub(crate) fn app(directory: PathBuf, table: &AppTable) -> App {
         ready: table.ready.value,
         stop_signal: table.stop_signal.value,
         reopen_signal: table.reopen_signal.value,
+        when_orphaned: table.when_orphaned.value,
         stdout: table.stdout.value,
         stderr: table.stderr.value,
     }

@@ -45,7 +45,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use address::parse_listen;
-pub use app::{App, ProgramSignal, Ready, Stream};
+pub use app::{App, Orphaned, ProgramSignal, Ready, Stream};
 pub use command::USUAL_PATH;
 pub use endpoint::{Endpoint, Keepalive, Proxy, SocketOptions, Tos};
 pub use exec::{Exec, StandardError};

@@ -8,7 +8,7 @@
 //! the program runs, under this process's id, or the reason is in the row.
 
 use super::{Assignment, Stillborn, become_user};
-use crate::config::{App, ProgramSignal, Stream, USUAL_PATH};
+use crate::config::{App, Orphaned, ProgramSignal, Stream, USUAL_PATH};
 use crate::daemon;
 use crate::log::Output;
 use crate::sys::{image, process};
@@ -71,12 +71,15 @@ fn prepare(assignment: &Assignment, app: &App) -> Result<Infallible, Stillborn> 
     // 3. What the user could not take back.
     image::be_nice(app.nice);
 
-    // 4. The user, then what a change of user would undo. When the master dies
-    // the program is told as at any other end.
+    // 4. The user, then what a change of user would undo. A master that is asked to
+    // leave is the last one to go, so this is for one that dies.
     if let Some(identity) = &assignment.pool.identity {
         become_user(identity).map_err(step("change of user"))?;
     }
-    let signal = signal_of(app.stop_signal);
+    let signal = match app.when_orphaned {
+        Orphaned::Told => signal_of(app.stop_signal),
+        Orphaned::Killed => Signal::SIGKILL,
+    };
     nix::sys::prctl::set_pdeathsig(signal).map_err(errno("PR_SET_PDEATHSIG"))?;
     if getppid() != assignment.master {
         let error = io::Error::other("the master died while this worker was born");

@@ -199,6 +199,65 @@ fn a_master_that_is_killed_takes_its_programs_along() {
     });
 }
 
+/// Who ignores its stop signal outlives a killed master, unless it shall not.
+#[test]
+fn whoever_ignores_its_signal_goes_with_a_killed_master_where_that_is_wanted() {
+    if !has(PYTHON) {
+        return;
+    }
+    for (own, stays) in [("", true), ("when_orphaned = \"kill\"", false)] {
+        let deeds = ["ignore:TERM", "notify:READY=1", "sleep:60"];
+        let mut server = start(&pool(&deeds, "", &format!("{NOTIFY}\n{own}")));
+        let address = server.address("web");
+        let program = server.workers()[0];
+        server.signal(Signal::SIGKILL);
+        server.wait(SOON);
+        if stays {
+            eventually("it is an orphan", SOON, || {
+                (process::parent(program) != Some(server.pid())).then_some(())
+            });
+            assert!(process::is_alive(program), "{own}");
+            TcpStream::connect(address).unwrap();
+            process::end(&[program]);
+        } else {
+            eventually("it is gone", SOON, || {
+                (!process::is_alive(program)).then_some(())
+            });
+        }
+        eventually("the port is free", SOON, || {
+            TcpStream::connect(address).is_err().then_some(())
+        });
+    }
+}
+
+/// A master that leaves in good order is there until its programs have finished.
+#[test]
+fn who_would_go_with_a_killed_master_finishes_before_one_that_leaves() {
+    if !has(PYTHON) {
+        return;
+    }
+    let own = format!("{NOTIFY}\nwhen_orphaned = \"kill\"");
+    let deeds = ["notify:READY=1", "serve", "say:finished"];
+    let mut server = start(&pool(&deeds, "", &own));
+    let old = answerer(&server);
+    let first = server.pid();
+    server.signal(Signal::SIGUSR2);
+    server.wait_for_generation(2);
+    assert_eq!(server.wait(SOON).code(), Some(0), "{}", server.log);
+    let finished = |pid: u32| format!("[{pid}] web[0] info: finished");
+    server.log.wait_for(&finished(old), SOON);
+    let new = answerer(&server);
+    let place = server.directory.path().join("pid");
+    let master = eventually("the new master has taken over", SOON, || {
+        let pid: u32 = fs::read_to_string(&place).ok()?.trim().parse().ok()?;
+        (pid != first).then_some(pid)
+    });
+    process::signal(master, Signal::SIGTERM);
+    server.log.wait_for(&finished(new), SOON);
+    server.assert_nobody_left();
+    server.assert_no_complaints();
+}
+
 /// Connections that wait in the queue while a stop begins are served before the
 /// programs are told to end; whoever comes later is refused.
 fn a_stop_waits_for_the_queue(accept: &str) {

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::app::{
-    ListenerNames, ProgramSignal, Readiness, Ready, SIGNALS, STREAMS, Stream, decided,
+    ListenerNames, ORPHANED, Orphaned, ProgramSignal, Readiness, Ready, SIGNALS, STREAMS, Stream,
+    decided,
 };
 use crate::config::command::{Arguments, Assignments, Passed};
 use crate::config::kind::{FilePath, Optional, Word};
@@ -41,6 +42,8 @@ table! {
             "The signal at which it stops accepting, finishes what it has, and ends.";
         reopen_signal: Option<ProgramSignal> = Optional(Word(SIGNALS), "nothing is sent"), None,
             "The signal that it gets when logs are reopened.";
+        when_orphaned: Orphaned = Word(ORPHANED), Orphaned::Told,
+            "What becomes of it when the master dies before it: \"stop\" sends it `stop_signal`, which it may ignore, \"kill\" ends it at once.";
         stdout: Stream = Word(STREAMS), Stream::Log,
             "Where its standard output goes: line by line into the pool's log, to that of the server, or nowhere.";
         stderr: Stream = Word(STREAMS), Stream::Log,

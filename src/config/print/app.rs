@@ -20,6 +20,7 @@ pub(super) fn app(app: &App) -> AppTable {
         ready: Entry::of(app.ready),
         stop_signal: Entry::of(app.stop_signal),
         reopen_signal: Entry::of(app.reopen_signal),
+        when_orphaned: Entry::of(app.when_orphaned),
         stdout: Entry::of(app.stdout),
         stderr: Entry::of(app.stderr),
     }
