@@ -728,8 +728,16 @@ fn a_start_that_takes_too_long_is_given_up() {
 fn a_title_says_which_program_has_whom() {
     let server = serve("prefork", "exec cat", "", "");
     let mut client = connect(&server);
-    let text = format!("exec /bin/sh for {}", client.name());
-    server.wait_for_workers(1, &text);
+    let text = format!(" gen 1 serving exec /bin/sh for {}", client.name());
+    let workers = server.workers();
+    let after = eventually("the title says for how long", SOON, || {
+        let mut titles = workers.iter().map(|&pid| process::title(pid));
+        titles
+            .find_map(|title| Some(title.split_once(&text)?.1.trim().to_owned()))
+            .filter(|after| !after.is_empty())
+    });
+    let seconds = after.strip_suffix('s').unwrap();
+    assert!(seconds.parse::<u32>().unwrap() > 0, "{after}");
     client.finish();
     client.read_to_end();
     server.stop();

@@ -11,7 +11,7 @@ use crate::protocol::{Activity, CloseReason, Input, Output, Peer};
 use crate::scoreboard::{Counter, Row, RowState};
 use crate::sys::{clock, random};
 use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a driver's loop carries along. Not shared: each thread has its own.
 pub struct Lane<'d> {
@@ -244,7 +244,8 @@ impl<'d> Lane<'d> {
 
     /// What the lane does from now on, before anything that may take its time:
     /// an answer from memory to a client that takes it at once is not worth a
-    /// line. Only a change is written, and how long a client is served.
+    /// line. Only a change is written, and how long a client is served, by us or by
+    /// the program that has it.
     pub fn set_state(&mut self, new: RowState) {
         let retired = self.duty.is_retired();
         let Face::Full {
@@ -261,7 +262,9 @@ impl<'d> Lane<'d> {
             *state = new;
             *since = self.now;
             self.row.set_state(new, self.now);
-        } else if new != RowState::Writing && *draining == Some(retired) {
+        } else if !matches!(new, RowState::Writing | RowState::Session)
+            && *draining == Some(retired)
+        {
             return;
         }
         let (Some(line), Some(area)) = (title, self.duty.title) else {
@@ -288,11 +291,13 @@ impl<'d> Lane<'d> {
                 for part in [b" serving ", peer.as_bytes(), b" ", self.activity.text()] {
                     line.extend_from_slice(part);
                 }
-                let seconds = self.now.saturating_duration_since(*since).as_secs();
-                if seconds > 0 {
-                    // Writing to a Vec cannot fail.
-                    let _ = write!(line, " {seconds}s");
-                }
+                write_seconds(line, self.now.saturating_duration_since(*since));
+            }
+            // The text names the client.
+            RowState::Session => {
+                line.extend_from_slice(b" serving ");
+                line.extend_from_slice(self.activity.text());
+                write_seconds(line, self.now.saturating_duration_since(*since));
             }
         }
         area.set(line);
@@ -368,6 +373,15 @@ impl Drop for Lane<'_> {
     /// Whatever a lane ends for, what it answered is in the log.
     fn drop(&mut self) {
         self.write_log();
+    }
+}
+
+/// How long it has been, from one second on.
+fn write_seconds(line: &mut Vec<u8>, time: Duration) {
+    let seconds = time.as_secs();
+    if seconds > 0 {
+        // Writing to a Vec cannot fail.
+        let _ = write!(line, " {seconds}s");
     }
 }
 

@@ -24,10 +24,12 @@ pub enum RowState {
     Serving,
     /// A program that accepts for itself, and does not say what it does.
     Program,
+    /// A program has the connection: what it does is not for us to see.
+    Session,
 }
 
 impl RowState {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Idle,
         Self::Reading,
         Self::Writing,
@@ -35,6 +37,7 @@ impl RowState {
         Self::Closing,
         Self::Serving,
         Self::Program,
+        Self::Session,
     ];
 
     /// The word for titles, status and logs.
@@ -45,7 +48,7 @@ impl RowState {
             Self::Writing => "writing",
             Self::KeepAlive => "keep-alive",
             Self::Closing => "closing",
-            Self::Serving | Self::Program => "serving",
+            Self::Serving | Self::Program | Self::Session => "serving",
         }
     }
 }

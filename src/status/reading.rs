@@ -74,6 +74,17 @@ pub fn doing(rows: impl Iterator<Item = Row>, now: Instant) -> String {
             busy.push(serving(active, &text));
             continue;
         }
+        // The text of a program names its client.
+        let peer = match state {
+            RowState::Session => String::new(),
+            RowState::Idle
+            | RowState::Reading
+            | RowState::Writing
+            | RowState::KeepAlive
+            | RowState::Closing
+            | RowState::Serving
+            | RowState::Program => peer,
+        };
         let space = if text.is_empty() { "" } else { " " };
         busy.push(format!(
             "{}{peer}{space}{text} for {:.1}s",
@@ -397,6 +408,12 @@ mod tests {
         assert!((deadline + 1.0).abs() < 0.01, "a second over: {lane:?}");
         let doing = &status.workers[0].doing;
         assert_eq!(doing, "writing [2001:db8::1]:80 GET /a.iso for 3.0s");
+        rows[2].set_state(RowState::Session, now);
+        rows[2].set_text(b"exec /bin/cat for [2001:db8::1]:80");
+        let status = look(&scoreboard, later);
+        assert_eq!(status.workers[0].lanes[0].state, "serving");
+        let doing = &status.workers[0].doing;
+        assert_eq!(doing, "serving exec /bin/cat for [2001:db8::1]:80 for 3.0s");
     }
 
     #[test]

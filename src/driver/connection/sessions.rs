@@ -35,7 +35,7 @@ impl Connection {
             row.set_peer(self.peer.remote);
             row.set_active(1);
             row.set_text(session.text());
-            row.set_state(RowState::Writing, lane.now);
+            row.set_state(RowState::Session, lane.now);
             row.occupy(session.id().unsigned_abs());
         }
     }
@@ -65,7 +65,7 @@ impl Connection {
             }
             None => {
                 let deadline = session.due(lane.now);
-                lane.set_state(RowState::Writing);
+                lane.set_state(RowState::Session);
                 Some(Want::Session { deadline })
             }
         }

@@ -97,7 +97,7 @@ const WORKERS: [Column; 8] = [
 ];
 
 /// What each letter of the scoreboard means, in the order of the legend.
-const LEGEND: &str = "_ idle  R reading  W writing  K keep-alive  C closing  E event or fork, busy  \
+const LEGEND: &str = "_ idle  R reading  W writing  K keep-alive  C closing  E event, fork or program  \
      S starting  G going  X killed  ! overdue";
 
 const KEYS: [&str; 6] = [
