@@ -89,6 +89,9 @@ impl Checker<'_> {
             self.misplaced(&table.udp, "udp", why);
             self.size(table)
         };
+        if table.service.value == Some(ServiceName::Exec) {
+            self.silence(table, &listen);
+        }
         self.limits(table);
         let backlog = self.queue("backlog", &table.backlog);
         let identity = self.identity(table, who);

@@ -3,8 +3,24 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::Listen;
 use super::command::{find, path_of};
+use super::endpoint::Endpoint;
 use super::system::System;
+
+/// Keys of the pool that have no effect where all its sockets are unix ones, and
+/// why: of TCP the kernel tells when the last octet passed (tcp_info of tcp(7)), of
+/// a unix socket only what waits in it, and what was sent and read at once never did.
+pub(crate) const IDLE_ON_UNIX: &[(&str, &str)] = &[(
+    "idle_timeout",
+    "nobody can tell how long a unix socket is silent; use `timeout` of [pool.NAME.exec]",
+)];
+
+/// Whether all of these are unix sockets.
+pub(crate) fn is_local(listen: &[Endpoint]) -> bool {
+    let mut all = listen.iter();
+    !listen.is_empty() && all.all(|one| matches!(one.listen, Listen::Unix { .. }))
+}
 
 /// The `[pool.NAME.exec]` table.
 #[derive(Clone, Debug, PartialEq, Eq)]

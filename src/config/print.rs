@@ -34,6 +34,8 @@ impl fmt::Display for Config {
                 super::app::MEANINGLESS
             } else if pool.is_datagram() {
                 super::datagram::MEANINGLESS
+            } else if pool.service.exec().is_some() && super::exec::is_local(&pool.listen) {
+                super::exec::IDLE_ON_UNIX
             } else {
                 &[]
             };

@@ -4,11 +4,14 @@
 use std::path::{Path, PathBuf};
 
 use super::Checker;
+use crate::config::Listen;
 use crate::config::command;
 use crate::config::defaults;
-use crate::config::exec::Exec;
+use crate::config::endpoint::Endpoint;
+use crate::config::exec::{Exec, IDLE_ON_UNIX, is_local};
+use crate::config::file::PoolTable;
 use crate::config::file::exec::ExecTable;
-use crate::config::mistake::Span;
+use crate::config::mistake::{Mistake, Span};
 use crate::config::system::reason;
 use crate::config::table::Entry;
 
@@ -30,6 +33,20 @@ impl Checker<'_> {
         let variables = (&table.environment, &table.pass);
         let (program, command) = self.program(&table.command, variables, header)?;
         Some(defaults::exec(program, command, directory, table))
+    }
+
+    /// A deadline of silence that nobody can keep is not promised.
+    pub(super) fn silence(&mut self, table: &PoolTable, listen: &[Endpoint]) {
+        if is_local(listen) {
+            return self.meaningless(table, IDLE_ON_UNIX, "here");
+        }
+        let unix = |one: &&Endpoint| matches!(one.listen, Listen::Unix { .. });
+        if let (Some(given), Some(one)) = (&table.idle_timeout.given, listen.iter().find(unix)) {
+            let message = format!("`idle_timeout` has no effect on {}", one.listen);
+            let expected = "use `timeout` of [pool.NAME.exec], which holds on each of its sockets";
+            let warning = Mistake::warning(given.key.clone(), message, expected);
+            self.found.push(warning);
+        }
     }
 
     /// The program's file, and its arguments: where the name has a slash, it is
@@ -140,6 +157,33 @@ mod tests {
         );
         let found = wrong("service='echo'\nlisten='127.0.0.1:80'\n[pool.p.exec]\ncommand=['cat']");
         assert!(found[0].contains("`exec` has no effect here"), "{found:?}");
+    }
+
+    #[test]
+    fn silence_on_a_unix_socket_is_no_deadline() {
+        let text = |listen: &str, keys: &str| {
+            format!(
+                "[pool.p]\nservice='exec'\nlisten={listen}\n{keys}\n[pool.p.exec]\ncommand=['cat']"
+            )
+        };
+        let refused = load(&text("'unix:/run/s'", "idle_timeout='5s'")).unwrap_err();
+        let expected = "4:1: error: `idle_timeout` has no effect here; nobody can tell how long";
+        same("one", &refused, &[expected]);
+        let both = load(&text("['81','unix:/run/s']", "idle_timeout='5s'")).unwrap();
+        let found: Vec<String> = both.warnings.lines().collect();
+        let expected = "4:1: warning: `idle_timeout` has no effect on unix:/run/s; use `timeout`";
+        same("both", &found, &[expected]);
+        let fine = load(&text("['81']", "idle_timeout='5s'")).unwrap();
+        assert!(fine.warnings.is_empty());
+        // What nobody asked for is nobody's mistake, and is not shown as if it held.
+        let usual = load(&text("'unix:/run/s'", "")).unwrap();
+        assert!(usual.warnings.is_empty());
+        let shown = usual.config.to_string();
+        assert!(
+            shown.contains("# idle_timeout: no effect: nobody"),
+            "{shown}"
+        );
+        assert_eq!(load(&shown).unwrap().config, usual.config);
     }
 
     #[test]
