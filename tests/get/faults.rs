@@ -57,6 +57,13 @@ fn answers_are_told_from_what_is_none() {
             "in its head",
         ),
         (String::new(), 52, "", "without an answer"),
+        (
+            "HTTP/1.1 206 x\r\nContent-Range: bytes 0-4/9\r\nContent-Length: 5\r\n\r\nhello"
+                .to_owned(),
+            33,
+            "",
+            "the whole was asked for",
+        ),
         // Wrong.
         (
             format!("{CHUNKED}5\r\nhello5\r\n"),

@@ -156,6 +156,11 @@ impl Request {
         text.into_bytes()
     }
 
+    /// Whether an answer of 206 is what was asked for.
+    pub fn asks_for_part(&self) -> bool {
+        self.range.is_some() || self.fields.iter().any(|field| field.is("Range"))
+    }
+
     /// The same without its content, and without the user's fields that describe
     /// it, whose names all begin alike (RFC 9110 §15.4).
     #[must_use]

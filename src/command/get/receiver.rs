@@ -170,6 +170,11 @@ impl Taker for Receiver<'_> {
                 eprintln!("preforkd: the server sends everything, and not the part alone");
             }
         }
+        // RFC 9110 §15.3.7: it answers a Range, and would pass for the whole.
+        if head.status() == 206 && !self.request.asks_for_part() {
+            let what = "a part came, and the whole was asked for";
+            return Err(Failure::new(Cause::Range, what));
+        }
         let wish = self.judge(&head)?;
         if wish == Wish::Enough {
             return Ok(wish);
