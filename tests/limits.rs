@@ -478,6 +478,34 @@ fn other_services_have_a_banner() {
     }
 }
 
+/// Behind a proxy it is the client that comes once it is named, by chance as well.
+#[test]
+fn chance_decides_of_those_whom_a_proxy_names() {
+    for model in harness::MODELS {
+        let listen = "listen = { address = \"127.0.0.1:0\", proxy_protocol = true }";
+        let server = serve(&format!(
+            "[pool.web]\n{listen}\nservice = \"echo\"\nmodel = \"{model}\"\nworkers = 2\n\
+             limits.random_early_drop = \"1:100:1\"\nlimits.exempt = \"192.0.2.9\"\n\
+             limits.banner = \"full, sorry\\n\"\n"
+        ));
+        let come = |client: &str| {
+            let mut socket = connect(server.address("web"), 1).unwrap();
+            socket.send(format!("PROXY TCP4 {client} 192.0.2.1 5 80\r\nhello"));
+            socket
+        };
+        let mut first = come("192.0.2.2");
+        assert_eq!(first.read(5), b"hello", "{model}");
+        for _ in 0..3 {
+            assert_eq!(come("192.0.2.3").read_to_end(), b"full, sorry\n", "{model}");
+        }
+        assert_eq!(count(&server, "shed", "early"), 3);
+        let mut exempt = come("192.0.2.9");
+        assert_eq!(exempt.read(5), b"hello", "{model}");
+        drop((first, exempt));
+        server.stop();
+    }
+}
+
 /// However many workers shed, the pool says so once, and once that it is over.
 #[test]
 fn begin_and_end_are_told_once() {

@@ -307,7 +307,7 @@ impl Shard {
     pub fn reserve(&self, entry: usize, bounds: &Bounds) -> bool {
         let nobody = Claim::default();
         let bounds = bounds.of_all();
-        let shed = self.ask(entry, nobody, &bounds, 0, None);
+        let shed = self.ask(entry, nobody, &bounds, 0, (None, 0));
         if shed.is_none() {
             // It is taken, whoever asks meanwhile.
             self.write(entry, nobody, SURE);
@@ -336,7 +336,7 @@ impl Shard {
         let total = if reserved { 0 } else { bounds.total };
         let bounds = Bounds { total, ..*bounds };
         let kept = reserved.then(Claim::default);
-        let shed = self.ask(entry, *claim, &bounds, chance, kept);
+        let shed = self.ask(entry, *claim, &bounds, chance, (kept, 0));
         if shed.is_some() && !anyway {
             self.leave(entry);
             return shed;
@@ -364,14 +364,15 @@ impl Shard {
         claim: &mut Claim,
         bounds: &Bounds,
         anyway: bool,
+        chance: u32,
     ) -> Option<Cause> {
         let bounds = bounds.of_source();
-        let kept = match self.shape {
-            Shape::Lanes(_) => Some(before),
+        let there = match self.shape {
+            Shape::Lanes(_) => (Some(before), 0),
             // It is in the table.
-            Shape::Sets(_) => None,
+            Shape::Sets(_) => (None, 1),
         };
-        let shed = self.ask(entry, *claim, &bounds, 0, kept);
+        let shed = self.ask(entry, *claim, &bounds, chance, there);
         let stays = shed.is_none() || anyway;
         if !stays {
             *claim = before;
@@ -423,14 +424,15 @@ impl Shard {
     }
 
     /// Announces who asks, counts, and judges. Who goes back for a moment is then
-    /// what it was before, if it was somebody: its place is `kept`.
+    /// what it was before, if it was somebody: its place is `kept`. So many of those
+    /// that are counted, `itself`, are who asks.
     fn ask(
         &self,
         entry: usize,
         claim: Claim,
         bounds: &Bounds,
         chance: u32,
-        kept: Option<Claim>,
+        (kept, itself): (Option<Claim>, u32),
     ) -> Option<Cause> {
         if bounds.is_empty() {
             return None;
@@ -441,7 +443,10 @@ impl Shard {
             // Of two who ask, one at least sees the other.
             fence(Ordering::SeqCst);
             let own = &self.entry(entry)[0];
-            let tally = self.register.count(claim, Some(own));
+            let mut tally = self.register.count(claim, Some(own));
+            for counts in [&mut tally.sure, &mut tally.with_others] {
+                counts.total = counts.total.saturating_sub(itself);
+            }
             match judge(bounds, &tally, chance) {
                 Verdict::Admit => return None,
                 Verdict::Shed(cause) => return Some(cause),

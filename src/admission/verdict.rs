@@ -120,11 +120,7 @@ impl Bounds {
 
     /// Of them, what concerns a client that has its place already.
     pub const fn of_source(self) -> Self {
-        Self {
-            total: 0,
-            early: None,
-            ..self
-        }
+        Self { total: 0, ..self }
     }
 
     /// Whether nothing has to be counted.

@@ -222,16 +222,17 @@ impl Counted {
                 };
                 self.enter(at, known, claim, bounds, reserved)
             }
+            Step::Named { .. } if is_exempt => None,
             Step::Named { claim } => {
-                let client = known?;
-                let hasty = self.is_hasty(client, at.now);
+                let hasty = known.and_then(|client| self.is_hasty(client, at.now));
                 if hasty.is_some() && !limits.dry_run {
                     return hasty;
                 }
                 let shard = self.shard?;
                 let before = *claim;
-                *claim = self.claim(client);
-                let shed = shard.rename(at.entry, before, claim, &self.bounds, limits.dry_run);
+                *claim = known.map(|client| self.claim(client)).unwrap_or_default();
+                let (bounds, anyway) = (&self.bounds, limits.dry_run);
+                let shed = shard.rename(at.entry, before, claim, bounds, anyway, at.chance);
                 hasty.or(shed)
             }
         }

@@ -139,6 +139,7 @@ impl<'d> Lane<'d> {
         self.row = row;
         self.now = worker.now;
         self.wall = worker.wall;
+        self.dice = worker.dice;
         self.activity = worker.activity.counting_apart(number << 32);
     }
 

@@ -175,7 +175,7 @@ fn a_proxy_names_its_clients_later() {
             let mut claim = nobody;
             assert_eq!(shard.admit(entry, &mut claim, &one, EARNEST, 0), None);
             claim = source(1);
-            let shed = shard.rename(entry, nobody, &mut claim, &one, false);
+            let shed = shard.rename(entry, nobody, &mut claim, &one, false, 0);
             (shed, claim)
         };
         let (shed, first) = named(0);
