@@ -8,7 +8,14 @@ use std::time::{Duration, Instant};
 /// Lines of one program, from as many pipes as are followed.
 #[derive(Clone, Default)]
 pub(crate) struct Log {
-    shared: Arc<(Mutex<Vec<String>>, Condvar)>,
+    shared: Arc<(Mutex<Lines>, Condvar)>,
+}
+
+#[derive(Default)]
+struct Lines {
+    lines: Vec<String>,
+    /// Pipes whose end has not come.
+    open: usize,
 }
 
 impl Log {
@@ -18,6 +25,7 @@ impl Log {
         // The server waits for no reader: on a busy machine this one must not
         // lose the line that somebody waits for.
         let _ = nix::fcntl::fcntl(&pipe, nix::fcntl::FcntlArg::F_SETPIPE_SZ(1 << 20));
+        self.lock().open += 1;
         std::thread::spawn(move || {
             let mut pipe = BufReader::new(pipe);
             let mut line = Vec::new();
@@ -26,21 +34,39 @@ impl Log {
                 .is_ok_and(|count| count > 0)
             {
                 let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-                log.lock().push(text);
+                log.lock().lines.push(text);
                 log.shared.1.notify_all();
                 line.clear();
             }
+            log.lock().open -= 1;
+            log.shared.1.notify_all();
         });
+    }
+
+    /// Waits until every line is here: nobody can write one any more. Whoever
+    /// counts lines, or looks for one that must not be there, waits for this first.
+    pub(crate) fn wait_for_end(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let mut lines = self.lock();
+        while lines.open > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                drop(lines);
+                panic!("somebody has the log open still:\n{self}");
+            }
+            let waited = self.shared.1.wait_timeout(lines, left);
+            lines = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// All lines so far.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.lock().clone()
+        self.lock().lines.clone()
     }
 
     /// How many lines so far, to wait for one that comes after.
     pub(crate) fn mark(&self) -> usize {
-        self.lock().len()
+        self.lock().lines.len()
     }
 
     /// The first line that contains `pattern`, now or within `patience`.
@@ -66,7 +92,7 @@ impl Log {
         let deadline = Instant::now() + patience;
         let mut lines = self.lock();
         loop {
-            let new = lines.get(mark..).unwrap_or_default();
+            let new = lines.lines.get(mark..).unwrap_or_default();
             if let Some(found) = new.iter().find(|line| line.contains(pattern)) {
                 return Some(found.clone());
             }
@@ -84,7 +110,7 @@ impl Log {
         self.lines().into_iter().filter(unexpected).collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Lines> {
         self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -92,6 +118,7 @@ impl Log {
 impl std::fmt::Display for Log {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.lock()
+            .lines
             .iter()
             .try_for_each(|line| writeln!(f, "  | {line}"))
     }

@@ -244,12 +244,14 @@ impl Server {
         self.assert_no_complaints();
     }
 
-    /// That no process of this server is left, now or in a moment.
+    /// That no process of this server is left, now or in a moment; the log is
+    /// whole then.
     pub(crate) fn assert_nobody_left(&self) {
         let group = self.pid();
         eventually("no process is left behind", SOON, || {
             process::group(group).is_empty().then_some(())
         });
+        self.log.wait_for_end(SOON);
     }
 
     /// That the log has no error and no warning that was not expected.
