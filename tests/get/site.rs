@@ -1,10 +1,9 @@
 //! What the tests of `preforkd get` have in common: the command, and a site.
 
 use crate::harness::server::outcome;
-use crate::harness::{Server, preforkd};
+use crate::harness::{Server, install, preforkd};
 use std::fmt;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
@@ -92,9 +91,7 @@ pub(crate) fn server() -> Server {
     fs::write(root.join("empty"), "").unwrap();
     fs::write(root.join("noise"), noise(3_000_000)).unwrap();
     let script = "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'; echo \"$REQUEST_METHOD $CONTENT_TYPE $HTTP_X_A\"; cat\n";
-    let path = root.join("cgi-bin/say");
-    fs::write(&path, script).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    install(&root.join("cgi-bin"), &[("say", script)]);
     let socket = directory.path().join("web.sock");
     Server::run_with(
         directory,

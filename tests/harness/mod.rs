@@ -58,6 +58,23 @@ pub(crate) fn eventually<T>(
     }
 }
 
+/// Puts programs into a directory, each by its name and text, that anybody may
+/// run. A process of its own writes them: what this one has open for writing, a
+/// program that another test starts has as well, until its execve(2), and as long
+/// as anybody has it the file is busy and cannot be run (ETXTBSY).
+pub(crate) fn install(directory: &std::path::Path, programs: &[(&str, &str)]) {
+    let sources = tempfile::TempDir::new().unwrap();
+    let mut command = std::process::Command::new("install");
+    command.arg("--mode=755").arg("--target-directory");
+    command.arg(directory).arg("--");
+    for (name, text) in programs {
+        let source = sources.path().join(name);
+        std::fs::write(&source, text).unwrap();
+        command.arg(source);
+    }
+    assert!(command.status().unwrap().success(), "install(1)");
+}
+
 /// Lets time itself do its work, for a test of what time does; never to wait
 /// for a state.
 pub(crate) fn let_time_pass(time: Duration) {
