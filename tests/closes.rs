@@ -6,7 +6,7 @@
 mod harness;
 
 use harness::server::outcome;
-use harness::{Client, SOON, Server, eventually, on_each_model, preforkd, process};
+use harness::{Client, SOON, Server, eventually, install, on_each_model, preforkd, process};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -14,7 +14,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -38,33 +37,37 @@ fn server(model: &str) -> Server {
         .unwrap()
         .set_len(LARGE)
         .unwrap();
-    for (name, text) in [("mute.cgi", "exit 1"), ("hang.cgi", "exec sleep 1000")] {
-        let script = www.join(name);
-        std::fs::write(&script, format!("#!/bin/sh\n{text}\n")).unwrap();
-        std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
-    }
+    let programs = [
+        ("mute.cgi", "#!/bin/sh\nexit 1\n"),
+        ("hang.cgi", "#!/bin/sh\nexec sleep 1000\n"),
+    ];
+    install(&www, &programs);
     let threads = if model == "threads" {
         "threads_per_worker = 1\n"
     } else {
         ""
     };
-    let pool = |name: &str, rate: &str| {
+    let pool = |name: &str, time: &str, kept: &str, rate: &str| {
         format!(
             "[pool.{name}]\nlisten = \"127.0.0.1:0\"\nservice = \"http\"\nmodel = \"{model}\"\n\
              workers = 1\n{threads}linger_timeout = \"100ms\"\n\
-             write_timeout = \"400ms\"\nsend_min_rate = \"{rate}\"\n\
-             [pool.{name}.http]\nroot = \"www\"\nkeepalive_timeout = \"400ms\"\n\
-             keepalive_requests = 3\nheader_timeout = \"400ms\"\n\
-             body_timeout = \"400ms\"\nbody_min_rate = \"1MiB\"\n\
+             write_timeout = \"{time}\"\nsend_min_rate = \"{rate}\"\n\
+             [pool.{name}.http]\nroot = \"www\"\nkeepalive_timeout = \"{kept}\"\n\
+             keepalive_requests = 3\nheader_timeout = \"{time}\"\n\
+             body_timeout = \"{time}\"\nbody_min_rate = \"{rate}\"\n\
              path.\"/ill\".respond = {{ status = 503 }}\n\
              path.\"*.cgi\".cgi = true\n"
         )
     };
-    let pools = pool("web", "1MiB") + &pool("patient", "0B");
+    // What is no matter of time happens where there is time for it, as for a reload
+    // while a connection is kept.
+    let pools = pool("hasty", "400ms", "400ms", "1MiB")
+        + &pool("patient", "400ms", "400ms", "0B")
+        + &pool("calm", "60s", "2s", "0B");
     Server::run_with(directory, "control_socket = \"control\"", &pools)
 }
 
-/// What has been counted, in both pools together.
+/// What has been counted, in all pools together.
 fn counts(server: &Server, key: &str) -> BTreeMap<String, u64> {
     let mut command = preforkd();
     let control = server.directory.path().join("control");
@@ -92,9 +95,18 @@ fn wait_for(server: &Server, reason: &str, count: u64) {
     });
 }
 
-/// One connection; what is done with it ends it.
+/// One connection; what is done with it ends it, and not a deadline.
 fn client(server: &Server, first: &str) -> Client {
-    let mut client = Client::connect(server.address("web"));
+    client_of(server, "calm", first)
+}
+
+/// One that has little time.
+fn hasty(server: &Server, first: &str) -> Client {
+    client_of(server, "hasty", first)
+}
+
+fn client_of(server: &Server, pool: &str, first: &str) -> Client {
+    let mut client = Client::connect(server.address(pool));
     client.send(first);
     client
 }
@@ -121,11 +133,11 @@ fn provoke(server: &Server, reason: &str) {
             client.finish();
             client.read_to_end();
         }
-        "idle" => drop(client(server, "").read_to_end()),
-        "request-timeout" => drop(client(server, "GET / HT").read_to_end()),
-        "body-timeout" => drop(client(server, POST).read_to_end()),
+        "idle" => drop(hasty(server, "").read_to_end()),
+        "request-timeout" => drop(hasty(server, "GET / HT").read_to_end()),
+        "body-timeout" => drop(hasty(server, POST).read_to_end()),
         "slow-body" => {
-            let mut client = client(server, POST);
+            let mut client = hasty(server, POST);
             let pause = Some(Duration::from_millis(20));
             client.stream.set_read_timeout(pause).unwrap();
             let answer = eventually("an end of the trickle", SOON, || {
@@ -141,7 +153,7 @@ fn provoke(server: &Server, reason: &str) {
             wait_for(server, reason, 1);
         }
         "slow-reader" => {
-            let client = client(server, "");
+            let client = hasty(server, "");
             SockRef::from(&client.stream)
                 .set_recv_buffer_size(1 << 16)
                 .unwrap();
@@ -188,7 +200,7 @@ fn provoke(server: &Server, reason: &str) {
                 everyone.iter().find(|pid| runs(pid))?;
                 let busy = |pid: &u32| {
                     let title = process::title(*pid);
-                    title.contains("web[0]") && title.contains("serving")
+                    title.contains("calm[0]") && title.contains("serving")
                 };
                 // The one that was forked last has the connection.
                 everyone.into_iter().filter(busy).max()
@@ -270,9 +282,9 @@ fn answers_are_counted_by_their_class(model: &str) {
     let mut rows = table
         .lines()
         .skip_while(|line| !line.contains("5XX  CLOSES"));
-    let row = rows.find(|line| line.starts_with("web ")).unwrap();
+    let row = rows.find(|line| line.starts_with("calm ")).unwrap();
     let words: Vec<&str> = row.split_whitespace().take(6).collect();
-    assert_eq!(words, ["web", "1", "4", "1", "1", "2"], "{table}");
+    assert_eq!(words, ["calm", "1", "4", "1", "1", "2"], "{table}");
     server.stop();
 }
 
