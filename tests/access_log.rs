@@ -7,7 +7,7 @@ mod harness;
 
 use harness::load::{Habit, Load};
 use harness::server::{outcome, program, write_configuration};
-use harness::{Client, SOON, Server, eventually, get, on_each_model, process};
+use harness::{Client, SOON, Server, eventually, get, install, on_each_model, process};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -41,19 +41,22 @@ fn start(model: &str, keys: &str) -> Server {
     fs::write(place.join("www/large"), vec![b'L'; 8 << 20]).unwrap();
     fs::write(place.join("www/closed"), "secret").unwrap();
     std::os::unix::fs::symlink("/etc/passwd", place.join("www/out")).unwrap();
-    let script = place.join("www/cry");
-    fs::write(&script, "#!/bin/sh\necho \"I am $UNIQUE_ID\" >&2\nexit 1\n").unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let script = "#!/bin/sh\necho \"I am $UNIQUE_ID\" >&2\nexit 1\n";
+    install(&place.join("www"), &[("cry", script)]);
     std::os::unix::fs::symlink(program(), place.join("preforkd")).unwrap();
     let log = if keys.contains("access_log") {
         ""
     } else {
         "http.access_log = { to = \"./access.log\", format = \"json\" }"
     };
+    let kept = match keys.contains("keepalive") {
+        true => "",
+        false => "http.keepalive_timeout = \"3s\"\n",
+    };
     let pools = format!(
         "[pool.web]\nlisten = \"127.0.0.1:0\"\nservice = \"http\"\nmodel = \"{model}\"\n\
          workers = 2\nlinger_timeout = \"100ms\"\nhttp.root = \"www\"\n{log}\n\
-         http.request_id = true\nhttp.keepalive_timeout = \"3s\"\n{keys}\n"
+         http.request_id = true\n{kept}{keys}\n"
     );
     write_configuration(place, MASTER, &pools);
     let mut command = Command::new(place.join("preforkd"));
@@ -95,7 +98,8 @@ fn keep_alive(path: &str) -> String {
 }
 
 fn no_line_is_lost_by_a_stop(model: &str) {
-    let server = start(model, "");
+    // Which the stop waits for: nobody has told the clients that it is over.
+    let server = start(model, "http.keepalive_timeout = \"1s\"");
     let address = server.address("web");
     let mut clients: Vec<Client> = (0..2).map(|_| Client::connect(address)).collect();
     for _ in 0..20 {
@@ -171,9 +175,10 @@ fn no_line_is_lost_by_an_upgrade(model: &str) {
 }
 
 fn lines_come_within_a_second(model: &str) {
-    let server = start(model, "");
+    let server = start(model, "http.keepalive_timeout = \"60s\"");
     let mut client = Client::connect(server.address("web"));
-    for number in 1..=2 {
+    let mut times = Vec::new();
+    for number in 1..=4 {
         client.send(keep_alive("/"));
         client.answer();
         // The connection stays, and nobody says anything any more.
@@ -181,9 +186,15 @@ fn lines_come_within_a_second(model: &str) {
         eventually("the line is there", SOON, || {
             (lines(server.directory.path()).len() == number).then_some(())
         });
-        // A busy machine may be late: not as late as the connection ends.
-        assert!(answered.elapsed() < Duration::from_secs(2), "{answered:?}");
+        times.push(answered.elapsed());
+        // A busy machine may be late, and not each time.
+        if number >= 2 && times.iter().any(|time| *time < Duration::from_secs(1)) {
+            break;
+        }
     }
+    let best = times.iter().min().unwrap();
+    assert!(*best < Duration::from_secs(1), "{times:?}");
+    drop(client);
     server.stop();
 }
 
@@ -338,12 +349,17 @@ fn lost_lines_are_counted(model: &str) {
     );
 }
 
-/// Requests that break a rule, on connections of their own.
+/// Requests that break a rule, on connections of their own, and all there before
+/// the first answer is read: how many come in a second is the server's affair.
 fn break_rules(address: SocketAddr, count: usize) {
-    for _ in 0..count {
+    let broken = |_| {
         let mut client = Client::connect(address);
         client.send("get / HTTP/1.1\r\nHost: a\r\n\r\n");
         client.finish();
+        client
+    };
+    let mut clients: Vec<Client> = (0..count).map(broken).collect();
+    for client in &mut clients {
         client.read_to_end();
     }
 }
