@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -161,6 +162,9 @@ impl Drop for Running {
 
 /// A minimal Debian, made once and kept where cargo keeps what tests leave.
 fn base() -> PathBuf {
+    // Another test would make the same one meanwhile, and could not put it there.
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bookworm");
     if !path.exists() {
         let new = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
