@@ -68,7 +68,7 @@ fn running(command: &str, keys: &str, own: &str) -> String {
     )
 }
 
-const MASTER: &str = "control_socket = \"control\"\npid_file = \"pid\"\ngraceful_timeout = \"5s\"";
+const MASTER: &str = "control_socket = \"control\"\npid_file = \"pid\"\ngraceful_timeout = \"20s\"";
 const NOTIFY: &str = "ready = \"notify\"";
 
 /// A master with that pool.
@@ -244,14 +244,14 @@ fn the_programs_serve_each_with_a_slot_of_its_own() {
         // One dies: only its place is filled anew, on the same socket.
         server.expect("killed by SIGKILL");
         server.expect("died young");
-        process::end(&workers[..1]);
         let ready = server.log.mark();
+        process::end(&workers[..1]);
         eventually("three again", SOON, || {
             let now = server.workers();
             let kept = workers[1..].iter().all(|one| now.contains(one));
             (now.len() == 3 && kept).then_some(())
         });
-        server.log.try_wait_for(ready, "is ready after", SOON);
+        server.log.wait_for_after(ready, "is ready after", SOON);
         // Nobody has counted what it served: it is not said to be nothing.
         let line = server.log.wait_for("killed by SIGKILL", SOON);
         assert!(

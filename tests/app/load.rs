@@ -55,18 +55,27 @@ fn reload_under_load(mut server: Server, body: &[u8], habit: Habit, count: u32, 
     server.stop();
 }
 
+/// Side by side: to be ready is a matter of time.
+fn a_few_reloads(program: &'static str) {
+    std::thread::scope(|scope| {
+        for (accept, habit) in [
+            ("shared", Habit::Fresh),
+            ("shared", Habit::KeepAlive),
+            ("reuseport", Habit::Fresh),
+        ] {
+            scope.spawn(move || reloads(program, accept, habit, 2));
+        }
+    });
+}
+
 #[test]
 fn python_loses_nothing_over_reloads() {
-    reloads(PYTHON, "shared", Habit::Fresh, 2);
-    reloads(PYTHON, "shared", Habit::KeepAlive, 2);
-    reloads(PYTHON, "reuseport", Habit::Fresh, 2);
+    a_few_reloads(PYTHON);
 }
 
 #[test]
 fn node_loses_nothing_over_reloads() {
-    reloads(NODE, "shared", Habit::Fresh, 2);
-    reloads(NODE, "shared", Habit::KeepAlive, 2);
-    reloads(NODE, "reuseport", Habit::Fresh, 2);
+    a_few_reloads(NODE);
 }
 
 /// What the README shows is as good, for clients with a connection a request.

@@ -9,6 +9,7 @@ WORD, WORD:VALUE:
   complain:TEXT a line on standard error
   flood:COUNT   so many datagrams of garbage, and so many lines
   sleep:SECONDS
+  await:FILE    until it is there
   ignore:SIGNAL by its name
   note:SIGNAL   writes a line each time it comes
   grow:MIB      takes so much memory
@@ -138,6 +139,9 @@ for argument in sys.argv[1:]:
         flood(int(value))
     elif word == "sleep":
         time.sleep(float(value))
+    elif word == "await":
+        while not os.path.exists(value):
+            time.sleep(0.02)
     elif word == "ignore":
         signal.signal(number(value), signal.SIG_IGN)
     elif word == "note":

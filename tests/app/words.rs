@@ -149,13 +149,16 @@ fn who_says_that_it_stops_has_a_successor_first() {
     if !has(PYTHON) {
         return;
     }
-    let deeds = ["notify:READY=1", "sleep:0.3", "notify:STOPPING=1", "serve"];
+    let deeds = ["notify:READY=1", "await:now", "notify:STOPPING=1", "serve"];
     let keys = "min_worker_lifetime = \"1ms\"";
     let server = start(&pool(&deeds, keys, NOTIFY));
     let [first] = server.workers()[..] else {
         panic!()
     };
+    let now = server.directory.path().join("now");
+    fs::write(&now, "").unwrap();
     server.log.wait_for("[finished]", SOON);
+    fs::remove_file(&now).unwrap();
     assert!(!process::is_alive(first));
     // There was somebody all the time.
     answerer(&server);
@@ -185,8 +188,12 @@ fn what_it_writes_is_in_the_log_line_by_line() {
     let pid = answerer(&server);
     let log = server.directory.path().join("web.log");
     let read = || fs::read_to_string(&log).unwrap_or_default();
-    let text = read();
     let mark = format!("[{pid}] web[0] info: ");
+    // READY comes another way, and may overtake what was written before.
+    let text = eventually("five lines", SOON, || {
+        let text = read();
+        (text.matches(&mark).count() >= 5).then_some(text)
+    });
     let said: Vec<&str> = text
         .lines()
         .filter_map(|line| Some(line.split_once(&mark)?.1))
