@@ -89,8 +89,16 @@ fn hear(stream: &mut TcpStream) -> Vec<u8> {
 
 /// A port that is taken, and where nobody listens.
 fn nobody() -> (Socket, SocketAddr) {
+    bound("127.0.0.1:0")
+}
+
+/// An address of the loopback that no other test uses: what is free there stays
+/// free.
+const OWN: &str = "127.0.0.77:0";
+
+fn bound(any: &str) -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let any: SocketAddr = any.parse().unwrap();
     socket.bind(&any.into()).unwrap();
     let address = socket.local_addr().unwrap().as_socket().unwrap();
     (socket, address)
@@ -293,8 +301,9 @@ fn who_is_never_silent_is_not_idle() {
 #[test]
 fn a_reader_that_takes_its_time_is_no_silence() {
     let sent = megabytes(2);
-    let (address, server) = peer(|mut stream| drop(stream.write_all(&megabytes(2))));
-    let mut child = connect(&[&address.to_string(), "--idle", "300ms"])
+    let all = sent.clone();
+    let (address, server) = peer(move |mut stream| drop(stream.write_all(&all)));
+    let mut child = connect(&[&address.to_string(), "--idle", "600ms"])
         .spawn()
         .unwrap();
     let _stdin = child.stdin.take().unwrap();
@@ -305,7 +314,7 @@ fn a_reader_that_takes_its_time_is_no_silence() {
         .unwrap()
         .read_exact(&mut [0; 1000])
         .unwrap();
-    let_time_pass(Duration::from_millis(700));
+    let_time_pass(Duration::from_millis(1000));
     let output = end(child);
     assert!(printed(&output) == &sent[1000..], "{:?}", output.status);
     server.join().unwrap();
@@ -393,9 +402,9 @@ fn a_dump_shows_both_directions() {
 #[test]
 fn it_goes_from_where_it_is_told_to() {
     let (address, server) = peer(|stream| stream.peer_addr().unwrap());
-    let (kept, free) = nobody();
+    let (kept, free) = bound(OWN);
     drop(kept);
-    let from = format!("127.0.0.1:{}", free.port());
+    let from = free.to_string();
     let output = talk(&["-s", &from, &address.to_string(), "-v"], b"");
     assert_eq!(server.join().unwrap().to_string(), from);
     let told = String::from_utf8(output.stderr).unwrap();
@@ -453,6 +462,8 @@ fn it_is_done_as_often_as_it_is_said() {
     assert!(told.contains(": 5 complete, 0 failed; "), "{told}");
     server.stop();
     // Each that fails is told, and the status is a failure's.
+    let (_kept, closed) = nobody();
+    let address = closed.to_string();
     let output = talk(&[&address, "--count", "3", "--send", "again\n"], b"");
     assert_fails(&output, 7, "3 connections in");
     let told = String::from_utf8_lossy(&output.stderr);
