@@ -223,7 +223,9 @@ fn a_flood_of_1000_keeps_nobody_waiting() {
 
 #[test]
 fn it_answers_while_all_workers_are_busy_or_hung() {
-    let mut server = server(MASTER, &pools(4, "worker_timeout = \"1s\""));
+    // Whoever reads a head is missed when its time is over, and not before.
+    let keys = "worker_timeout = \"1s\"\nhttp.header_timeout = \"6s\"";
+    let mut server = server(MASTER, &pools(4, keys));
     let socket = socket(&server);
     let clients: Vec<_> = (0..4)
         .map(|_| {
