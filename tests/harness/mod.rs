@@ -6,11 +6,11 @@
 //! a deadline. What a test starts, it ends: [`Server::stop`] asserts that the
 //! end was a good one, and a drop, also by a panic, leaves no process behind.
 //!
-//! `server` has the running program, `log` its lines, `process` what /proc
-//! tells, `lease` has the start of a program take its time, `client` one client,
-//! `crowd` many, `ledger` what became of their requests, `load` a crowd that never
-//! pauses, `passed` what a service manager passes, `terminal` what a person at one
-//! sees.
+//! `server` has the running program, `control` what it says of itself, `log`
+//! its lines, `process` what /proc tells, `lease` has the start of a program take
+//! its time, `client` one client, `crowd` many, `ledger` what became of their
+//! requests, `load` a crowd that never pauses, `passed` what a service manager
+//! passes, `terminal` what a person at one sees, `own` what no other test has.
 
 #![allow(
     dead_code,
@@ -18,11 +18,13 @@
 )]
 
 pub(crate) mod client;
+pub(crate) mod control;
 pub(crate) mod crowd;
 pub(crate) mod lease;
 pub(crate) mod ledger;
 pub(crate) mod load;
 pub(crate) mod log;
+pub(crate) mod own;
 pub(crate) mod passed;
 pub(crate) mod process;
 pub(crate) mod server;

@@ -4,6 +4,7 @@ use super::{SOON, eventually};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -144,8 +145,20 @@ pub(crate) fn private_memory(pid: u32) -> u64 {
         .sum()
 }
 
+/// The sockets that listen at IPv4 addresses, each with its fields as
+/// /proc/net/tcp has them (proc_net_tcp(5)). They stand in front, and the others,
+/// of which there may be many thousands, are not waited for.
+pub(crate) fn listening() -> Vec<Vec<String>> {
+    let table = BufReader::new(fs::File::open("/proc/net/tcp").unwrap());
+    let rows = table.lines().skip(1).map(|line| -> Vec<String> {
+        let line = line.unwrap();
+        line.split_whitespace().map(str::to_owned).collect()
+    });
+    rows.take_while(|fields| fields[3] == "0A").collect()
+}
+
 /// How many clients wait in the queue of each socket that listens at an IPv4
-/// address (/proc/net/tcp, where a listener's queue stands as its `rx_queue`).
+/// address: it stands as `rx_queue`.
 pub(crate) fn queues(address: SocketAddr) -> Vec<u64> {
     let SocketAddr::V4(address) = address else {
         panic!("{address}: an IPv4 address was expected");
@@ -155,14 +168,12 @@ pub(crate) fn queues(address: SocketAddr) -> Vec<u64> {
         u32::from_ne_bytes(address.ip().octets()),
         address.port()
     );
-    let table = fs::read_to_string("/proc/net/tcp").unwrap();
-    let queue = |line: &str| {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        let listens = fields.get(1) == Some(&local.as_str()) && fields.get(3) == Some(&"0A");
-        let (_, waiting) = fields.get(4).filter(|_| listens)?.split_once(':')?;
-        u64::from_str_radix(waiting, 16).ok()
+    let queue = |fields: Vec<String>| {
+        let (_, waiting) = fields.get(4)?.split_once(':')?;
+        let is_here = fields[1] == local;
+        u64::from_str_radix(waiting, 16).ok().filter(|_| is_here)
     };
-    table.lines().filter_map(queue).collect()
+    listening().into_iter().filter_map(queue).collect()
 }
 
 /// Sends a signal to a process that is known to be ours.
