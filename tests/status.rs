@@ -5,9 +5,10 @@
 
 mod harness;
 
-use harness::server::{outcome, program, write_configuration};
+use harness::crowd::{Crowd, Habit, Manners};
+use harness::server::{outcome, write_configuration};
 use harness::terminal::Terminal;
-use harness::{Client, SOON, Server, eventually, get, preforkd, process};
+use harness::{Client, SOON, Server, eventually, own, preforkd, process};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -15,6 +16,7 @@ use std::os::unix::net::UnixListener;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 use tempfile::TempDir;
 
 const BOTH: &str = "pid_file = \"pid\"\ncontrol_socket = \"control\"";
@@ -183,11 +185,9 @@ fn who_may_not_ask_learns_from_the_pid_file() {
     // The program where everybody may run it.
     let place = TempDir::new().unwrap();
     let copy = place.path().join("preforkd");
-    fs::copy(program(), &copy).unwrap();
-    for path in [place.path(), &copy] {
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(path, mode).unwrap();
-    }
+    own::copy(&copy);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(place.path(), mode).unwrap();
     write_configuration(place.path(), BOTH, ECHO);
     let mut server = launch(&place);
     let look = || {
@@ -384,16 +384,26 @@ fn a_watch_survives_a_resize_and_a_dead_master() {
         rows.any(|row| row.trim_end() == "web ___")
     });
     // It counts what is served, from one answer to the next.
-    let mut seen = false;
-    eventually("a rate", SOON, || {
-        assert_eq!(get(server.address("web"), "/index.html").status, 200);
-        let picture = terminal.picture();
-        let row = picture.rows.iter().find(|row| row.starts_with("web  "))?;
-        let rate: f64 = row.split_whitespace().nth(5)?.parse().ok()?;
-        assert!(rate >= 0.0, "{row}");
-        seen |= rate > 0.0;
-        seen.then_some(())
+    let crowd = Crowd::start(Manners {
+        address: server.address("web"),
+        path: "/index.html".to_owned(),
+        body: b"index\n".to_vec(),
+        habit: Habit::Fresh,
+        clients: 1,
+        think: Duration::from_millis(10)..Duration::from_millis(20),
+        patience: SOON,
+        keepalive: Duration::MAX,
+        seed: 7,
     });
+    terminal.wait_until("a rate", |picture| {
+        let row = picture.rows.iter().find(|row| row.starts_with("web  "));
+        let rate = row.and_then(|row| row.split_whitespace().nth(5));
+        let rate = rate.and_then(|rate| rate.parse::<f64>().ok());
+        assert!(rate.is_none_or(|rate| rate >= 0.0), "{row:?}");
+        rate.is_some_and(|rate| rate > 0.0)
+    });
+    let ledger = crowd.stop();
+    assert!(ledger.faults.is_empty(), "{}", ledger.complaints());
     // Smaller, at once, and larger again.
     for (columns, rows) in [(40, 8), (20, 3), (130, 50)] {
         terminal.resize(columns, rows);

@@ -205,6 +205,9 @@ fn set_size(terminal: &Path, columns: u16, rows: u16) {
 /// What a terminal makes of it: text, and the few sequences that are expected.
 fn picture(written: &str) -> Picture {
     let mut picture = Picture::default();
+    // A live view draws again and again: signs are put where they belong, and made
+    // to text at the end.
+    let mut rows: Vec<Vec<char>> = Vec::new();
     let (mut row, mut column) = (0, 0);
     let mut rest = written;
     while let Some(char) = rest.chars().next() {
@@ -223,13 +226,13 @@ fn picture(written: &str) -> Picture {
                     "[?1049l" => picture.alternate = false,
                     "[?25l" => picture.cursor_hidden = true,
                     "[?25h" => picture.cursor_hidden = false,
-                    "[2J" => picture.rows.clear(),
+                    "[2J" => rows.clear(),
                     "[K" | "[J" => {
-                        if let Some(line) = picture.rows.get_mut(row) {
-                            *line = line.chars().take(column).collect();
+                        if let Some(line) = rows.get_mut(row) {
+                            line.truncate(column);
                         }
                         if sequence == "[J" {
-                            picture.rows.truncate(row + 1);
+                            rows.truncate(row + 1);
                         }
                     }
                     _ if sequence.ends_with('m') => {}
@@ -241,18 +244,17 @@ fn picture(written: &str) -> Picture {
             }
             char if char.is_control() => picture.strange.push(char.escape_default().to_string()),
             char => {
-                if picture.rows.len() <= row {
-                    picture.rows.resize(row + 1, String::new());
+                if rows.len() <= row {
+                    rows.resize(row + 1, Vec::new());
                 }
-                let line = &mut picture.rows[row];
-                let mut signs: Vec<char> = line.chars().collect();
-                signs.resize(signs.len().max(column + 1), ' ');
-                signs[column] = char;
-                *line = signs.into_iter().collect();
+                let line = &mut rows[row];
+                line.resize(line.len().max(column + 1), ' ');
+                line[column] = char;
                 column += 1;
             }
         }
     }
+    picture.rows = rows.into_iter().map(String::from_iter).collect();
     picture
 }
 
