@@ -6,7 +6,7 @@
 mod harness;
 
 use harness::load::{Habit, Load};
-use harness::{Client, MODELS, SOON, Server, eventually, get, on_each_model, preforkd, process};
+use harness::{Client, SOON, Server, eventually, get, on_each_model, own, preforkd, process};
 use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -20,23 +20,23 @@ on_each_model! {
     once_ends_after_one_connection
     worn_workers_are_replaced_without_a_lost_request
     a_queue_behind_full_workers_is_served_before_the_end
+    a_stop_with_many_listeners_is_a_short_one
+    an_idle_server_ends_on_each_of_three_signals
 }
 
 /// Whoever is late is waited for once, not once for each listener.
-#[test]
-fn a_stop_with_many_listeners_is_a_short_one() {
-    for model in MODELS {
-        let listen: Vec<String> = (0..60).map(|one| format!("\"unix:{one}\"")).collect();
-        let listen = listen.join(", ");
-        let pools = format!(
-            "[pool.web]\nlisten = [{listen}]\nservice = \"echo\"\nmodel = \"{model}\"\nworkers = 1\n"
-        );
-        let mut server = Server::run_with(site(), "", &pools);
-        let asked = Instant::now();
-        server.signal(Signal::SIGTERM);
-        server.assert_good_end();
-        assert!(asked.elapsed() < Duration::from_secs(4), "{model}");
-    }
+fn a_stop_with_many_listeners_is_a_short_one(model: &str) {
+    let listen: Vec<String> = (0..60).map(|one| format!("\"unix:{one}\"")).collect();
+    let listen = listen.join(", ");
+    let pools = format!(
+        "[pool.web]\nlisten = [{listen}]\nservice = \"echo\"\nmodel = \"{model}\"\nworkers = 1\n"
+    );
+    let mut server = Server::run_with(site(), "", &pools);
+    let asked = Instant::now();
+    server.signal(Signal::SIGTERM);
+    server.assert_good_end();
+    // One after another they would take twelve seconds.
+    assert!(asked.elapsed() < Duration::from_secs(8));
 }
 
 fn site() -> TempDir {
@@ -59,27 +59,27 @@ fn pools(model: &str, keys: &str) -> String {
     )
 }
 
-#[test]
-fn an_idle_server_ends_on_each_of_three_signals() {
-    for model in MODELS {
-        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {
-            // A connection that waits for another request may yet send one,
-            // which must not be lost: it has the time it would have anyway.
-            let keys = "http.keepalive_timeout = \"300ms\"";
-            let mut server = Server::run_with(site(), "", &pools(model, keys));
-            let mut kept = Client::connect(server.address("web"));
-            kept.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
-            assert_eq!(kept.answer().status, 200);
-            let asked = Instant::now();
-            server.signal(signal);
-            server.assert_good_end();
-            assert!(asked.elapsed() < Duration::from_secs(4), "{model} {signal}");
-        }
+fn an_idle_server_ends_on_each_of_three_signals(model: &str) {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {
+        // A connection that waits for another request may yet send one, which
+        // must not be lost: it has the time it would have anyway.
+        let keys = "http.keepalive_timeout = \"300ms\"";
+        let mut server = Server::run_with(site(), "", &pools(model, keys));
+        let mut kept = Client::connect(server.address("web"));
+        kept.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+        assert_eq!(kept.answer().status, 200);
+        let asked = Instant::now();
+        server.signal(signal);
+        server.assert_good_end();
+        // Long before `graceful_timeout`, which is half a minute.
+        assert!(asked.elapsed() < SOON, "{signal}");
     }
 }
 
 fn a_request_under_way_is_answered_before_the_end(model: &str) {
-    let mut server = Server::run_with(site(), "", &pools(model, ""));
+    let keys = "http.keepalive_timeout = \"300ms\"";
+    let pools = pools(model, keys).replace("127.0.0.1", &own::ip().to_string());
+    let mut server = Server::run_with(site(), "", &pools);
     let address = server.address("web");
     let mut client = Client::connect(address);
     client.send("GET /large HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -114,7 +114,8 @@ fn a_second_term_ends_at_once(model: &str) {
     server.signal(Signal::SIGTERM);
     let asked = Instant::now();
     server.assert_good_end();
-    assert!(asked.elapsed() < Duration::from_secs(3));
+    // As above.
+    assert!(asked.elapsed() < SOON);
     assert!((client.drain() as u64) < LARGE, "it was cut");
 }
 
@@ -184,7 +185,9 @@ fn web_workers(server: &Server) -> Vec<u32> {
 }
 
 fn workers_go_when_the_master_is_killed(model: &str) {
-    let mut server = Server::run_with(site(), "graceful_timeout = \"1m\"", &pools(model, ""));
+    // Where nobody else can have its port in between.
+    let pools = pools(model, "").replace("127.0.0.1", &own::ip().to_string());
+    let mut server = Server::run_with(site(), "graceful_timeout = \"1m\"", &pools);
     server.expect("the master is gone");
     let address = server.address("web");
     let mut client = Client::connect(address);
@@ -198,7 +201,8 @@ fn workers_go_when_the_master_is_killed(model: &str) {
     server.wait(SOON);
     server.assert_nobody_left();
     assert!(
-        killed.elapsed() < Duration::from_secs(7),
+        // Five, and what a busy machine adds; not a minute.
+        killed.elapsed() < Duration::from_secs(20),
         "{:?}",
         killed.elapsed()
     );
@@ -267,7 +271,7 @@ fn a_worker_that_dies_young_again_and_again_is_backed_off() {
 
 #[test]
 fn spare_workers_come_at_once_and_go_slowly() {
-    let size = "start_workers = 2\nmin_spare_workers = 2\nmax_spare_workers = 3\nmax_workers = 12";
+    let size = "start_workers = 2\nmin_spare_workers = 2\nmax_spare_workers = 8\nmax_workers = 12";
     let mut server = Server::run(&format!(
         "[pool.echo]\nlisten = \"127.0.0.1:0\"\nservice = \"echo\"\n{size}\n"
     ));
@@ -291,10 +295,13 @@ fn spare_workers_come_at_once_and_go_slowly() {
         begun.elapsed()
     );
     server.wait_for_workers(12, "echo[");
+    let begun = Instant::now();
     drop(clients);
     eventually("the spare ones are retired", 3 * SOON, || {
-        (server.workers().len() <= 3).then_some(())
+        (server.workers().len() <= 8).then_some(())
     });
+    // Four of them, one a second.
+    assert!(begun.elapsed() > Duration::from_secs(3));
     server.stop();
 }
 
