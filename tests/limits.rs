@@ -10,8 +10,7 @@
 mod flood;
 mod harness;
 
-use harness::server::outcome;
-use harness::{Client, SOON, Server, eventually, let_time_pass, on_each_model, preforkd, process};
+use harness::{Client, SOON, Server, control, eventually, on_each_model, process};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
@@ -96,12 +95,7 @@ fn hear(server: &Server, host: u8) -> io::Result<Vec<u8>> {
 
 /// What the status says of the pool.
 fn status(server: &Server) -> Value {
-    let mut command = preforkd();
-    let control = server.directory.path().join("control");
-    command.args(["status", "--json", "--control"]).arg(control);
-    let output = outcome(command);
-    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
-    status["pools"][0].clone()
+    control::status(server)["pools"][0].clone()
 }
 
 fn count(server: &Server, group: &str, cause: &str) -> u64 {
@@ -222,15 +216,16 @@ fn a_dry_run_lets_everybody_in(model: &str) {
 fn a_draining_generation_counts(model: &str) {
     let keys = |most: u32| format!("limits.connections_per_address = {most}");
     let mut server = serve(&pool(model, &keys(3)));
-    // Under way, so that the drain waits for them.
+    // Under way, so that the drain waits for them: the beginning of the next request
+    // has come with the first one.
     let mut held: Vec<Client> = (0..2)
         .map(|_| {
-            let mut client = enter(&server, 2).unwrap();
-            client.send("GET / HTTP/1.1\r\nHost: te");
+            let mut client = connect(server.address("web"), 2).unwrap();
+            client.send(format!("{GET}GET / HTTP/1.1\r\nHost: te"));
+            assert_eq!(client.answer().status, 200);
             client
         })
         .collect();
-    let_time_pass(Duration::from_millis(200));
     server.configure("control_socket = \"control\"", &pool(model, &keys(2)));
     server.reload(2);
     // Two of the old generation are in.
@@ -285,14 +280,15 @@ fn rules_decide_who_may_connect(model: &str) {
 fn who_was_turned_away_leaves_nothing_behind(model: &str) {
     let keys = "limits.connections_per_address = 1";
     let server = serve(&pool(model, keys));
-    let port = format!(":{:04X}", server.address("web").port());
+    let port = server.address("web").port();
+    let name = format!("{:08X}:{port:04X}", u32::from_ne_bytes([127, 0, 0, 1]));
     // Our ends of connections, as the kernel lists them (proc_net_tcp): neither the
     // listener nor what only waits for its number to be free.
     let ends = || -> usize {
         let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
         let rows = table.lines().map(str::split_whitespace);
         let ours = rows.map(Iterator::collect::<Vec<_>>);
-        ours.filter(|row| row[1].ends_with(&port) && !["0A", "06"].contains(&row[3]))
+        ours.filter(|row| row[1] == name && !["0A", "06"].contains(&row[3]))
             .count()
     };
     let first = enter(&server, 2).unwrap();

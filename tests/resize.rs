@@ -5,6 +5,7 @@
 
 mod harness;
 
+use harness::control::status;
 use harness::load::{Habit, Load};
 use harness::server::outcome;
 use harness::{Client, SOON, Server, eventually, on_each_model, preforkd, process};
@@ -64,11 +65,6 @@ fn scale(server: &Server, workers: u32) {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(0), "{output:?}\n{}", server.log);
     assert_eq!(said, format!("pool web has {workers} workers\n"));
-}
-
-fn status(server: &Server) -> serde_json::Value {
-    let output = ask(server, &["status", "--json"]);
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
 /// That the clients of `load` were all answered, and that no queue was closed
@@ -223,7 +219,9 @@ fn what_a_deadline_cuts_is_told(model: &str) {
 
 #[test]
 fn what_cannot_be_scaled_is_refused_with_the_reason() {
-    let spare = "[pool.spare]\nlisten = \"127.0.0.1:0\"\nservice = \"echo\"\nmax_workers = 9\n";
+    // It begins with as many as it may have: who is idle is counted all the time.
+    let spare = "[pool.spare]\nlisten = \"127.0.0.1:0\"\nservice = \"echo\"\n\
+                 start_workers = 8\nmax_workers = 8\n";
     let pools = format!("{}\n{spare}", web("prefork", 2, ""));
     let mut server = Server::run_with(site(), MASTER, &pools);
     server.expect("scale refused: ");
