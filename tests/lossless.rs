@@ -19,6 +19,7 @@ mod orphans;
 #[path = "lossless/table.rs"]
 mod table;
 
+use harness::on_each_model;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -105,54 +106,50 @@ fn every_cell_is_in_the_table_and_every_value_in_the_selection() {
     }
 }
 
-macro_rules! killed_masters {
-    ($($phase:ident $name:ident $first:literal)+) => {
-        $(
-            #[test]
-            fn $name() {
-                for (number, model) in Model::ALL.into_iter().enumerate() {
-                    let phase = orphans::Phase::$phase;
-                    orphans::killed_while(phase, model.name(), $first + number as u8);
-                }
-            }
-        )+
-    };
+on_each_model! {
+    a_master_is_killed_while_it_loads
+    a_master_is_killed_while_a_generation_proves_itself
+    a_master_is_killed_while_workers_drain
+    a_master_is_killed_while_it_stops
+    a_worker_that_drains_goes_when_the_master_is_killed
+    process_one_reaps_strangers_and_is_not_confused_by_them
 }
 
-killed_masters! {
-    Loading a_master_is_killed_while_it_loads 10
-    Proving a_master_is_killed_while_a_generation_proves_itself 20
-    Draining a_master_is_killed_while_workers_drain 30
-    Stopping a_master_is_killed_while_it_stops 40
+fn a_master_is_killed_while_it_loads(model: &str) {
+    orphans::killed_while(orphans::Phase::Loading, model);
 }
 
-#[test]
-fn a_worker_that_drains_goes_when_the_master_is_killed() {
-    std::thread::scope(|scope| {
-        for (number, model) in Model::ALL.into_iter().enumerate() {
-            scope.spawn(move || orphans::drains_without_a_master(model.name(), 50 + number as u8));
-        }
-    });
+fn a_master_is_killed_while_a_generation_proves_itself(model: &str) {
+    orphans::killed_while(orphans::Phase::Proving, model);
+}
+
+fn a_master_is_killed_while_workers_drain(model: &str) {
+    orphans::killed_while(orphans::Phase::Draining, model);
+}
+
+fn a_master_is_killed_while_it_stops(model: &str) {
+    orphans::killed_while(orphans::Phase::Stopping, model);
+}
+
+fn a_worker_that_drains_goes_when_the_master_is_killed(model: &str) {
+    orphans::drains_without_a_master(model);
 }
 
 #[test]
 fn masters_are_killed_at_birth() {
-    orphans::killed_at_birth(20, 60);
+    orphans::killed_at_birth(20);
 }
 
 #[test]
 #[ignore = "long"]
 fn hundreds_of_masters_are_killed_at_birth() {
     let _alone = alone();
-    orphans::killed_at_birth(600, 61);
+    orphans::killed_at_birth(600);
 }
 
-#[test]
-fn process_one_reaps_strangers_and_is_not_confused_by_them() {
+fn process_one_reaps_strangers_and_is_not_confused_by_them(model: &str) {
     if namespace::is_possible() {
-        Model::ALL
-            .into_iter()
-            .for_each(|model| namespace::process_one(model.name()));
+        namespace::process_one(model);
     }
 }
 

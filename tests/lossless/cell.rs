@@ -21,8 +21,9 @@ const LARGE: u64 = 32 << 20;
 const KEEPALIVE: Duration = Duration::from_secs(5);
 /// Who has no answer after so long waits behind somebody else.
 const IN_VAIN: Duration = Duration::from_millis(300);
-/// A worker without a master is gone after five seconds.
-const ORPHANS: Duration = Duration::from_secs(8);
+/// A worker without a master is gone after five seconds; the rest is for a busy
+/// machine.
+const ORPHANS: Duration = Duration::from_secs(20);
 const INDEX: &[u8] = b"index\n";
 
 /// Runs the cell; answers a line on what came of it. Panics where a promise

@@ -3,9 +3,8 @@
 
 use super::cell::site;
 use crate::harness::server::{outcome, program, write_configuration};
-use crate::harness::{Client, SOON, Server, eventually, get, process};
+use crate::harness::{Client, SOON, Server, eventually, get, install, process};
 use nix::sys::signal::Signal;
-use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
 /// Whether this test may make namespaces here; says so where it may not.
@@ -42,14 +41,11 @@ fn within(master: u32, script: &str) -> Output {
 pub(crate) fn process_one(model: &str) {
     let directory = site();
     // A program that leaves somebody behind, out of its own session.
-    let program_file = directory.path().join("www/leave");
     let script = r#"#!/bin/sh
 left=$(setsid sh -c 'echo $$; exec sleep 300 </dev/null >/dev/null 2>&1' &)
 printf 'Content-Type: text/plain\nContent-Length: %d\n\n%s' ${#left} "$left"
 "#;
-    std::fs::write(&program_file, script).unwrap();
-    let executable = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(&program_file, executable).unwrap();
+    install(&directory.path().join("www"), &[("leave", script)]);
     let pools = format!(
         "[pool.web]\nlisten = \"127.0.0.1:0\"\nservice = \"http\"\nmodel = \"{model}\"\n\
          workers = 3\nhttp.root = \"www\"\nlinger_timeout = \"100ms\"\n\

@@ -3,7 +3,7 @@
 //! works.
 
 use super::cell::site;
-use crate::harness::{Client, SOON, Server, eventually, preforkd, process};
+use crate::harness::{Client, SOON, Server, eventually, own, preforkd, process};
 use nix::sys::signal::Signal;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
@@ -11,17 +11,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A worker without a master is gone after five seconds.
-const ORPHANS: Duration = Duration::from_secs(8);
+/// A worker without a master is gone after five seconds; the rest is for a busy
+/// machine.
+const ORPHANS: Duration = Duration::from_secs(20);
 /// From the exec to the kill, at most.
 const SPAN: Duration = Duration::from_millis(50);
-
-/// An address that no client of another test can have as its own: those come
-/// from 127.0.0.1.
-fn address(number: u8) -> SocketAddr {
-    let [high, low] = (std::process::id() as u16).to_be_bytes();
-    SocketAddr::from(([127, high | 1, low, number], 7000))
-}
 
 fn pools(address: SocketAddr, model: &str, workers: u32) -> String {
     format!(
@@ -46,14 +40,21 @@ pub(crate) enum Phase {
 }
 
 /// Kills the master in that phase.
-pub(crate) fn killed_while(phase: Phase, model: &str, number: u8) {
-    let address = address(number);
+pub(crate) fn killed_while(phase: Phase, model: &str) {
+    let address = own::address();
     let text = pools(address, model, 16);
     let mut server = Server::run_with(site(), MASTER, &text);
     server.expect("the master is gone");
     server.expect("the master died while this worker was born");
     let mut client = Client::connect(address);
     client.send("GET / HTTP/1.1\r\nHo");
+    // Who waits in the queue has begun nothing.
+    eventually("somebody reads it", SOON, || {
+        let mut titles = process::descendants(server.pid())
+            .into_iter()
+            .map(process::title);
+        titles.find(|title| title.contains("reading") || title.contains("serving"))
+    });
     match phase {
         Phase::Loading => server.signal(Signal::SIGHUP),
         Phase::Proving => {
@@ -85,8 +86,8 @@ pub(crate) fn killed_while(phase: Phase, model: &str, number: u8) {
 }
 
 /// A client that does nothing holds up no orphan that was draining already.
-pub(crate) fn drains_without_a_master(model: &str, number: u8) {
-    let address = address(number);
+pub(crate) fn drains_without_a_master(model: &str) {
+    let address = own::address();
     let mut server = Server::run_with(site(), MASTER, &pools(address, model, 2));
     server.expect("the master is gone");
     let mut client = Client::connect(address);
@@ -105,13 +106,14 @@ pub(crate) fn drains_without_a_master(model: &str, number: u8) {
 }
 
 /// Kills masters at any moment of their start, `times` times.
-pub(crate) fn killed_at_birth(times: u64, number: u8) {
+pub(crate) fn killed_at_birth(times: u64) {
     let directory = site();
+    let address = own::address();
     let mut random: u64 = 0x2545_F491_4F6C_DD1D;
     let mut slowest = Duration::ZERO;
     for round in 0..times {
         let model = ["prefork", "event", "threads", "fork"][(round % 4) as usize];
-        let text = pools(address(number), model, 8);
+        let text = pools(address, model, 8);
         let path = crate::harness::server::write_configuration(directory.path(), MASTER, &text);
         let mut command = preforkd();
         command.arg("run").arg("-c").arg(path).process_group(0);
