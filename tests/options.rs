@@ -7,10 +7,10 @@
 mod harness;
 
 use harness::server::{outcome, write_configuration};
-use harness::{Client, SOON, Server, eventually, on_each_model, preforkd, process};
+use harness::{Client, SOON, Server, eventually, on_each_model, own, preforkd, process};
 use nix::sys::signal::Signal;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,19 +20,21 @@ on_each_model! {
     a_reload_changes_what_new_connections_have
 }
 
-/// What ss says of the server's end of the connection from `client`; `None`
-/// without ss.
+/// What ss says of the server's end of the connection from `client`, at rest;
+/// `None` without ss.
 fn seen(server: SocketAddr, client: &Client) -> Option<String> {
-    let mut command = Command::new("ss");
-    command.args(["-Htnoim", "src", &server.to_string(), "dst"]);
-    command.arg(client.name().to_string());
-    match command.output() {
-        Ok(output) => Some(String::from_utf8(output.stdout).unwrap()),
-        Err(_) => {
+    eventually("what was sent is acknowledged", SOON, || {
+        let mut command = Command::new("ss");
+        command.args(["-Htnoim", "src", &server.to_string(), "dst"]);
+        command.arg(client.name().to_string());
+        let Ok(output) = command.output() else {
             eprintln!("skipped: ss of iproute2 is not installed");
-            None
-        }
-    }
+            return Some(None);
+        };
+        let text = String::from_utf8(output.stdout).unwrap();
+        // Until then that timer runs, and hides the others.
+        (!text.contains("timer:(on,")).then_some(Some(text))
+    })
 }
 
 /// A client, once somebody serves it.
@@ -95,7 +97,7 @@ fn a_reload_changes_what_new_connections_have(model: &str) {
 fn each_member_of_a_group_has_them_after_a_resize_and_an_upgrade() {
     let place = TempDir::new().unwrap();
     let copy = place.path().join("preforkd");
-    fs::copy(harness::server::program(), &copy).unwrap();
+    own::copy(&copy);
     let keys = "accept = \"reuseport\"\nworkers = 3";
     let master = "pid_file = \"pid\"\ncontrol_socket = \"control\"";
     let path = write_configuration(place.path(), master, &pool("event", keys, OPTIONS));
@@ -193,8 +195,7 @@ fn as_nobody(place: &TempDir) -> Option<(Command, PathBuf)> {
     }
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let copy = place.path().join("preforkd");
-    fs::copy(harness::server::program(), &copy).unwrap();
-    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    own::copy(&copy);
     let mut command = Command::new("setpriv");
     command.args(who).arg(&copy);
     Some((command, copy))
@@ -210,9 +211,7 @@ fn what_is_refused_fails_the_start_by_its_name() {
         let Some((mut command, _)) = as_nobody(&place) else {
             return;
         };
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
+        let address = own::address();
         let pools = format!(
             "[pool.echo]\nservice = \"echo\"\nlisten = {{ address = \"{address}\", {options} }}\n"
         );
