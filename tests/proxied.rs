@@ -7,14 +7,13 @@
 mod harness;
 
 use harness::server::{outcome, write_configuration};
-use harness::{Client, SOON, Server, eventually, on_each_model, preforkd, process};
+use harness::{Client, SOON, Server, eventually, install, on_each_model, own, preforkd, process};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -56,11 +55,9 @@ fn start(model: &str, listen: &str, keys: &str) -> Server {
     let place = directory.path();
     fs::create_dir(place.join("www")).unwrap();
     fs::write(place.join("www/index.html"), "index\n").unwrap();
-    let script = place.join("www/env");
     let text = "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\n\
                 echo \"$REMOTE_ADDR $REMOTE_PORT $SERVER_ADDR $SERVER_PORT\"\n";
-    fs::write(&script, text).unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    install(&place.join("www"), &[("env", text)]);
     let pools = format!(
         "[pool.web]\nlisten = {{ address = \"127.0.0.1:0\", proxy_protocol = true{listen} }}\n\
          service = \"http\"\nmodel = \"{model}\"\nworkers = 2\nlinger_timeout = \"100ms\"\n\
@@ -302,8 +299,8 @@ fn only_listed_senders_are_heard(model: &str) {
 fn a_header_that_does_not_come_is_not_waited_for(model: &str) {
     let server = start(model, ", proxy_timeout = \"300ms\"", "");
     for begun in ["", "PROXY TCP4 192.0.2.7 "] {
-        let mut client = Client::connect(server.address("web"));
         let since = Instant::now();
+        let mut client = Client::connect(server.address("web"));
         // One octet more now and then buys no time.
         client.send(begun);
         assert_eq!(client.drain(), 0);
@@ -541,6 +538,8 @@ fn a_service_that_speaks_first_waits_for_the_header() {
         client.stream.set_read_timeout(Some(SOON)).unwrap();
         client.send(b" 192.0.2.8 1 2\r\n");
         assert_eq!(client.read_to_end(), b"hello", "{model}");
+        // Else it is waited for.
+        drop(client);
         server.stop();
     }
 }
@@ -583,11 +582,6 @@ fn is_installed(program: &str) -> bool {
         eprintln!("skipped: {program} is not installed");
     }
     found
-}
-
-fn free_port() -> SocketAddr {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    free.local_addr().unwrap()
 }
 
 /// Starts a proxy, once it takes connections on all of `ports`.
@@ -650,21 +644,24 @@ fn haproxy_and_nginx_in_front(model: &str) {
     if is_installed("/usr/sbin/haproxy") {
         let place = TempDir::new().unwrap();
         let path = place.path().join("haproxy.cfg");
-        let ports: Vec<SocketAddr> = (0..4).map(|_| free_port()).collect();
+        let ports: Vec<SocketAddr> = (0..4).map(|_| own::address()).collect();
         let mut text = String::from(
             "defaults\n timeout connect 5s\n timeout client 20s\n timeout server 20s\n",
         );
         // The checks of the last two speak for the proxy itself (LOCAL).
-        for (port, how) in ports.iter().zip([
-            "tcp|send-proxy check inter 50ms",
-            "tcp|send-proxy-v2 check inter 50ms",
-            "http|send-proxy check check-send-proxy inter 50ms",
-            "http|send-proxy-v2 proxy-v2-options crc32c check check-send-proxy inter 50ms",
-        ]) {
+        for (number, (port, how)) in ports
+            .iter()
+            .zip([
+                "tcp|send-proxy check inter 50ms",
+                "tcp|send-proxy-v2 check inter 50ms",
+                "http|send-proxy check check-send-proxy inter 50ms",
+                "http|send-proxy-v2 proxy-v2-options crc32c check check-send-proxy inter 50ms",
+            ])
+            .enumerate()
+        {
             let (mode, options) = how.split_once('|').unwrap();
-            let name = port.port();
             text += &format!(
-                "listen l{name}\n mode {mode}\n bind {port}\n server s {backend} {options}\n"
+                "listen l{number}\n mode {mode}\n bind {port}\n server s {backend} {options}\n"
             );
         }
         fs::write(&path, text).unwrap();
@@ -683,7 +680,7 @@ fn haproxy_and_nginx_in_front(model: &str) {
     if has_stream_module() {
         let place = TempDir::new().unwrap();
         let path = place.path().join("nginx.conf");
-        let port = free_port();
+        let port = own::address();
         let text = format!(
             "load_module {STREAM};\ndaemon off;\npid {0}/pid;\n\
              error_log stderr;\nevents {{}}\n\
