@@ -6,11 +6,10 @@ mod harness;
 
 use harness::load::{Habit, Load};
 use harness::server::{program, write_configuration};
-use harness::{SOON, Server, eventually, get, on_each_model, process};
+use harness::{SOON, Server, eventually, get, install, on_each_model, process};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -19,14 +18,17 @@ use tempfile::TempDir;
 
 on_each_model! {
     upgrades_under_load_lose_nothing
+    limits_hold_after_an_upgrade_and_begin_anew
 }
 
 const MASTER: &str = "pid_file = \"pid\"\ncontrol_socket = \"control\"\nupgrade_timeout = \"10s\"";
 
+/// `keepalive_timeout` is longer than a client can be without a processor, which
+/// would lose it a request by no fault of an upgrade.
 fn web(model: &str, keys: &str) -> String {
     format!(
         "[pool.web]\nlisten = \"127.0.0.1:0\"\nservice = \"http\"\nmodel = \"{model}\"\n\
-         workers = 2\nhttp.root = \"www\"\nhttp.keepalive_timeout = \"300ms\"\n\
+         workers = 2\nhttp.root = \"www\"\nhttp.keepalive_timeout = \"5s\"\n\
          linger_timeout = \"100ms\"\n{keys}\n"
     )
 }
@@ -47,11 +49,10 @@ fn start(master: &str, pools: &str) -> Server {
 }
 
 /// The program's file is something else from now on.
-fn install(server: &Server, text: &str) {
-    let path = server.directory.path().join("preforkd");
-    fs::remove_file(&path).unwrap();
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+fn replace(server: &Server, text: &str) {
+    let place = server.directory.path();
+    fs::remove_file(place.join("preforkd")).unwrap();
+    install(place, &[("preforkd", text)]);
 }
 
 /// What a command to the running master comes to.
@@ -168,7 +169,7 @@ fn a_successor_that_fails_changes_nothing() {
         ),
         ("#!/nowhere\n", 71, "No such file or directory"),
     ] {
-        install(&server, program);
+        replace(&server, program);
         let mark = server.log.mark();
         let outcome = ask(&server, &["upgrade", "--wait"]);
         let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
@@ -267,44 +268,41 @@ fn a_request_under_way_is_answered_and_seen_by_the_new_master() {
 }
 
 /// The newest master would not know what the oldest one's workers have counted.
-#[test]
-fn limits_hold_after_an_upgrade_and_begin_anew() {
-    for model in harness::MODELS {
-        let keys = "limits.connections_per_address = 2\nhttp.header_timeout = \"30s\"";
-        // With as many places as the limit has, and one for who is turned away.
-        let pools = web(model, keys).replace("workers = 2", "workers = 3");
-        let mut server = start(MASTER, &pools);
-        // The lines of `tell` in src/master/crew/limits.rs.
-        server.expect("its limits");
-        // Whoever is in has its first answer, and is about to ask again.
-        let begin = |server: &Server| {
-            let mut client = harness::Client::connect(server.address("web"));
-            let _ = client
-                .stream
-                .write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n");
-            let answer = client.try_answer(true).ok()?;
-            assert!([200, 503].contains(&answer.status));
-            let _ = client.stream.write_all(b"GET / HTTP/1.1\r\nHost: te");
-            (answer.status == 200).then_some(client)
-        };
-        let held = [begin(&server).unwrap(), begin(&server).unwrap()];
-        assert!(begin(&server).is_none(), "{model}");
-        let outcome = ask(&server, &["upgrade", "--wait"]);
-        assert_eq!(outcome.status.code(), Some(0), "{outcome:?}");
-        server.wait_for_generation(2);
-        // Those whom the old master still has are not the new one's.
-        // For a moment they may come to the old one all the same, where nobody may.
-        let others = [0, 1].map(|_| eventually("a place", SOON, || begin(&server)));
-        assert!(begin(&server).is_none(), "{model}");
-        for mut client in held.into_iter().chain(others) {
-            client.send("st\r\nConnection: close\r\n\r\n");
-            assert_eq!(client.answer().status, 200, "{model}");
-        }
-        drop(eventually("there is a place again", SOON, || {
-            begin(&server)
-        }));
-        stop(server);
+fn limits_hold_after_an_upgrade_and_begin_anew(model: &str) {
+    let keys = "limits.connections_per_address = 2\nhttp.header_timeout = \"30s\"";
+    // With as many places as the limit has, and one for who is turned away.
+    let pools = web(model, keys).replace("workers = 2", "workers = 3");
+    let mut server = start(MASTER, &pools);
+    // The lines of `tell` in src/master/crew/limits.rs.
+    server.expect("its limits");
+    // Whoever is in has its first answer, and is about to ask again.
+    let begin = |server: &Server| {
+        let mut client = harness::Client::connect(server.address("web"));
+        let _ = client
+            .stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+        let answer = client.try_answer(true).ok()?;
+        assert!([200, 503].contains(&answer.status));
+        let _ = client.stream.write_all(b"GET / HTTP/1.1\r\nHost: te");
+        (answer.status == 200).then_some(client)
+    };
+    let held = [begin(&server).unwrap(), begin(&server).unwrap()];
+    assert!(begin(&server).is_none(), "{model}");
+    let outcome = ask(&server, &["upgrade", "--wait"]);
+    assert_eq!(outcome.status.code(), Some(0), "{outcome:?}");
+    server.wait_for_generation(2);
+    // Those whom the old master still has are not the new one's.
+    // For a moment they may come to the old one all the same, where nobody may.
+    let others = [0, 1].map(|_| eventually("a place", SOON, || begin(&server)));
+    assert!(begin(&server).is_none(), "{model}");
+    for mut client in held.into_iter().chain(others) {
+        client.send("st\r\nConnection: close\r\n\r\n");
+        assert_eq!(client.answer().status, 200, "{model}");
     }
+    drop(eventually("there is a place again", SOON, || {
+        begin(&server)
+    }));
+    stop(server);
 }
 
 #[test]
@@ -438,7 +436,7 @@ fn a_successor_that_leaves_early_shuts_no_door() {
             "#!/bin/sh\nulimit -n 80\nexec {} \"$@\"\n",
             program().display()
         );
-        install(&server, &script);
+        replace(&server, &script);
         server.signal(Signal::SIGUSR2);
         let said = server.log.wait_for("upgrade: pid ", SOON);
         server.log.wait_for("worker zoo[0]", SOON);
@@ -458,16 +456,11 @@ fn a_successor_that_leaves_early_shuts_no_door() {
 /// What comes while a new master is starting: a stop ends it, a reload waits.
 #[test]
 fn what_is_asked_for_during_an_upgrade() {
-    for (request, line) in [
-        (Signal::SIGHUP, "the next one follows it"),
-        (Signal::SIGUSR2, "not now: an upgrade is under way"),
-        (Signal::SIGTTIN, "not now: an upgrade is under way"),
-        (Signal::SIGWINCH, "not now: an upgrade is under way"),
-    ] {
+    let asked = |request: Signal, line: &str| {
         let mut server = start(&MASTER.replace("10s", "1s"), &web("prefork", ""));
         server.expect("upgrade");
         server.expect("not now");
-        install(&server, "#!/bin/sh\nexec sleep 1000\n");
+        replace(&server, "#!/bin/sh\nexec sleep 1000\n");
         server.signal(Signal::SIGUSR2);
         server.log.wait_for("upgrade: pid ", SOON);
         server.signal(request);
@@ -478,10 +471,21 @@ fn what_is_asked_for_during_an_upgrade() {
         }
         assert_eq!(get(server.address("web"), "/").status, 200);
         server.stop();
-    }
+    };
+    // Side by side, for each waits.
+    std::thread::scope(|scope| {
+        for (request, line) in [
+            (Signal::SIGHUP, "the next one follows it"),
+            (Signal::SIGUSR2, "not now: an upgrade is under way"),
+            (Signal::SIGTTIN, "not now: an upgrade is under way"),
+            (Signal::SIGWINCH, "not now: an upgrade is under way"),
+        ] {
+            scope.spawn(move || asked(request, line));
+        }
+    });
     let mut server = start(MASTER, &web("prefork", ""));
     server.expect("upgrade");
-    install(&server, "#!/bin/sh\nexec sleep 1000\n");
+    replace(&server, "#!/bin/sh\nexec sleep 1000\n");
     server.signal(Signal::SIGUSR2);
     server.log.wait_for("upgrade: pid ", SOON);
     server.stop();
@@ -500,7 +504,7 @@ fn the_new_master_outlives_a_killed_old_one() {
         path.display(),
         program().display()
     );
-    install(&server, &script);
+    replace(&server, &script);
     let load = Load::start(server.address("web"), "/", b"index\n", 1, Habit::Fresh);
     load.wait_for(20);
     server.signal(Signal::SIGUSR2);
