@@ -12,8 +12,8 @@ pub(crate) const ROWS: [u16; 12] = [58, 67, 68, 69, 70, 72, 114, 115, 116, 126, 
 
 /// The deadlines of the pool "quick".
 const QUICK: Duration = Duration::from_millis(600);
-/// A machine that is busy adds no more than this.
-const SLACK: Duration = Duration::from_secs(5);
+/// A machine that is busy adds no more than this; the usual deadlines are later.
+const SLACK: Duration = Duration::from_secs(8);
 
 /// Row 58: the content waits for 100, which does not wait for the content.
 pub(crate) fn content_that_waits_is_asked_for(model: &str) {
@@ -145,13 +145,12 @@ pub(crate) fn time_is_up_for_who_says_too_little(model: &str) {
     let address = site.address("quick");
     let in_time = |begin: Instant| {
         let taken = begin.elapsed();
-        assert!(taken > QUICK / 2 && taken < QUICK + SLACK, "{taken:?}");
+        assert!(
+            taken >= QUICK * 9 / 10 && taken < QUICK + SLACK,
+            "{taken:?}"
+        );
     };
-    for request in [
-        "GET /a HTTP/1.1\r\nHo",
-        "G",
-        "GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe",
-    ] {
+    let unfinished = |request: &str| {
         let begin = Instant::now();
         let mut client = Client::connect(address);
         client.send(request);
@@ -162,8 +161,8 @@ pub(crate) fn time_is_up_for_who_says_too_little(model: &str) {
             (408, Some("close"))
         );
         assert_eq!(client.read_to_end(), b"");
-    }
-    for request in ["", "\r\n", "\r"] {
+    };
+    let nothing = |request: &str| {
         let begin = Instant::now();
         let mut client = Client::connect(address);
         client.send(request);
@@ -173,16 +172,16 @@ pub(crate) fn time_is_up_for_who_says_too_little(model: &str) {
             "who said nothing is told nothing"
         );
         in_time(begin);
-    }
-    let mut client = Client::connect(address);
-    client.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(client.answer().status, 200);
-    let begin = Instant::now();
-    assert_eq!(client.read_to_end(), b"");
-    in_time(begin);
-
-    // A slow trickle, and one that never lets the server wait.
-    for pause in [20, 1] {
+    };
+    let nothing_more = || {
+        let begin = Instant::now();
+        let mut client = Client::connect(address);
+        client.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.answer().status, 200);
+        assert_eq!(client.read_to_end(), b"");
+        in_time(begin);
+    };
+    let trickle = |pause: u64| {
         let begin = Instant::now();
         let mut client = Client::connect(address);
         let mut writer = client.stream.try_clone().unwrap();
@@ -201,7 +200,25 @@ pub(crate) fn time_is_up_for_who_says_too_little(model: &str) {
             in_time(begin);
             client.drain();
         });
-    }
+    };
+    // Side by side, for each waits.
+    std::thread::scope(|scope| {
+        for request in [
+            "GET /a HTTP/1.1\r\nHo",
+            "G",
+            "GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe",
+        ] {
+            scope.spawn(move || unfinished(request));
+        }
+        for request in ["", "\r\n", "\r"] {
+            scope.spawn(move || nothing(request));
+        }
+        scope.spawn(nothing_more);
+        // A slow one, and one that never lets the server wait.
+        for pause in [20, 1] {
+            scope.spawn(move || trickle(pause));
+        }
+    });
     site.stop();
 }
 
@@ -214,20 +231,22 @@ pub(crate) fn a_reader_that_hardly_reads_is_cut(model: &str) {
         let all = workers.iter().flat_map(|&pid| process::descriptors(pid));
         all.filter(|line| line.contains("/giant")).count()
     };
+    let begin = Instant::now();
     let mut client = Client::connect(address);
     client.send("GET /giant HTTP/1.1\r\nHost: a\r\n\r\n");
     let mut byte = [0];
-    let begin = Instant::now();
     client.stream.read_exact(&mut byte).unwrap();
-    eventually("the file is being sent", SOON, || {
-        (open() == 1).then_some(())
-    });
     eventually("the reader is cut", SOON, || {
         // It goes on reading, and what it reads makes no difference.
         let _ = client.stream.read(&mut byte);
-        (open() == 0).then_some(())
+        // The line is of src/driver/complaints.rs.
+        let lines = site.server.log.lines();
+        let told = |line: &String| {
+            line.contains("closed: write-stalled") || line.contains("closed: slow-reader")
+        };
+        (lines.iter().any(told) && open() == 0).then_some(())
     });
-    assert!(begin.elapsed() > QUICK / 2);
+    assert!(begin.elapsed() >= QUICK * 9 / 10);
     assert_eq!(get(address, "/a").status, 200);
     drop(client);
     site.stop();
@@ -264,14 +283,16 @@ pub(crate) fn a_file_that_shrinks_costs_a_connection(model: &str) {
 pub(crate) fn programs_that_hang_or_do_not_read(model: &str) {
     let mut site = Site::new(model);
     site.server.expect("no answer in time");
-    assert_eq!(get(site.address("quick"), "/cgi-bin/hang").status, 504);
-    for file in ["pid", "child"] {
-        let path = site.root().join("programs").join(file);
-        let pid: u32 = std::fs::read_to_string(path)
-            .unwrap()
-            .trim()
-            .parse()
-            .unwrap();
+    // On a busy machine its time may be over before it has said who it is.
+    let pids = eventually("it hangs, and so does what it started", SOON, || {
+        assert_eq!(get(site.address("quick"), "/cgi-bin/hang").status, 504);
+        let pid = |file: &str| -> Option<u32> {
+            let path = site.root().join("programs").join(file);
+            std::fs::read_to_string(path).ok()?.trim().parse().ok()
+        };
+        Some([pid("pid")?, pid("child")?])
+    });
+    for pid in pids {
         eventually("it is gone", SOON, || {
             (!process::is_alive(pid)).then_some(())
         });

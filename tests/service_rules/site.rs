@@ -2,11 +2,11 @@
 //! reach, and a second pool with deadlines that are.
 
 use crate::harness::client::Answer;
-use crate::harness::{Client, Server};
+use crate::harness::{Client, Server, install};
 use crate::row::PROBED;
 use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
@@ -249,11 +249,15 @@ fn build(directory: &Path) {
     }
     let giant = File::create(at("www/giant")).unwrap();
     giant.set_len(64 << 20).unwrap();
-    for (name, text) in SCRIPTS {
-        let path = at("programs").join(name);
-        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
-    }
+    let scripts: Vec<(&str, String)> = SCRIPTS
+        .iter()
+        .map(|(name, text)| (*name, format!("#!/bin/sh\n{text}\n")))
+        .collect();
+    let scripts: Vec<(&str, &str)> = scripts
+        .iter()
+        .map(|(name, text)| (*name, text.as_str()))
+        .collect();
+    install(&at("programs"), &scripts);
     // ada:open
     let hash = bcrypt::hash("open", 4).unwrap();
     fs::write(at("htpasswd"), format!("ada:{hash}\n")).unwrap();
