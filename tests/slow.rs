@@ -88,11 +88,12 @@ impl Dripper {
         let host = u8::try_from(2 + number % 8).unwrap();
         let source = SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), 0));
         socket.bind(&source.into()).unwrap();
+        let begun = Instant::now();
         socket.connect(&address.into()).unwrap();
         let mut dripper = Self {
             drip,
             socket,
-            begun: Instant::now(),
+            begun,
             ended: None,
         };
         let begin = match drip {
@@ -294,9 +295,11 @@ fn patience_with_an_honest_reader(model: &str, unix: bool) {
         if count == 0 {
             break;
         }
-        // Some 400 KiB a second, and after three seconds as fast as it can.
-        if begun.elapsed() < Duration::from_secs(3) {
-            let_time_pass(Duration::from_millis(10));
+        // 400 KiB a second, also where a busy machine lets us sleep longer; and after
+        // three seconds as fast as it can.
+        let due = |time: Duration| time.as_millis() as usize * 400 * 1024 / 1000;
+        while begun.elapsed() < Duration::from_secs(3) && total > due(begun.elapsed()) {
+            let_time_pass(Duration::from_millis(5));
         }
     }
     assert!(
@@ -338,9 +341,9 @@ fn the_drain_of_a_refused_client_is_bounded(model: &str) {
         );
         let server = Server::run(&pools);
         let mut client = Client::connect(server.address("web"));
+        let begun = Instant::now();
         client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 99999999\r\n\r\n");
         assert_eq!(client.answer().status, 413);
-        let begun = Instant::now();
         let end = begun + SOON;
         // An octet after the server has closed is answered by RST.
         while client.stream.write_all(&vec![b'x'; chunk]).is_ok() {
@@ -359,7 +362,7 @@ fn the_drain_of_a_refused_client_is_bounded(model: &str) {
 /// time of the drain, whatever was to be judged before.
 fn a_client_that_has_its_answer_is_not_judged(model: &str) {
     const LENGTH: usize = 16 << 20;
-    const SPAN: Duration = Duration::from_millis(1500);
+    const SPAN: Duration = Duration::from_secs(1);
     let directory = TempDir::new().unwrap();
     let large = std::fs::File::create(directory.path().join("large")).unwrap();
     large.set_len(LENGTH as u64).unwrap();
@@ -370,14 +373,19 @@ fn a_client_that_has_its_answer_is_not_judged(model: &str) {
         SPAN.as_millis()
     );
     let server = Server::run_with(directory, "", &pools);
-    let mut client = Client::connect(server.address("web"));
-    client.send("GET /large HTTP/1.1\r\nHost: test\r\n\r\n");
-    // Long enough for the server to be made to wait.
-    let_time_pass(SPAN / 5);
+    // On a busy machine it may take too long, and be cut for that.
+    let mut client = eventually("it takes all of it in time", SOON, || {
+        let begun = Instant::now();
+        let mut client = Client::connect(server.address("web"));
+        client.send("GET /large HTTP/1.1\r\nHost: test\r\n\r\n");
+        // Long enough for the server to be made to wait.
+        let_time_pass(SPAN / 5);
+        let answer = client.try_answer(true).ok()?;
+        assert_eq!(answer.body.len(), LENGTH);
+        (begun.elapsed() < SPAN * 4 / 5).then_some(client)
+    });
     let begun = Instant::now();
-    assert_eq!(client.answer().body.len(), LENGTH);
-    assert!(begun.elapsed() < SPAN / 2, "the machine is too slow");
-    while begun.elapsed() < 4 * SPAN {
+    while begun.elapsed() < 3 * SPAN {
         // An octet after the server has closed would be answered by RST.
         client.stream.write_all(b"x").unwrap();
         let_time_pass(SPAN / 10);
