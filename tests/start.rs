@@ -6,7 +6,7 @@
 mod harness;
 
 use harness::server::{outcome, write_configuration};
-use harness::{Client, SOON, Server, eventually, preforkd, process};
+use harness::{Client, SOON, Server, eventually, own, preforkd, process};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::{Read, Write};
@@ -283,8 +283,7 @@ fn as_nobody() -> Option<Command> {
 /// The program may lie where only its owner can go.
 fn copy_for_everybody(directory: &Path) -> std::path::PathBuf {
     let copy = directory.join("preforkd");
-    fs::copy(harness::server::program(), &copy).unwrap();
-    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    own::copy(&copy);
     copy
 }
 
@@ -398,7 +397,8 @@ fn ipv6_with_and_without_ipv4() {
         let server = Server::run(&pools);
         let port = server.address("echo").port();
         assert_echoes(SocketAddr::new("::1".parse().unwrap(), port));
-        let other = SocketAddr::new("127.0.0.1".parse().unwrap(), port);
+        // Where no other test can have the same port.
+        let other = SocketAddr::new(own::ip().into(), port);
         if v6only {
             assert!(Client::try_connect(other).is_err());
         } else {
@@ -461,8 +461,8 @@ fn who_finds_no_process_waits_for_one() {
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let pool = ECHO.replace("workers = 2", "workers = 1\nmodel = \"fork\"");
     let path = write_configuration(directory.path(), "", &pool);
-    // The master, its worker, and two children.
-    let user = "54321";
+    // The master, its worker, and two children, of a user whom nobody else is.
+    let user = 100_000 + std::process::id();
     let mut command = Command::new("setpriv");
     command
         .args([&format!("--reuid={user}"), &format!("--regid={user}")])
