@@ -89,13 +89,9 @@ fn echoes(client: &mut Client, text: &str) {
 /// Where the descriptors lead on which a process listens: its own TCP sockets
 /// in the state LISTEN (proc_net_tcp(5)).
 fn listeners(pid: u32) -> BTreeSet<String> {
-    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let fields = table
-        .lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let listening: BTreeSet<String> = fields
-        .filter(|fields| fields.get(3) == Some(&"0A"))
-        .filter_map(|fields| Some(format!("socket:[{}]", fields.get(9)?)))
+    let listening: BTreeSet<String> = process::listening()
+        .into_iter()
+        .map(|fields| format!("socket:[{}]", fields[9]))
         .collect();
     let descriptors = process::descriptors(pid);
     let targets = descriptors.iter().filter_map(|line| line.split(' ').nth(1));
@@ -124,7 +120,9 @@ fn one_after_another() {
     // The kernel lets the second in, and nobody answers it yet.
     let mut second = Client::connect(address);
     second.send("second");
-    assert_eq!(process::queues(address), [1]);
+    eventually("it waits in the queue", SOON, || {
+        (process::queues(address) == [1]).then_some(())
+    });
     echoes(&mut first, "still the first");
     first.finish();
     assert_eq!(first.read_to_end(), b"");
