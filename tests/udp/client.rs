@@ -120,6 +120,10 @@ fn sum(to: SocketAddr, field: impl Fn(&[&str]) -> Option<u64>) -> u64 {
 pub(crate) fn pause(pid: u32) {
     process::signal(pid, Signal::SIGSTOP);
     eventually("it is stopped", SOON, || {
-        matches!(process::state(pid), Some('T' | 't')).then_some(())
+        // Who is traced stands still at each call, too: the signal must have come.
+        let waiting = process::status(pid, "ShdPnd");
+        let waiting = u64::from_str_radix(&waiting, 16).unwrap();
+        let has_come = waiting >> (Signal::SIGSTOP as u32 - 1) & 1 == 0;
+        (has_come && matches!(process::state(pid), Some('T' | 't'))).then_some(())
     });
 }
