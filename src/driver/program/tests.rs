@@ -35,10 +35,19 @@ impl Place {
     }
 
     fn script(&self, name: &str, text: &str) {
-        let path = self.directory.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, text).unwrap();
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        let draft = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(draft.path(), text).unwrap();
+        self.install(draft.path(), name);
+    }
+
+    /// Puts a program where it is run from. A process of its own writes it: what we
+    /// have open for writing, a program has too that another test starts, and so
+    /// long it cannot be run (ETXTBSY of execve(2)).
+    fn install(&self, source: &std::path::Path, name: &str) {
+        let mut install = std::process::Command::new("install");
+        install.args(["-D", "-m", "755"]).arg(source);
+        install.arg(self.directory.path().join(name));
+        assert!(install.status().unwrap().success());
     }
 
     fn start(&self, path: &str, content: &[u8]) -> Result<Child, RunError> {
@@ -114,8 +123,7 @@ fn a_script_runs_where_it_lies_with_what_it_was_given() {
 #[test]
 fn a_binary_has_three_descriptors_and_no_signal_blocked_or_ignored() {
     let place = Place::new();
-    let copy = place.directory.path().join("cat");
-    std::fs::copy("/bin/cat", &copy).unwrap();
+    place.install(std::path::Path::new("/bin/cat"), "cat");
     place.script(
         "b.sh",
         "#!/bin/sh\ngrep -E '^Sig(Ign|Blk)' /proc/self/status\n",
