@@ -14,15 +14,18 @@ on_each_model! {
     kills_in_its_middle_change_no_count
 }
 
-/// So many requests are timed.
+/// So many requests are timed, at least.
 const REQUESTS: usize = 1000;
+/// As many clients must have been turned away meanwhile, where there is a flood.
+const A_FLOOD: u64 = 100;
 /// So many clients flood.
 const FLOOD: usize = 32;
 /// What the machine itself may take, which runs flood, clients and server on a few
 /// processors.
 const NOISE: Duration = Duration::from_millis(5);
-/// A machine that is busy with something else gets another try.
-const TRIES: usize = 3;
+/// A machine that is busy with something else gets another try: it makes times longer,
+/// never shorter, and the one that must be seen is the short one.
+const TRIES: usize = 10;
 
 fn another_address_is_served_as_before(model: &str) {
     if !in_a_network_of_its_own(model, "another_address_is_served_as_before") {
@@ -32,7 +35,7 @@ fn another_address_is_served_as_before(model: &str) {
     let server = serve(&pool(model, keys));
     let address = server.address("web");
     for round in 1..=TRIES {
-        let quiet = slowest_but_one_percent(address);
+        let quiet = slowest_but_one_percent(address, || true);
         let over = AtomicBool::new(false);
         let turned_away = AtomicU64::new(0);
         let busy = std::thread::scope(|scope| {
@@ -41,7 +44,7 @@ fn another_address_is_served_as_before(model: &str) {
             }
             // Also where this one fails.
             let _end = End(&over);
-            slowest_but_one_percent(address)
+            slowest_but_one_percent(address, || turned_away.load(Ordering::Relaxed) > A_FLOOD)
         });
         let begun = Instant::now();
         drop(enter_soon(&server, 2));
@@ -51,7 +54,6 @@ fn another_address_is_served_as_before(model: &str) {
             "{model}: p99 {quiet:?} quiet, {busy:?} in a flood of {turned_away} turned away; \
              recovered in {recovered:?}"
         );
-        assert!(turned_away > 100, "there was a flood");
         let good = busy <= 2 * quiet + NOISE && recovered < Duration::from_secs(1);
         if good {
             break;
@@ -133,7 +135,7 @@ fn flood(address: SocketAddr, over: &AtomicBool, turned_away: &AtomicU64) {
 }
 
 /// How long the slowest of a hundred takes, but for one: from connect to answer.
-fn slowest_but_one_percent(address: SocketAddr) -> Duration {
+fn slowest_but_one_percent(address: SocketAddr, enough: impl Fn() -> bool) -> Duration {
     let time = || {
         let begun = Instant::now();
         let mut client = connect(address, 3).unwrap();
@@ -143,8 +145,13 @@ fn slowest_but_one_percent(address: SocketAddr) -> Duration {
         begun.elapsed()
     };
     let mut times: Vec<Duration> = (0..REQUESTS).map(|_| time()).collect();
+    let begun = Instant::now();
+    while !enough() {
+        assert!(begun.elapsed() < SOON, "there is no flood");
+        times.push(time());
+    }
     times.sort_unstable();
-    times[REQUESTS * 99 / 100]
+    times[times.len() * 99 / 100]
 }
 
 /// Whether this is the process that has a network of its own. Otherwise it runs the
