@@ -371,8 +371,12 @@ mod tests {
 
     /// A port of 127.0.0.1 where nobody listens.
     fn nobody() -> (Socket, SocketAddr) {
+        nobody_at("127.0.0.1:0")
+    }
+
+    fn nobody_at(any: &str) -> (Socket, SocketAddr) {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let any: SocketAddr = any.parse().unwrap();
         socket.bind(&any.into()).unwrap();
         let address = socket.local_addr().unwrap().as_socket().unwrap();
         (socket, address)
@@ -470,7 +474,8 @@ mod tests {
 
     #[test]
     fn nobody_talks_to_himself() {
-        let (kept, address) = nobody();
+        // Where no other test takes the port that is free again.
+        let (kept, address) = nobody_at("127.0.0.83:0");
         drop(kept);
         // From the very port that it goes to: the kernel would connect it.
         let options = Options {

@@ -361,8 +361,13 @@ mod tests {
     use super::*;
 
     pub(super) fn loopback() -> Listen {
+        of_its_own(1)
+    }
+
+    /// At 127.0.0.`host`: a port that is free again is taken by no other test.
+    pub(super) fn of_its_own(host: u8) -> Listen {
         Listen::Tcp {
-            address: "127.0.0.1:0".parse().unwrap(),
+            address: std::net::SocketAddr::from(([127, 0, 0, host], 0)),
             v6only: true,
         }
     }
@@ -374,13 +379,14 @@ mod tests {
 
     #[test]
     fn who_is_shut_down_listens_again_where_it_was() {
-        let any = Listener::bind(&loopback(), &SocketOptions::default(), FIVE, false).unwrap();
+        let any = Listener::bind(&of_its_own(82), &SocketOptions::default(), FIVE, false).unwrap();
         assert!(!any.revive().unwrap());
         let Listen::Tcp { address, .. } = *any.local() else {
             panic!("{any:?}");
         };
         for listener in [any, {
-            let free = Listener::bind(&loopback(), &SocketOptions::default(), FIVE, false).unwrap();
+            let free =
+                Listener::bind(&of_its_own(82), &SocketOptions::default(), FIVE, false).unwrap();
             let local = free.local().clone();
             drop(free);
             Listener::bind(&local, &SocketOptions::default(), FIVE, false).unwrap()

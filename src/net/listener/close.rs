@@ -144,14 +144,15 @@ impl Drop for Listener {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::tests::{FIVE, loopback};
+    use super::super::tests::{FIVE, loopback, of_its_own};
     use super::*;
     use crate::config::{Keepalive, SocketOptions};
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
     #[test]
     fn a_port_is_free_when_its_listener_is_dropped_whoever_has_a_copy() {
-        let listener = Listener::bind(&loopback(), &SocketOptions::default(), FIVE, false).unwrap();
+        let listener =
+            Listener::bind(&of_its_own(81), &SocketOptions::default(), FIVE, false).unwrap();
         let local = listener.local().clone();
         let copy = listener.as_fd().try_clone_to_owned().unwrap();
         drop(listener);
