@@ -7,6 +7,7 @@ use crate::harness::client::try_get;
 use crate::harness::{Client, SOON, Server, eventually, install, process};
 use nix::sys::signal::Signal;
 use std::fs;
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
