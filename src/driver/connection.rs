@@ -3,10 +3,10 @@
 //! [`Connection::drive`] carries out what the protocol asks until the kernel
 //! has nothing for us, and says what to wait for; how to wait is the driver's
 //! business. It waits only where it is told to, for bytes. The stages are here;
-//! `turn` shows the protocol the world and begins what it asks for, `sending` and
-//! `uptake` are about the peer that takes it, `starts` about how a program comes to
-//! run, `programs` and `sessions` about one that does, and `ending` and `rest` about
-//! having no more to do.
+//! `turn` shows the protocol the world and begins what it asks for, `sending`,
+//! `uptake` and `ahead` are about the peer that takes it or does not, `starts`
+//! about how a program comes to run, `programs` and `sessions` about one that does,
+//! and `ending` and `rest` about having no more to do.
 //!
 //! ```text
 //!            ┌────────────── Resume(outcome) ◀───────────────┐
@@ -23,6 +23,7 @@
 //!                                  └─▶ Dismissing ─┘  where a program still runs
 //! ```
 
+mod ahead;
 mod ending;
 mod programs;
 mod rest;
@@ -380,9 +381,12 @@ impl Connection {
 
     /// The deadline of the last [`Want`] may have passed; call
     /// [`Connection::drive`] afterwards.
-    pub fn expire(&mut self, lane: &Lane<'_>) {
+    pub fn expire(&mut self, lane: &mut Lane<'_>) {
         if !self.keeps_up(lane) {
             return;
+        }
+        if self.uptake.is_to_look(lane.now) {
+            self.read_ahead(lane);
         }
         match self.stage {
             Stage::Receiving { deadline, .. } if deadline <= lane.now => {

@@ -3,7 +3,7 @@
 use crate::sys;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::sendfile::sendfile;
-use nix::sys::socket::{Shutdown, setsockopt, shutdown, sockopt};
+use nix::sys::socket::{Shutdown, getsockopt, setsockopt, shutdown, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 use std::fs::File;
 use std::io;
@@ -115,6 +115,15 @@ impl Stream {
     /// As ioctl(2).
     pub fn unacknowledged(&self) -> io::Result<u32> {
         sys::socket::unacknowledged(self.fd.as_fd())
+    }
+
+    /// How many octets of memory the kernel may take for what the peer sends and
+    /// nobody reads (SO_RCVBUF, socket(7)).
+    ///
+    /// # Errors
+    /// As getsockopt(2).
+    pub fn receive_buffer(&self) -> io::Result<usize> {
+        Ok(getsockopt(&self.fd, sockopt::RcvBuf)?)
     }
 
     /// Has close(2) drop what the peer has not taken, and say so by RST.

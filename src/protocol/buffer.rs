@@ -3,8 +3,9 @@
 
 /// Bytes received and not yet consumed.
 ///
-/// Invariant: `start <= end <= store.len() <= Input::LIMIT`; the unread bytes
-/// are `store[start..end]`.
+/// Invariant: `start <= end <= store.len()`; the unread bytes are
+/// `store[start..end]`. They are [`Input::LIMIT`] at most, unless
+/// [`Input::room_ahead`] was asked for.
 #[derive(Debug, Default)]
 pub struct Input {
     store: Vec<u8>,
@@ -79,10 +80,20 @@ impl Input {
                 self.start = 0;
             } else {
                 let larger = (self.store.len() * 2).clamp(Self::FIRST, Self::LIMIT);
-                self.store.resize(larger, 0);
+                self.store.resize(larger.max(self.store.len()), 0);
             }
         }
         &mut self.store[self.end..]
+    }
+
+    /// Room for `count` octets, whatever waits already: for a driver that takes
+    /// what its protocol has not asked for.
+    pub fn room_ahead(&mut self, count: usize) -> &mut [u8] {
+        let end = self.end + count;
+        if self.store.len() < end {
+            self.store.resize(end, 0);
+        }
+        &mut self.store[self.end..end]
     }
 
     /// `count` bytes of [`Input::room`] hold data now.
@@ -206,6 +217,26 @@ mod tests {
         assert!(input.room().is_empty());
         input.consume(1);
         assert_eq!(input.room().len(), 1);
+    }
+
+    #[test]
+    fn what_is_read_ahead_is_in_order_and_stays() {
+        let mut input = Input::default();
+        input.push(&vec![1; Input::LIMIT]);
+        for octet in [2, 3] {
+            let room = input.room_ahead(Input::LIMIT);
+            assert_eq!(room.len(), Input::LIMIT);
+            room.fill(octet);
+            input.filled(Input::LIMIT);
+        }
+        assert!(input.room().is_empty());
+        for octet in 1..=3 {
+            assert!(input.unread()[..Input::LIMIT] == [octet; Input::LIMIT]);
+            input.consume(Input::LIMIT);
+        }
+        assert!(input.is_empty());
+        input.reset();
+        assert!(input.is_bare());
     }
 
     #[test]

@@ -95,9 +95,11 @@ impl Connection {
         }
     }
 
-    /// When the peer is judged that makes us wait.
+    /// When the peer is judged that makes us wait, or looked after.
     pub(super) fn judgement(&self, lane: &Lane<'_>) -> Instant {
-        self.uptake.due(lane.duty.limits.uptake).unwrap_or(lane.now)
+        let due = self.uptake.due(lane.duty.limits.uptake);
+        let due = due.unwrap_or(lane.now);
+        self.uptake.look().map_or(due, |look| look.min(due))
     }
 }
 

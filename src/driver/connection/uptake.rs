@@ -29,7 +29,13 @@ pub(super) struct Uptake {
     blocked: Option<Instant>,
     /// How long it did so before, since [`Uptake::forgive`].
     waited: Duration,
+    /// When to look what holds it up, and how long that was put off.
+    look: Option<(Instant, Duration)>,
 }
+
+/// The kernel has taken nothing for so long: what holds it up? Each further look
+/// comes after twice the time.
+const LOOK: Duration = Duration::from_secs(1);
 
 impl Uptake {
     /// Our kernel has taken so many more.
@@ -37,6 +43,7 @@ impl Uptake {
         self.sent += count;
         if let Some(since) = self.blocked.take() {
             self.waited += now.saturating_duration_since(since);
+            self.look = None;
         }
     }
 
@@ -54,6 +61,22 @@ impl Uptake {
     /// It is not the peer that is waited for.
     pub(super) fn rest(&mut self) {
         self.pace = None;
+        self.look = None;
+    }
+
+    /// When [`Uptake::is_to_look`] should be asked.
+    pub(super) fn look(&self) -> Option<Instant> {
+        self.look.map(|(at, _)| at)
+    }
+
+    /// Whether nothing has been taken for so long that it is time to look what
+    /// holds the peer up; once each time.
+    pub(super) fn is_to_look(&mut self, now: Instant) -> bool {
+        let Some((_, before)) = self.look.filter(|(at, _)| *at <= now) else {
+            return false;
+        };
+        self.look = Some((now + 2 * before, 2 * before));
+        true
     }
 
     /// When the peer is judged next, while it makes us wait.
@@ -68,6 +91,7 @@ impl Connection {
     pub(super) fn blocked(&mut self, lane: &mut Lane<'_>) -> Progress {
         lane.set_state(RowState::Writing);
         self.uptake.blocked.get_or_insert(lane.now);
+        self.uptake.look.get_or_insert((lane.now + LOOK, LOOK));
         if self.uptake.pace.is_none() {
             self.uptake.pace = Some(Pace::begin(lane.now, self.taken()));
         }
