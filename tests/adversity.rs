@@ -7,8 +7,11 @@ mod harness;
 
 use harness::server::{program, write_configuration};
 use harness::{Client, SOON, Server, eventually, get, let_time_pass, on_each_model, process};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
+use socket2::SockRef;
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -24,6 +27,7 @@ on_each_model! {
     an_idle_connection_is_cut
     a_file_that_shrinks_while_it_is_sent_ends_the_connection_alone
     a_hundred_clients_wait_for_four_places
+    a_queue_that_overflows_does_not_stand_still
 }
 
 /// Larger than what the kernel buffers for one connection.
@@ -358,4 +362,49 @@ fn idle_connections_make_room_when_descriptors_run_out() {
     // As long as they are there a stop would wait for them.
     drop(clients);
     server.stop();
+}
+
+/// Echo waits for room to write, and so does not read. What the client sends
+/// meanwhile are segments so small that their memory is full before their
+/// window is, and a kernel that then closes the window drops what comes from
+/// beyond it, the word that the client has taken everything included.
+fn a_queue_that_overflows_does_not_stand_still(model: &str) {
+    let server = Server::run(&format!(
+        "[pool.echo]\nservice = \"echo\"\nmodel = \"{model}\"\nworkers = 1\n\
+         listen = [{{ address = \"127.0.0.1:0\", rcvbuf = \"48KiB\", sndbuf = \"16KiB\" }}]\n"
+    ));
+    for segment in [100, 1000] {
+        let mut client = Client::connect(server.address("echo"));
+        // Not before it is connected: the scale of the windows stays a large one,
+        // and a word from less than its unit beyond the window is not repeated.
+        let receive = |size| SockRef::from(&client.stream).set_recv_buffer_size(size);
+        receive(32 << 10).unwrap();
+        // The larger the segments, the larger the window that is promised for them.
+        let large = vec![b'x'; 65_000];
+        for _ in 0..60 {
+            client.send(&large);
+            assert!(client.read(large.len()) == large);
+        }
+        // Each write is a segment by itself: the next one waits until it is sent.
+        let lowest = |octets| SockRef::from(&client.stream).set_tcp_notsent_lowat(octets);
+        lowest(1).unwrap();
+        let mut sent = 0;
+        while is_writable(&client, Duration::from_secs(1)) {
+            client.send(vec![b'y'; segment]);
+            sent += segment;
+            assert!(sent < 64 << 20, "an echo that nobody reads has an end");
+        }
+        assert!(sent > 1 << 20, "{sent}");
+        client.finish();
+        let echo = client.read_to_end();
+        assert!(echo == vec![b'y'; sent], "{} of {sent}", echo.len());
+    }
+    server.stop();
+}
+
+/// Whether the client may send more, now or within this time.
+fn is_writable(client: &Client, patience: Duration) -> bool {
+    let mut ready = [PollFd::new(client.stream.as_fd(), PollFlags::POLLOUT)];
+    let patience = PollTimeout::try_from(patience).unwrap();
+    poll(&mut ready, patience).unwrap() > 0
 }
