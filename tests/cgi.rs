@@ -571,9 +571,17 @@ fn a_program_is_not_late_where_its_client_is(model: &str) {
     site.server.stop();
 }
 
-/// A request whose program is on its way, and cannot come to run yet.
+/// A request whose program is on its way, and cannot come to run yet: it has a
+/// shell of its own, on which somebody has a lease. (The program's own file is
+/// opened before, to see what it is.)
 fn begin_to_start(site: &Site, name: &str) -> (Client, Lease) {
-    let mut lease = Lease::of(&site.scripts.join(name));
+    let shell = site.server.directory.path().join("shell");
+    std::fs::copy("/bin/sh", &shell).unwrap();
+    let script = site.scripts.join(name);
+    let text = std::fs::read_to_string(&script).unwrap();
+    let text = text.replace("/bin/sh", shell.to_str().unwrap());
+    std::fs::write(&script, text).unwrap();
+    let mut lease = Lease::of(&shell);
     let client = site.begin("GET", &format!("/cgi-bin/{name}"), "");
     lease.wait_until_wanted();
     (client, lease)
