@@ -6,6 +6,7 @@
 mod harness;
 
 use harness::client::Answer;
+use harness::lease::Lease;
 use harness::{Client, SOON, Server, eventually, get, on_each_model, process};
 use std::fs;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use tempfile::TempDir;
 on_each_model! {
     what_is_configured_is_served
     files_of_two_policies_stay_apart
+    a_file_that_somebody_has_a_lease_on_is_busy
 }
 
 /// Ends the threads that look at it, also when the test fails.
@@ -257,6 +259,24 @@ fn assert_listed_in_little_memory(model: &str, configuration: &str) {
 
 /// Rule 111, while it happens: a name that is now a file and now a link that
 /// leads out, as a file, as an index and in a listing.
+/// As Samba and an NFS server take them on files that a client has open.
+fn a_file_that_somebody_has_a_lease_on_is_busy(model: &str) {
+    let directory = site(4);
+    let mut server = Server::run_with(directory, "", &configuration(model, 1));
+    server.expect("leased to somebody");
+    server.expect("closed: internal");
+    let address = server.address("web");
+    let mut lease = Lease::of(&server.directory.path().join("www/page.txt"));
+    let found = ask(address, "/page.txt", "");
+    assert_eq!(found.status, 503);
+    assert!(found.field("Retry-After").is_some(), "{}", found.head);
+    lease.wait_until_wanted();
+    assert_eq!(ask(address, "/", "").status, 200);
+    drop(lease);
+    assert_eq!(ask(address, "/page.txt", "").body, b"a page\n");
+    server.stop();
+}
+
 #[test]
 fn a_link_that_is_swapped_in_leads_nowhere() {
     let directory = site(4);

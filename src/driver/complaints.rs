@@ -171,7 +171,10 @@ pub(super) fn report_open(
         OpenError::NotFound => return,
         OpenError::Denied => (Level::Info, "permission denied"),
         OpenError::Escapes => (Level::Info, "it leads out of the root"),
-        OpenError::Exhausted => (Level::Warn, "out of descriptors or memory"),
+        OpenError::Exhausted => (
+            Level::Warn,
+            "out of descriptors or memory, or leased to somebody",
+        ),
         OpenError::Failed => (Level::Warn, "it cannot be opened"),
     };
     if complaints.may_speak(level, now) {

@@ -175,10 +175,13 @@ impl Root {
         resolve.set(ResolveFlag::RESOLVE_NO_SYMLINKS, links == Links::Never);
         let how = OpenHow::new().flags(flags).resolve(resolve);
         let whole = if path.is_empty() { b"." } else { path };
+        let mut tries = 0;
         loop {
             match openat2(&self.directory, whole, how) {
-                // EAGAIN: something was renamed while the kernel looked, so it could not be sure.
-                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                Err(Errno::EINTR) => {}
+                // Something was renamed while the kernel looked, so it could not be
+                // sure. Or it is a lease, which its holder may keep for a while.
+                Err(Errno::EAGAIN) if tries < TRIES => tries += 1,
                 // Too old a kernel, or a filter of system calls that does not
                 // know it; no file answers so, unless O_NOATIME is asked for.
                 Err(Errno::ENOSYS | Errno::EPERM) => {
@@ -189,6 +192,9 @@ impl Root {
         }
     }
 }
+
+/// How often a path is looked up again because something moved meanwhile.
+const TRIES: u32 = 100;
 
 /// Opens `path` a name at a time and follows no symbolic link at all, where the
 /// kernel cannot be asked to follow only those that stay inside. Names swapped
@@ -319,7 +325,8 @@ fn open_error(errno: Errno) -> OpenError {
         Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG => OpenError::NotFound,
         Errno::EACCES | Errno::EPERM => OpenError::Denied,
         Errno::EXDEV | Errno::ELOOP => OpenError::Escapes,
-        Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM => OpenError::Exhausted,
+        // EAGAIN: somebody has a lease on it (F_SETLEASE of fcntl(2)), who was told.
+        Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::EAGAIN => OpenError::Exhausted,
         // A socket's file cannot be opened at all; to a client it is as good as not served.
         Errno::ENXIO => OpenError::Denied,
         _ => OpenError::Failed,

@@ -372,7 +372,8 @@ pub enum OpenError {
     Denied,
     /// EXDEV, ELOOP: the path or a symbolic link leads out of the root, or in a circle.
     Escapes,
-    /// EMFILE, ENFILE, ENOMEM: try again later.
+    /// EMFILE, ENFILE, ENOMEM, or EAGAIN, where somebody has a lease on it: try again
+    /// later.
     Exhausted,
     /// Anything else.
     Failed,
