@@ -11,6 +11,7 @@ use harness::server::outcome;
 use harness::{Client, SOON, Server, eventually, on_each_model, preforkd, process};
 use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
+use std::net::TcpStream;
 use std::process::Output;
 use tempfile::TempDir;
 
@@ -308,4 +309,65 @@ fn a_slot_that_goes_during_a_reload_is_there_again_after_it(model: &str) {
     load.wait_for(100);
     assert_nobody_lost(&server, load, model);
     server.stop();
+}
+
+/// Who comes to empty the queue of a slot that went leaves open what a newer
+/// generation has again, whose own worker may be gone for the moment.
+#[test]
+fn an_heir_leaves_a_slot_open_that_came_back() {
+    let came = (0..5).any(|_| comes_back_with_an_heir());
+    assert!(came, "no worker left a queue that another one was to empty");
+}
+
+/// Answers whether there was an heir: where the reload is over too soon the slot is
+/// gone, and where death comes too late it is no early one.
+fn comes_back_with_an_heir() -> bool {
+    let pools = "[pool.web]\nlisten = \"127.0.0.1:0\"\nservice = \"echo\"\n\
+                 model = \"event\"\naccept = \"reuseport\"\nworkers = 2";
+    let mut server = Server::run_with(site(), MASTER, pools);
+    server.expect("killed by SIGKILL");
+    server.expect("died young");
+    let address = server.address("web");
+    let clients: Vec<Client> = (0..32).map(|_| Client::connect(address)).collect();
+    let find = |server: &Server, generation: u64, phase: &str| {
+        let report = status(server);
+        let mut workers = report["workers"].as_array().unwrap().iter();
+        let worker = workers.find(|one| {
+            one["slot"] == 1 && one["generation"] == generation && one["phase"] == phase
+        })?;
+        Some((
+            worker["pid"].as_u64()? as u32,
+            worker["connections"].as_u64()?,
+        ))
+    };
+    // The worker of the last slot has clients, and so stays for a while when it goes.
+    let (old, _) = eventually("somebody comes to the last slot", SOON, || {
+        find(&server, 1, "ready").filter(|(_, connections)| *connections > 0)
+    });
+    server.signal(Signal::SIGHUP);
+    server.signal(Signal::SIGTTOU);
+    server.wait_for_generation(2);
+    if find(&server, 2, "ready").is_none() {
+        return false;
+    }
+    // Its successor dies early, and comes back later and later.
+    for death in 1..=3 {
+        let (new, _) = eventually("somebody serves", SOON, || find(&server, 2, "ready"));
+        process::signal(new, Signal::SIGKILL);
+        let told = format!("died young, {death} in a row");
+        if server.log.try_wait_for(0, &told, SOON / 10).is_none() {
+            return false;
+        }
+    }
+    process::signal(old, Signal::SIGKILL);
+    eventually("somebody serves again", SOON, || find(&server, 2, "ready"));
+    // The line tells of an heir: see `spawn_heir` in src/master/crew/spawn.rs.
+    let lines = server.log.lines();
+    let came = lines.iter().any(|line| line.contains("has left a queue"));
+    for _ in 0..40 {
+        TcpStream::connect_timeout(&address, SOON / 3).unwrap();
+    }
+    drop(clients);
+    server.stop();
+    came
 }

@@ -3,6 +3,7 @@
 use super::generation::{Generation, Opened};
 use super::message::{CohortId, Command, Event, PoolSpec, Settings, Verdict, WorkerId};
 use super::scale::lead;
+use super::succession::Succession;
 use super::{Master, Source, notice, notify};
 use crate::config::{self, Config, ThisMachine};
 use crate::log::Output;
@@ -38,10 +39,8 @@ impl Master {
                 } => self.spawn(worker, cohort, slot, Some(of)),
                 Command::Retire(worker) => {
                     let current = self.generations.get(&self.current);
-                    let staying = match current.filter(|_| !self.stopping) {
-                        Some(current) => &current.listeners,
-                        None => self.succession.elsewhere(),
-                    };
+                    let current = current.filter(|_| !self.stopping);
+                    let staying = staying(current, &self.succession);
                     self.crew.retire(worker, staying);
                 }
                 Command::Kill(worker, cut) => self.crew.kill(worker, cut),
@@ -81,7 +80,13 @@ impl Master {
         };
         let spawned = match of {
             None => self.crew.spawn(worker, cohort, slot, child_first),
-            Some(of) => self.crew.spawn_heir(worker, cohort, slot, of, child_first),
+            Some(of) => {
+                let current = self.generations.get(&self.current);
+                let current = current.filter(|_| !self.stopping);
+                let staying = staying(current, &self.succession);
+                self.crew
+                    .spawn_heir(worker, cohort, slot, of, staying, child_first)
+            }
         };
         let event = match spawned {
             Ok(()) => Event::Spawned(worker),
@@ -298,6 +303,12 @@ impl Master {
             }
         });
     }
+}
+
+/// The listeners on which somebody accepts when a worker has left: those of the
+/// generation that serves, or, where there is none, those of another master.
+fn staying<'m>(current: Option<&'m Generation>, succession: &'m Succession) -> &'m ListenerSet {
+    current.map_or(succession.elsewhere(), |current| &current.listeners)
 }
 
 /// What only a start can change is not changed without a word.

@@ -40,7 +40,7 @@ impl Crew {
     }
 
     /// Forks a worker that empties the queues that worker `of` has left, and
-    /// leaves.
+    /// leaves; but for those of the listeners in `staying`, which are others' by now.
     ///
     /// # Errors
     /// As [`Crew::spawn`].
@@ -50,6 +50,7 @@ impl Crew {
         cohort: CohortId,
         slot: usize,
         of: WorkerId,
+        staying: &ListenerSet,
         child_first: impl FnOnce(),
     ) -> io::Result<()> {
         let listeners = self.estates.remove(&of).unwrap_or_default();
@@ -57,12 +58,13 @@ impl Crew {
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.heir = true;
         }
+        // A test waits for this line.
         log::info!(
             "worker {} has left a queue: pid {} empties it",
             self.name(id),
             self.pid(id)
         );
-        self.retire(id, &ListenerSet::default());
+        self.retire(id, staying);
         Ok(())
     }
 
