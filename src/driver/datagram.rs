@@ -25,7 +25,7 @@ use super::blocking::{PAUSE, timeout};
 use super::{Duty, Lane, Leave};
 use crate::protocol::Responder;
 use crate::scoreboard::{Counter, RowState};
-use crate::sys::datagram::{Arrival, BATCH, Inbox, Parcel, receive, send};
+use crate::sys::datagram::{Arrival, BATCH, FEW, Inbox, Parcel, receive, send};
 use crate::sys::random;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -75,6 +75,7 @@ pub fn run(duty: &Duty, responder: &mut dyn Responder, terms: &Terms) -> Leave {
         sources: Sources::new(terms.rate, terms.burst, seed),
         tally: Tally::default(),
         first: 0,
+        expected: FEW,
         received: 0,
         complete: 0,
         shown: 0,
@@ -105,6 +106,8 @@ struct Server<'d> {
     last: Instant,
     /// Whose turn it is among several sockets.
     first: usize,
+    /// How many datagrams are asked for at once.
+    expected: usize,
     /// Datagrams so far, …
     received: u64,
     /// … those of them that came to what they were to come to, …
@@ -165,10 +168,18 @@ impl Server<'_> {
         self.first += 1;
         for index in 0..listeners.len() {
             let index = (self.first + index) % listeners.len();
-            let most = if self.duty.limits.once { 1 } else { BATCH };
+            let most = if self.duty.limits.once {
+                1
+            } else {
+                self.expected
+            };
             match receive(listeners[index].as_fd(), &mut self.inbox, most, wait) {
                 Ok(0) => {}
-                Ok(_) => return Ok(Found::Batch(index)),
+                Ok(count) => {
+                    // More may wait than was asked for.
+                    self.expected = if count < FEW { FEW } else { BATCH };
+                    return Ok(Found::Batch(index));
+                }
                 Err(error) => match classify(&error) {
                     Trouble::Passing => {}
                     Trouble::Signal => return Ok(Found::Interrupted),
@@ -224,8 +235,9 @@ impl Server<'_> {
         let mut counts = Counts::default();
         let (mut received, mut octets, mut source) = (0, 0, None);
         self.responder.begin(self.lane.wall());
-        let mut parcels: Vec<Parcel<'_>> = Vec::with_capacity(BATCH);
-        for (arrival, request) in self.inbox.arrivals() {
+        let arrivals = self.inbox.arrivals();
+        let mut parcels: Vec<Parcel<'_>> = Vec::with_capacity(arrivals.size_hint().0);
+        for (arrival, request) in arrivals {
             received += 1;
             octets += arrival.length as u64;
             let verdict = judge(arrival, &self.terms.reflectors).and_then(|to| {

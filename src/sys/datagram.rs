@@ -14,6 +14,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// How many datagrams are received or sent by one call, at most.
 pub const BATCH: usize = 64;
+/// So many are asked for where hardly any are expected: what is told of the room for
+/// each costs more than a tenth of a call that finds one.
+pub const FEW: usize = 8;
 /// Room for the largest datagram, in octets.
 const ROOM: usize = 65_536;
 /// From the beginning of one datagram to that of the next: not a power of two, for
@@ -107,11 +110,25 @@ pub fn receive(
     most: usize,
     wait: bool,
 ) -> io::Result<usize> {
+    match most {
+        0..=FEW => receive_some::<FEW>(socket, inbox, most, wait),
+        _ => receive_some::<BATCH>(socket, inbox, most, wait),
+    }
+}
+
+/// As [`receive`], `N` datagrams at most.
+fn receive_some<const N: usize>(
+    socket: BorrowedFd<'_>,
+    inbox: &mut Inbox,
+    most: usize,
+    wait: bool,
+) -> io::Result<usize> {
+    const { assert!(N <= BATCH) };
     // SAFETY: all-zero bytes are valid, empty headers and vectors.
-    let mut vectors: [libc::iovec; BATCH] = unsafe { zeroed() };
+    let mut vectors: [libc::iovec; N] = unsafe { zeroed() };
     // SAFETY: as above.
-    let mut headers: [libc::mmsghdr; BATCH] = unsafe { zeroed() };
-    let most = most.clamp(1, BATCH);
+    let mut headers: [libc::mmsghdr; N] = unsafe { zeroed() };
+    let most = most.clamp(1, N);
     inbox.arrivals.clear();
     let slots = inbox.octets.chunks_exact_mut(STRIDE);
     let rooms = slots.zip(inbox.names.iter_mut().zip(inbox.controls.iter_mut()));
