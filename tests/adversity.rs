@@ -111,6 +111,7 @@ fn each_of_a_crowd_is_woken_for_what_it_does() {
     const REQUEST: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
     const LAST: &str = "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
     let server = server("event", "http.keepalive_timeout = \"60s\"");
+    process::allow_many_descriptors();
     let mut clients: Vec<Client> = (0..600)
         .map(|_| {
             let mut client = Client::connect(server.address("web"));
@@ -257,6 +258,7 @@ fn a_hundred_clients_wait_for_four_places(model: &str) {
     };
     server.expect("is at its maximum");
     let address = server.address("web");
+    process::allow_many_descriptors();
     let mut clients: Vec<Client> = (0..100).map(|_| Client::connect(address)).collect();
     for client in &mut clients {
         client.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
@@ -300,6 +302,7 @@ fn out_of_descriptors(model: &str) {
     server.expect(warning);
     let address = server.address("web");
     let workers = server.workers();
+    process::allow_many_descriptors();
     let mut clients: Vec<Client> = (0..100).map(|_| Client::connect(address)).collect();
     // A request that has begun is not for the worker to close.
     for client in &mut clients {
@@ -352,6 +355,7 @@ fn idle_connections_make_room_when_descriptors_run_out() {
     let mut server = Server::launch(command, directory);
     server.expect("accept: ");
     let address = server.address("web");
+    process::allow_many_descriptors();
     let mut clients = Vec::new();
     for _ in 0..100 {
         let mut client = Client::connect(address);

@@ -1,6 +1,7 @@
 //! Processes, as /proc shows them (proc(5)).
 
 use super::{SOON, eventually};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -174,6 +175,14 @@ pub(crate) fn queues(address: SocketAddr) -> Vec<u64> {
         u64::from_str_radix(waiting, 16).ok().filter(|_| is_here)
     };
     listening().into_iter().filter_map(queue).collect()
+}
+
+/// From now on this process may have as many descriptors as it can get, and so may
+/// whoever it starts: a crowd of clients beside those of other tests is more than
+/// the thousand that are usual.
+pub(crate) fn allow_many_descriptors() {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
 }
 
 /// Sends a signal to a process that is known to be ours.
