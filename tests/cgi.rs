@@ -6,11 +6,11 @@
 mod harness;
 
 use harness::lease::Lease;
-use harness::{Client, SOON, Server, eventually, install, on_each_model, process};
+use harness::{Client, SOON, Server, eventually, install, on_each_model, process, uninterrupted};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -555,7 +555,7 @@ fn a_program_is_not_late_where_its_client_is(model: &str) {
     let begun = Instant::now();
     let (mut received, mut room) = (Vec::new(), vec![0; 50_000]);
     loop {
-        let count = std::io::Read::read(&mut client.stream, &mut room).unwrap();
+        let count = uninterrupted(|| client.stream.read(&mut room)).unwrap();
         received.extend_from_slice(&room[..count]);
         if count == 0 {
             break;

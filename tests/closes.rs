@@ -6,7 +6,9 @@
 mod harness;
 
 use harness::server::outcome;
-use harness::{Client, SOON, Server, eventually, install, on_each_model, preforkd, process};
+use harness::{
+    Client, SOON, Server, eventually, install, on_each_model, preforkd, process, uninterrupted,
+};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -162,7 +164,8 @@ fn provoke(server: &Server, reason: &str) {
             let mut room = vec![0; 4096];
             // It takes something all the time, and gets what was under way.
             eventually("a slow reader is reset", SOON, || {
-                client.stream.read(&mut room).is_err().then_some(())
+                let taken = uninterrupted(|| client.stream.read(&mut room));
+                taken.is_err().then_some(())
             });
         }
         "reset" => {

@@ -10,7 +10,7 @@ mod datagrams;
 #[path = "connect/terminal.rs"]
 mod terminal;
 
-use harness::{SOON, Server, let_time_pass, on_each_model, preforkd};
+use harness::{SOON, Server, let_time_pass, on_each_model, preforkd, uninterrupted};
 use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -333,7 +333,7 @@ fn what_the_end_of_the_input_is_can_be_said() {
         stream
             .set_read_timeout(Some(Duration::from_millis(300)))
             .unwrap();
-        let end = stream.read(&mut [0]).map_err(|error| error.kind());
+        let end = uninterrupted(|| stream.read(&mut [0])).map_err(|error| error.kind());
         stream.write_all(b"open").unwrap();
         end
     });

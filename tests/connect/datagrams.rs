@@ -1,7 +1,7 @@
 //! `preforkd connect --udp`.
 
 use super::{OWN, assert_fails, connect, end, printed, talk};
-use crate::harness::{SOON, let_time_pass, process};
+use crate::harness::{SOON, let_time_pass, process, uninterrupted};
 use std::io::Write;
 use std::net::{SocketAddr, UdpSocket};
 use std::thread::{self, JoinHandle};
@@ -20,7 +20,7 @@ fn peer(
         let mut room = vec![0; 65_536];
         let mut heard = Vec::new();
         while heard.len() < count {
-            let (length, from) = socket.recv_from(&mut room).unwrap();
+            let (length, from) = uninterrupted(|| socket.recv_from(&mut room)).unwrap();
             if let Some(answer) = answer(&room[..length]) {
                 socket.send_to(&answer, from).unwrap();
             }
@@ -142,7 +142,7 @@ fn a_reader_that_stands_still_costs_nothing() {
     let mut child = connect(&["-u", "127.0.0.1", &port]).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     input.write_all(b"hello\n").unwrap();
-    let (_, client) = peer.recv_from(&mut [0; 10]).unwrap();
+    let (_, client) = uninterrupted(|| peer.recv_from(&mut [0; 10])).unwrap();
     // More than the pipe and the program hold; some of it gets lost.
     for _ in 0..50 {
         peer.send_to(&[b'x'; 60_000], client).unwrap();

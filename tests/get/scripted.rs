@@ -1,7 +1,7 @@
 //! A server that does what a test says, octet for octet, and keeps what it was
 //! asked.
 
-use crate::harness::SOON;
+use crate::harness::{SOON, uninterrupted};
 use socket2::SockRef;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -106,7 +106,9 @@ fn play(stream: &TcpStream, script: &[Step], notes: &Mutex<Vec<String>>) {
                 }
             }
             Step::Flood(octets) => while wire.write_all(octets).is_ok() {},
-            Step::Hush => while wire.read(&mut room).is_ok_and(|count| count > 0) {},
+            Step::Hush => {
+                while uninterrupted(|| wire.read(&mut room)).is_ok_and(|count| count > 0) {}
+            }
             Step::Reset => {
                 let socket = SockRef::from(stream);
                 socket.set_linger(Some(Duration::ZERO)).unwrap();
@@ -121,7 +123,7 @@ fn read(mut stream: &TcpStream) -> Option<String> {
     let mut request = Vec::new();
     let mut octet = [0];
     while !request.ends_with(b"\r\n\r\n") {
-        match stream.read(&mut octet) {
+        match uninterrupted(|| stream.read(&mut octet)) {
             Ok(1) => request.push(octet[0]),
             Ok(_) | Err(_) => return None,
         }

@@ -77,6 +77,18 @@ pub(crate) fn install(directory: &std::path::Path, programs: &[(&str, &str)]) {
     assert!(command.status().unwrap().success(), "install(1)");
 }
 
+/// A call that waits, and again where it was interrupted: one with a time limit is
+/// not begun anew by the kernel, whatever it was that interrupted it (signal(7),
+/// also where nobody handles a signal).
+pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
 /// Lets time itself do its work, for a test of what time does; never to wait
 /// for a state.
 pub(crate) fn let_time_pass(time: Duration) {

@@ -1,6 +1,6 @@
 //! A program at a terminal: what it shows there, what is typed, how it leaves.
 
-use super::{SOON, eventually};
+use super::{SOON, eventually, uninterrupted};
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
@@ -84,10 +84,10 @@ impl Terminal {
             let mut room = [0; 4096];
             while !over.load(Ordering::Relaxed) {
                 let mut ready = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
-                if poll(&mut ready, 20u8) == Ok(0) {
+                if poll(&mut ready, 20u8) != Ok(1) {
                     continue;
                 }
-                match reader.read(&mut room) {
+                match uninterrupted(|| reader.read(&mut room)) {
                     Ok(count @ 1..) => to.lock().unwrap().extend_from_slice(&room[..count]),
                     // EIO once nobody has the other end.
                     Ok(0) | Err(_) => break,
