@@ -92,6 +92,15 @@ fn what_was_cut_is_gone_on_with() {
     let peer = Scripted::one_by_one(&[wrong]);
     get(&["-C", "-o", name, &peer.url("/")]).is_failure(33, "those from 2 on came");
     assert_eq!(fs::read_to_string(&path).unwrap(), "hel");
+    for (content, said) in [
+        ("lo, world", "behind its Content-Range"),
+        ("l", "1 octets before"),
+    ] {
+        let part = "HTTP/1.1 206 x\r\nContent-Range: bytes 3-4/5\r\n\r\n";
+        let peer = Scripted::answering(format!("{part}{content}").as_bytes(), false);
+        get(&["-C", "-o", name, &peer.url("/")]).is_failure(33, said);
+        fs::write(&path, "hel").unwrap();
+    }
     let peer = Scripted::one_by_one(&[PLAIN]);
     let got = get(&["-C", "-o", name, &peer.url("/")]);
     assert!(

@@ -53,6 +53,16 @@ impl ContentRange {
     }
 }
 
+/// How many octets of content the Content-Range of a 206 tells of; `None` where it
+/// tells of none, as where there are several parts.
+pub fn length(head: &Head) -> Option<u64> {
+    match ContentRange::of(head).filter(|_| head.status() == 206) {
+        // `last` is at least `first`.
+        Some(ContentRange::Part { first, last, .. }) => (last - first).checked_add(1),
+        Some(ContentRange::None(_)) | None => None,
+    }
+}
+
 /// What becomes of a file that was there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -168,6 +178,20 @@ mod tests {
         assert!(judge(5, &head(206, "bytes 4-9/10")).is_err());
         assert!(judge(5, &head(206, "")).is_err());
         assert!(judge(5, &head(206, "bytes 5-9/10\r\nContent-Range: bytes 0-1/2")).is_err());
+    }
+
+    #[test]
+    fn a_part_is_as_long_as_it_says() {
+        assert_eq!(length(&head(206, "bytes 5-9/10")), Some(5));
+        let most = format!("bytes 0-{}/*", u64::MAX);
+        for (status, range) in [
+            (206, ""),
+            (206, "bytes */9"),
+            (206, &most),
+            (200, "bytes 0-1/2"),
+        ] {
+            assert_eq!(length(&head(status, range)), None, "{status} {range}");
+        }
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(super) struct Receiver<'p> {
     is_coded: bool,
     inflater: Option<Inflater>,
     progress: Option<ProgressBar>,
+    /// Octets that are still to come of the part that the head tells of.
+    part: Option<u64>,
     /// Where the answer leads, if that is followed.
     pub(super) next: Option<(Url, Request)>,
     /// The status, once it is there.
@@ -47,6 +49,7 @@ impl<'p> Receiver<'p> {
             is_coded: false,
             inflater: None,
             progress: None,
+            part: None,
             next: None,
             status: 0,
         }
@@ -66,6 +69,12 @@ impl<'p> Receiver<'p> {
             // What came is to be seen, and only that it is short is told.
             self.output.finish()?;
             return Err(Failure::new(failure.cause, message));
+        }
+        if let Some(left @ 1..) = self.part {
+            self.output.finish()?;
+            return Err(misfit(&format!(
+                "ends {left} octets before its Content-Range"
+            )));
         }
         if let Some(inflater) = &mut self.inflater {
             let rest = inflater.finish()?;
@@ -182,20 +191,37 @@ impl Taker for Receiver<'_> {
         include(self.plan, head.raw(), &mut self.output)?;
         self.is_coded = self.plan.request.compressed && head.lists("content-encoding", "gzip");
         self.begin_progress(expected);
+        self.part = resume::length(&head).filter(|_| !self.request.method.is_head());
         Ok(Wish::More)
     }
 
     fn content(&mut self, octets: &[u8]) -> Result<Wish, Failure> {
+        let count = octets.len() as u64;
         if let Some(progress) = &self.progress {
-            progress.inc(octets.len() as u64);
+            progress.inc(count);
         }
-        if !self.is_coded {
-            return self.output.write(octets);
+        if let Some(left) = self.part {
+            let left = left.checked_sub(count);
+            self.part = Some(left.ok_or_else(|| misfit("goes on behind its Content-Range"))?);
         }
-        let inflater = self.inflater.get_or_insert_with(Inflater::new);
-        let content = inflater.write(octets)?;
-        self.output.write(&content)
+        let wish = if self.is_coded {
+            let inflater = self.inflater.get_or_insert_with(Inflater::new);
+            let content = inflater.write(octets)?;
+            self.output.write(&content)?
+        } else {
+            self.output.write(octets)?
+        };
+        if wish == Wish::Enough {
+            // Nobody wants the rest of it.
+            self.part = None;
+        }
+        Ok(wish)
     }
+}
+
+/// A part is not as long as it is said to be.
+fn misfit(what: &str) -> Failure {
+    Failure::new(Cause::Range, format!("the part that came {what}"))
 }
 
 /// An answer leads to a place that cannot be asked.
