@@ -7,24 +7,21 @@ use nix::unistd::Pid;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::time::Duration;
 
-/// The fields of /proc/PID/stat that follow the name: the first is number 3.
-fn stat(pid: u32) -> Option<Vec<String>> {
+/// Field `number` of proc_pid_stat(5), which is 3 or more: what follows the name.
+/// Every process there is may be asked, again and again, so it takes little.
+fn field<T: FromStr>(pid: u32, number: usize) -> Option<T> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name may hold anything; what follows its last `)` does not.
     let after = &text[text.rfind(')')? + 1..];
-    Some(after.split_whitespace().map(str::to_owned).collect())
-}
-
-/// Field `number` of proc_pid_stat(5).
-fn field(pid: u32, number: usize) -> Option<u64> {
-    stat(pid)?.get(number - 3)?.parse().ok()
+    after.split_ascii_whitespace().nth(number - 3)?.parse().ok()
 }
 
 /// `R`, `S`, `Z` …; `None` where there is no such process.
 pub(crate) fn state(pid: u32) -> Option<char> {
-    stat(pid)?.first()?.chars().next()
+    field(pid, 3)
 }
 
 /// Whether it exists and has not ended.
@@ -34,19 +31,23 @@ pub(crate) fn is_alive(pid: u32) -> bool {
 
 /// Whose child it is.
 pub(crate) fn parent(pid: u32) -> Option<u32> {
-    field(pid, 4)?.try_into().ok()
+    field(pid, 4)
 }
 
 /// Processor time used so far, by the process itself.
 pub(crate) fn processor_time(pid: u32) -> Duration {
-    let ticks = field(pid, 14).unwrap_or(0) + field(pid, 15).unwrap_or(0);
+    let ticks: u64 = (14..=15)
+        .filter_map(|number| field::<u64>(pid, number))
+        .sum();
     // USER_HZ is 100 on every architecture that Linux runs on today.
     Duration::from_millis(ticks * 10)
 }
 
 /// Processor time used so far, by the process and by its dead children.
 pub(crate) fn family_time(pid: u32) -> Duration {
-    let ticks: u64 = (14..=17).filter_map(|number| field(pid, number)).sum();
+    let ticks: u64 = (14..=17)
+        .filter_map(|number| field::<u64>(pid, number))
+        .sum();
     Duration::from_millis(ticks * 10)
 }
 
@@ -70,7 +71,7 @@ fn all() -> Vec<u32> {
 pub(crate) fn children(pid: u32) -> Vec<u32> {
     let mut found: Vec<u32> = all()
         .into_iter()
-        .filter(|&one| field(one, 4) == Some(u64::from(pid)))
+        .filter(|&one| parent(one) == Some(pid))
         .collect();
     found.sort_unstable();
     found
@@ -78,18 +79,25 @@ pub(crate) fn children(pid: u32) -> Vec<u32> {
 
 /// The children of `pid` and theirs.
 pub(crate) fn descendants(pid: u32) -> Vec<u32> {
-    let mut found = children(pid);
+    // One look at all of them, however many generations there are.
+    let parents: Vec<(u32, Option<u32>)> =
+        all().into_iter().map(|one| (one, parent(one))).collect();
+    let mut found = vec![pid];
     let mut at = 0;
     while let Some(&next) = found.get(at) {
-        found.extend(children(next));
+        for (one, parent) in &parents {
+            if *parent == Some(next) && !found.contains(one) {
+                found.push(*one);
+            }
+        }
         at += 1;
     }
-    found
+    found.split_off(1)
 }
 
 /// The living processes of a process group.
 pub(crate) fn group(leader: u32) -> Vec<u32> {
-    let is_member = |&one: &u32| field(one, 5) == Some(u64::from(leader)) && is_alive(one);
+    let is_member = |&one: &u32| field(one, 5) == Some(leader) && is_alive(one);
     all().into_iter().filter(is_member).collect()
 }
 
