@@ -171,10 +171,13 @@ impl Scene {
     /// The server, in the cell's condition.
     fn set(cell: Cell) -> Self {
         let (workers, keys) = size(cell);
-        let patience = match cell.condition {
+        let (patience, header) = match cell.condition {
             // Long enough to see that it hangs, and to empty the queue it leaves.
-            Condition::Hung => "10s",
-            Condition::Idle | Condition::Load | Condition::Slow | Condition::Backlog => "30s",
+            Condition::Hung => ("10s", ""),
+            // Who is slow is not too slow, also on a busy machine.
+            Condition::Idle | Condition::Load | Condition::Slow | Condition::Backlog => {
+                ("30s", "http.header_timeout = \"60s\"")
+            }
         };
         let master = format!(
             "log = {{ to = \"stderr\", level = \"info\" }}\ncontrol_socket = \"control\"\n\
@@ -183,7 +186,7 @@ impl Scene {
         let pools = format!(
             "[pool.web]\nlisten = \"127.0.0.1:0\"\nservice = \"http\"\nhttp.root = \"www\"\n\
              model = \"{}\"\naccept = \"{}\"\nworkers = {workers}\nlinger_timeout = \"100ms\"\n\
-             http.keepalive_timeout = \"{}s\"\nhttp.keepalive_requests = 20\n{keys}\n",
+             http.keepalive_timeout = \"{}s\"\nhttp.keepalive_requests = 20\n{header}\n{keys}\n",
             cell.model.name(),
             cell.accept.name(),
             KEEPALIVE.as_secs()

@@ -37,6 +37,15 @@ fn within(master: u32, script: &str) -> Output {
     command.args(["sh", "-c", script]).output().unwrap()
 }
 
+/// Who is in the namespace of `master`: state, waiting signals and name of each.
+fn inside(master: u32) -> Vec<String> {
+    let mut all = process::descendants(master);
+    all.push(master);
+    let facts = ["NSpid", "State", "ShdPnd", "SigBlk", "Name"];
+    let told = |pid: u32| facts.map(|fact| process::status(pid, fact)).join(" ");
+    all.into_iter().map(told).collect()
+}
+
 /// A master that is process 1, from its start to its end.
 pub(crate) fn process_one(model: &str) {
     let directory = site();
@@ -76,14 +85,24 @@ printf 'Content-Type: text/plain\nContent-Length: %d\n\n%s' ${#left} "$left"
         "kill -9 $$",
         "kill -TERM $$",
     ] {
-        let script = format!("sh -c 'sleep 0.1; {end}' >/dev/null 2>&1 & echo $!");
+        // Once it is the master's: a shell may take leave of its children itself.
+        let script = format!(
+            "sh -c 'until read -r _ _ _ parent _ </proc/$$/stat && [ $parent = 1 ]; do \
+             sleep 0.01; done; {end}' >/dev/null 2>&1 & echo $!"
+        );
         let mark = server.log.mark();
         let output = within(master, &script);
         assert!(output.status.success(), "{output:?}");
         let stranger = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         // The line on which this relies: `settle` in src/master/crew.rs.
         let line = format!("reaped {stranger}, which is not a worker");
-        server.log.wait_for_after(mark, &line, SOON);
+        let told = server.log.try_wait_for(mark, &line, SOON);
+        assert!(
+            told.is_some(),
+            "{end}: {:?}\n{}",
+            inside(master),
+            server.log
+        );
     }
     let zombies = || process::zombies(master).is_empty().then_some(());
     eventually("no zombie", SOON, zombies);

@@ -20,7 +20,8 @@ const SPAN: Duration = Duration::from_millis(50);
 fn pools(address: SocketAddr, model: &str, workers: u32) -> String {
     format!(
         "[pool.web]\nlisten = \"{address}\"\nservice = \"http\"\nmodel = \"{model}\"\n\
-         workers = {workers}\nhttp.root = \"www\"\nlinger_timeout = \"100ms\"\n"
+         workers = {workers}\nhttp.root = \"www\"\nhttp.header_timeout = \"60s\"\n\
+         linger_timeout = \"100ms\"\n"
     )
 }
 
