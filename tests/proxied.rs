@@ -406,12 +406,7 @@ fn limits_of_the_pool_go_by_the_client(model: &str) {
         assert_eq!(looks, Some(200), "round {round}: the proxy for itself");
         if round == 1 {
             // Who serves is gone, and with it what was written under another name.
-            for worker in server.workers() {
-                for child in process::children(worker) {
-                    process::signal(child, Signal::SIGKILL);
-                }
-                process::signal(worker, Signal::SIGKILL);
-            }
+            process::end(&process::descendants(server.pid()));
         }
         drop(held);
     }

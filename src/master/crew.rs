@@ -288,7 +288,7 @@ impl Crew {
             if ready {
                 let now = Instant::now();
                 worker.ready = Some(now);
-                // The benchmark reads this.
+                // The benchmark reads this, and a test.
                 let took = now.saturating_duration_since(worker.spawned).as_micros();
                 log::debug!("worker pid {} is ready after {took} us", worker.pid);
                 worker.listeners.iter().for_each(|one| one.set_open());

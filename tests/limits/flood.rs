@@ -87,9 +87,7 @@ fn kills_in_its_middle_change_no_count(model: &str) {
             eventually("the flood is on", SOON, || {
                 (turned_away.load(Ordering::Relaxed) > before + 20).then_some(())
             });
-            for worker in server.workers() {
-                process::signal(worker, Signal::SIGKILL);
-            }
+            process::end(&server.workers());
         }
     });
     let held: Vec<Client> = (0..3).map(|_| enter_soon(&server, 2)).collect();
