@@ -129,12 +129,13 @@ fn generations_of_workers(server: &Server, seen: &mut BTreeSet<u64>) -> usize {
 
 fn workers_are_replaced_all_the_time_and_nobody_is_lost(model: &str) {
     for (accept, habit) in ACCEPTS.into_iter().flat_map(|a| HABITS.map(|h| (a, h))) {
-        let keys = "requests_per_worker = 20\nmin_worker_lifetime = \"1ms\"";
+        let keys = "requests_per_worker = 10\nmin_worker_lifetime = \"1ms\"";
         let pools = web(model, 4, &format!("accept = \"{accept}\"\n{keys}"));
         let server = Server::run_with(site(), QUIET, &pools);
         let load = Load::start(server.address("web"), "/", b"index\n", 4, habit);
         let mut seen = BTreeSet::new();
-        eventually("twenty workers, one after the other", SOON, || {
+        // Two hundred requests, each by a process of its own on the model fork.
+        eventually("twenty workers, one after the other", 3 * SOON, || {
             (generations_of_workers(&server, &mut seen) >= 20).then_some(())
         });
         assert_nobody_lost(&server, load, &format!("{model} {accept} {habit:?}"));
