@@ -117,7 +117,7 @@ fn serve(model: &str, keys: &str, http: &str) -> Server {
         directory,
         "",
         &format!(
-            "[pool.web]\nlisten = \"127.0.0.1:0\"\nservice = \"http\"\nmodel = \"{model}\"\nworkers = 2\n{keys}\n\
+            "[pool.web]\nlisten = \"127.0.0.1:0\"\nservice = \"http\"\nmodel = \"{model}\"\nworkers = 6\n{keys}\n\
              [pool.web.http]\nroot = \"www\"\nmax_body = \"100KiB\"\naccess_log = \"off\"\n{http}\n\
              [pool.web.http.path.\"/programs/\"]\ncgi = true\n"
         ),
@@ -139,11 +139,18 @@ const TARGETS: [&str; 6] = [
 fn every_rule_is_kept(model: &str) {
     let server = serve(model, "", "");
     let skipped = [&UNSEEN[..], &SLOW].concat();
-    let arguments = ["--split", "whole,two,bytes", "--host", "example.org"];
-    let found = findings(server.address("web"), &[&TARGETS[..], &arguments].concat());
-    assert!(found.rows.len() > 130, "{}", found.rows.len());
-    found.assert_right(&skipped);
-    assert_eq!(found.whole["counts"]["skipped"], skipped.len());
+    let every_rule = |split: &str| {
+        let arguments = ["--split", split, "--host", "example.org"];
+        let found = findings(server.address("web"), &[&TARGETS[..], &arguments].concat());
+        assert!(found.rows.len() > 130, "{}", found.rows.len());
+        found.assert_right(&skipped);
+        assert_eq!(found.whole["counts"]["skipped"], skipped.len());
+    };
+    std::thread::scope(|scope| {
+        for split in ["whole", "two", "bytes"] {
+            scope.spawn(move || every_rule(split));
+        }
+    });
     server.stop();
 }
 
