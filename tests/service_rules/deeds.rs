@@ -49,11 +49,11 @@ pub(crate) fn head_says_what_get_says(model: &str) {
         if method == "HEAD" {
             assert_eq!(client.read_to_end(), b"", "{target}");
         }
-        let lines = answer
-            .head
-            .lines()
-            .filter(|line| !line.starts_with("Date: "));
-        lines.map(str::to_owned).collect::<Vec<_>>()
+        // Between the two answers a second may begin. What was changed in the future
+        // was changed at the Date (row 92).
+        let date = answer.field("date").unwrap();
+        let lines = answer.head.lines().map(|line| line.replace(date, "now"));
+        lines.collect::<Vec<_>>()
     };
     for target in [
         "/a",
