@@ -35,12 +35,13 @@ fn age(path: &Path) {
     file.set_modified(long_ago()).unwrap();
 }
 
-/// A server of `site`, with more keys for http.
+/// A server of `site`, with more keys for http. A client has time to look at what it
+/// got before it asks again.
 fn serve(model: &str, site: &TempDir, keys: &str) -> Server {
     let root = site.path().display();
     Server::run(&format!(
         "[pool.web]\nlisten = \"127.0.0.1:0\"\nservice = \"http\"\nmodel = \"{model}\"\n\
-         workers = 2\n[pool.web.http]\nroot = \"{root}\"\n{keys}\n"
+         workers = 2\n[pool.web.http]\nroot = \"{root}\"\nkeepalive_timeout = \"60s\"\n{keys}\n"
     ))
 }
 
