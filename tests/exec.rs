@@ -697,7 +697,7 @@ fn an_event_loop_has_many_sessions_and_shows_them() {
 
 /// Whatever the deadlines of a session are, for they are none of the worker's.
 fn a_stopped_worker_is_found_with_a_session_under_way(model: &str) {
-    let pool = "worker_timeout = \"1s\"\nidle_timeout = \"1h\"";
+    let pool = "worker_timeout = \"2s\"\nidle_timeout = \"1h\"";
     let mut server = serve(model, "echo $$; exec cat", pool, "");
     for line in ["no sign of life", "SIGKILL", "has not finished in time"] {
         server.expect(line);
@@ -726,7 +726,8 @@ fn a_start_that_takes_too_long_is_given_up() {
     let directory = TempDir::new().unwrap();
     let program = directory.path().join("prog");
     std::fs::copy("/bin/cat", &program).unwrap();
-    let pool = "worker_timeout = \"1s\"";
+    // Long enough for a start to begin, on whatever machine.
+    let pool = "worker_timeout = \"3s\"";
     let pool = configuration("event", "", pool, "").replace("/bin/sh", "./prog");
     let own = ", \"-c\", '''''', \"sh\", \"an argument\"";
     let mut server = Server::run_with(directory, "", &pool.replace(own, ""));

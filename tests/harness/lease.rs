@@ -2,7 +2,10 @@
 //! fcntl(2)) has whoever executes it wait, as one does whose file lies on a
 //! server that does not answer.
 
+use super::SOON;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -52,6 +55,15 @@ impl Lease {
     }
 
     fn wait_for(&mut self, word: &str) {
+        if self.said.buffer().is_empty() {
+            let mut ready = [PollFd::new(self.said.get_ref().as_fd(), PollFlags::POLLIN)];
+            let patience = PollTimeout::try_from(SOON).unwrap();
+            assert_eq!(
+                poll(&mut ready, patience),
+                Ok(1),
+                "{word}, and nothing came"
+            );
+        }
         let mut line = String::new();
         self.said.read_line(&mut line).unwrap();
         assert_eq!(line.trim_end(), word);
