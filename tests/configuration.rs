@@ -206,9 +206,9 @@ fn a_wrong_file_is_answered_with_line_and_column() {
             "taken here",
         ),
         (
-            "[pool.a]\nservice = \"echo\"\nlisten = \"udp:fd:x\"".to_owned(),
+            "[pool.a]\nservice = \"echo\"\nlisten = \"udp:unix:x\"".to_owned(),
             "3:10",
-            "\"udp:fd:x\" is not an address",
+            "\"udp:unix:x\" is not an address",
             "UDP has an address and a port",
         ),
         (
