@@ -4,7 +4,7 @@
 use super::client::{Window, at, dropped, pause};
 use super::harness::log::Log;
 use super::harness::passed::Passed;
-use super::harness::server::write_configuration;
+use super::harness::server::{outcome, preforkd, write_configuration};
 use super::harness::{SOON, Server, eventually, process};
 use nix::sys::signal::Signal;
 use std::net::{SocketAddr, UdpSocket};
@@ -20,13 +20,18 @@ fn pool(listen: &str) -> String {
 }
 
 /// Sends more than fit, while nobody takes any; answers how many were dropped.
-fn flood(worker: u32, to: SocketAddr) -> u64 {
-    pause(worker);
-    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+fn flood(workers: &[u32], to: SocketAddr) -> u64 {
+    workers.iter().copied().for_each(pause);
+    // With a socket for each slot a client has its own.
+    let clients: Vec<_> = (0..16)
+        .map(|_| UdpSocket::bind("127.0.0.1:0").unwrap())
+        .collect();
     let before = dropped(to);
-    eventually("a queue is full", SOON, || {
-        for _ in 0..2000 {
-            client.send_to(b"flood", to).unwrap();
+    eventually("queues are full", SOON, || {
+        for client in &clients {
+            for _ in 0..400 {
+                client.send_to(b"flood", to).unwrap();
+            }
         }
         (dropped(to) > before).then_some(())
     });
@@ -55,7 +60,7 @@ fn before_a_stop() {
         server.expect("in no `listen`: closed");
         let to = at(&server, "u", "127.0.0.1");
         let worker = server.wait_for_workers(1, "u[0]")[0];
-        let lost = flood(worker, to);
+        let lost = flood(&[worker], to);
         server.signal(Signal::SIGTERM);
         process::signal(worker, Signal::SIGCONT);
         server.assert_good_end();
@@ -69,7 +74,7 @@ fn before_a_reload_that_gives_the_address_up() {
     server.expect(LOST);
     let to = at(&server, "u", "127.0.0.1");
     let worker = server.wait_for_workers(1, "u[0]")[0];
-    let lost = flood(worker, to);
+    let lost = flood(&[worker], to);
     server.configure(MASTER, &pool("udp:127.0.0.2:0"));
     server.reload(2);
     process::signal(worker, Signal::SIGCONT);
@@ -88,6 +93,33 @@ fn before_a_reload_that_gives_the_address_up() {
     assert_eq!(told(&server.log), lost, "{}", server.log);
 }
 
+/// With a socket for each slot, one goes with its slot.
+#[test]
+fn before_a_slot_goes() {
+    let control = "control_socket = \"control\"";
+    let pools = pool("udp:127.0.0.1:0").replace("workers = 1", "workers = 2");
+    let pools = format!("{pools}accept = \"reuseport\"\n");
+    let mut server = Server::run_with(TempDir::new().unwrap(), control, &pools);
+    server.expect(LOST);
+    let to = at(&server, "u", "127.0.0.1");
+    let workers = server.wait_for_workers(2, "u[");
+    let lost = flood(&workers, to);
+    let mut scale = preforkd();
+    scale.args(["scale", "u", "1", "--control"]);
+    scale.arg(server.directory.path().join("control"));
+    assert_eq!(outcome(scale).status.code(), Some(0));
+    for worker in workers {
+        process::signal(worker, Signal::SIGCONT);
+    }
+    server.wait_for_workers(1, "u[");
+    eventually("all are told of", SOON, || {
+        (told(&server.log) >= lost).then_some(())
+    });
+    server.signal(Signal::SIGTERM);
+    server.assert_good_end();
+    assert_eq!(told(&server.log), lost, "{}", server.log);
+}
+
 /// Of two masters that have a socket one tells.
 #[test]
 fn before_an_upgrade() {
@@ -95,7 +127,7 @@ fn before_an_upgrade() {
     server.expect(LOST);
     let to = at(&server, "u", "127.0.0.1");
     let worker = server.wait_for_workers(1, "u[0]")[0];
-    flood(worker, to);
+    flood(&[worker], to);
     server.signal(Signal::SIGUSR2);
     server.wait_for_generation(2);
     let place = server.directory.path().join("pid");
@@ -108,7 +140,7 @@ fn before_an_upgrade() {
     assert_eq!(server.wait(SOON).code(), Some(0), "{}", server.log);
     // And what is lost from now on is told by the new one.
     let worker = process::children(master)[0];
-    let lost = flood(worker, to);
+    let lost = flood(&[worker], to);
     process::signal(master, Signal::SIGTERM);
     process::signal(worker, Signal::SIGCONT);
     server.assert_nobody_left();

@@ -35,6 +35,12 @@ impl Crew {
             }
         }
         self.scoreboard.row(worker.first_row).make_last_owner(mask);
+        // A slot that goes takes its socket along, and nobody looks at that any more.
+        let cohort = self.cohorts.get(&worker.cohort);
+        let pool = cohort.map_or("", |one| &one.opened.pool.name);
+        for listener in &last_of {
+            self.ledger.tell_drops(pool, listener);
+        }
         if worker.program.is_some() {
             return self.part_with(id, last_of);
         }

@@ -5,7 +5,7 @@ use super::{Cohort, Crew, Worker};
 use crate::config::{Pool, Size};
 use crate::master::message::{CohortId, Outlook, WorkerId};
 use crate::master::rates::Samples;
-use crate::net::ListenerSet;
+use crate::net::{Listener, ListenerSet};
 use crate::scoreboard::{
     Counter, Doorkeeping, Entry, Facts, Identity, MAX_LEDGER, Place, Sums, View,
 };
@@ -72,6 +72,22 @@ impl Ledger {
             inherits,
             ..Self::default()
         }
+    }
+
+    /// Tells of datagrams of this pool that its socket had no room for.
+    pub(super) fn tell_drops(&mut self, pool: &str, listener: &Listener) {
+        let dropped = listener.newly_dropped();
+        if dropped == 0 {
+            return;
+        }
+        if let Some(account) = self.accounts.get_mut(pool) {
+            account.dropped += dropped;
+        }
+        // The line on which tests rely.
+        log::warn!(
+            "{}: datagrams lost for want of room in its queue: {dropped}",
+            listener.local()
+        );
     }
 
     /// The pools of the first generation are in: what comes later begins anew.
@@ -248,21 +264,13 @@ impl Crew {
             if !pool.is_datagram() {
                 continue;
             }
-            let mut account = self.ledger.accounts.get_mut(&pool.name);
             // A socket may be in several generations: who comes first has the news.
             for listener in cohort.listeners.of_pool(pool) {
-                let dropped = listener.newly_dropped();
-                if dropped == 0 || elsewhere.holds(&listener) {
-                    continue;
+                if elsewhere.holds(&listener) {
+                    listener.newly_dropped();
+                } else {
+                    self.ledger.tell_drops(&pool.name, &listener);
                 }
-                if let Some(account) = &mut account {
-                    account.dropped += dropped;
-                }
-                // The line on which tests rely.
-                log::warn!(
-                    "{}: datagrams lost for want of room in its queue: {dropped}",
-                    listener.local()
-                );
             }
         }
     }
