@@ -172,7 +172,7 @@ fn the_environment_and_descriptors_are_what_was_promised() {
         assert_eq!(found["directory"], home.to_str().unwrap());
         assert_eq!(
             (&found["umask"], &found["nice"]),
-            (&0o027.into(), &3.into())
+            (&0o027.into(), &process::nicer_by(3).into())
         );
         let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
         let files = limits

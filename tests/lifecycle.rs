@@ -153,7 +153,7 @@ fn a_killed_worker_is_replaced_and_explained(model: &str) {
     }
     assert!((client.drain() as u64) < LARGE);
     for &pid in &status {
-        // The line on which this relies: see `log_death` in src/master/crew.rs.
+        // The line on which this relies: see src/master/crew/report.rs.
         let line = server.log.wait_for(&format!("pid {pid} gen 1"), SOON);
         assert!(line.contains("worker web["), "{line}");
         assert!(line.contains("killed by SIGKILL after "), "{line}");

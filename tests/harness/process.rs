@@ -29,6 +29,12 @@ pub(crate) fn is_alive(pid: u32) -> bool {
     state(pid).is_some_and(|state| state != 'Z' && state != 'X')
 }
 
+/// The nice value of what is made `more` nice by us: nobody is nicer than 19.
+pub(crate) fn nicer_by(more: i32) -> i32 {
+    let own: i32 = field(std::process::id(), 19).expect("our own nice value");
+    (own + more).min(19)
+}
+
 /// Whose child it is.
 pub(crate) fn parent(pid: u32) -> Option<u32> {
     field(pid, 4)

@@ -341,7 +341,7 @@ impl Scene {
             Operation::KillWorker => {
                 let victim = self.stopped.unwrap_or_else(|| self.find_busy());
                 process::signal(victim, Signal::SIGKILL);
-                // The line on which this relies: `log_death` in src/master/crew.rs.
+                // The line on which this relies: see src/master/crew/report.rs.
                 self.server
                     .log
                     .wait_for(&format!("pid {victim} gen 1"), SOON);

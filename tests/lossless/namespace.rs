@@ -94,7 +94,7 @@ printf 'Content-Type: text/plain\nContent-Length: %d\n\n%s' ${#left} "$left"
         let output = within(master, &script);
         assert!(output.status.success(), "{output:?}");
         let stranger = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        // The line on which this relies: `settle` in src/master/crew.rs.
+        // The line on which this relies: `settle` in src/master/crew/leave.rs.
         let line = format!("reaped {stranger}, which is not a worker");
         let told = server.log.try_wait_for(mark, &line, SOON);
         assert!(
