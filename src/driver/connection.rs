@@ -382,11 +382,13 @@ impl Connection {
     /// The deadline of the last [`Want`] may have passed; call
     /// [`Connection::drive`] afterwards.
     pub fn expire(&mut self, lane: &mut Lane<'_>) {
-        if !self.keeps_up(lane) {
-            return;
-        }
-        if self.uptake.is_to_look(lane.now) {
-            self.read_ahead(lane);
+        if self.uptake.is_under_way() {
+            if !self.keeps_up(lane) {
+                return;
+            }
+            if self.uptake.is_to_look(lane.now) {
+                self.read_ahead(lane);
+            }
         }
         match self.stage {
             Stage::Receiving { deadline, .. } if deadline <= lane.now => {

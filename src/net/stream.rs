@@ -117,6 +117,14 @@ impl Stream {
         sys::socket::unacknowledged(self.fd.as_fd())
     }
 
+    /// How many octets wait to be received (SIOCINQ).
+    ///
+    /// # Errors
+    /// As ioctl(2).
+    pub fn waiting(&self) -> io::Result<usize> {
+        sys::socket::waiting(self.fd.as_fd())
+    }
+
     /// How many octets of memory the kernel may take for what the peer sends and
     /// nobody reads (SO_RCVBUF, socket(7)).
     ///

@@ -90,6 +90,18 @@ pub fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(u32::try_from(octets).unwrap_or(0))
 }
 
+/// How many octets wait to be received (tcp(7), SIOCINQ).
+///
+/// # Errors
+/// As ioctl(2).
+pub fn waiting(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut octets: libc::c_int = 0;
+    // SAFETY: the kernel writes one int to the live one.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::FIONREAD, &raw mut octets) };
+    check(result)?;
+    Ok(usize::try_from(octets).unwrap_or(0))
+}
+
 /// The number by which the kernel tells a socket from all others that there
 /// were since it started (SO_COOKIE, socket(7)).
 ///

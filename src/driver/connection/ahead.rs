@@ -25,6 +25,9 @@ use crate::scoreboard::Counter;
 const SEGMENT: usize = 64 * 1024;
 const PART: usize = 16;
 
+/// With less of the buffer than this part, in octets, there was memory for more.
+const FULL: usize = 4;
+
 /// So often as much may wait: the peer may fill the queue once more before all
 /// that we have for it has left.
 const TIMES: usize = 4;
@@ -46,14 +49,17 @@ impl Connection {
             | Stage::Lingering { .. }
             | Stage::Closed(_) => return,
         }
-        // It cannot fail on a socket; if it did, little would be read.
-        let buffer = self.stream.receive_buffer().unwrap_or(0);
+        // Neither can fail on a socket that streams; if one did, nothing is read.
+        let buffer = self.stream.receive_buffer().unwrap_or(usize::MAX);
+        let waiting = self.stream.waiting().unwrap_or(0);
         let most = SEGMENT + buffer / PART;
-        if self.input.unread().len() + most > TIMES * most {
+        let had = self.input.unread().len();
+        if waiting < buffer / FULL || had + most > TIMES * most {
             return;
         }
         lane.spares.lend_input(&mut self.input);
-        match self.stream.receive(self.input.room_ahead(most)) {
+        let room = self.input.room_ahead(most.min(waiting));
+        match self.stream.receive(room) {
             Ok(count) => {
                 lane.row.add(Counter::Received, count as u64);
                 self.input.filled(count);

@@ -35,7 +35,7 @@ pub(super) struct Uptake {
 
 /// The kernel has taken nothing for so long: what holds it up? Each further look
 /// comes after twice the time.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(200);
 
 impl Uptake {
     /// Our kernel has taken so many more.
@@ -61,7 +61,11 @@ impl Uptake {
     /// It is not the peer that is waited for.
     pub(super) fn rest(&mut self) {
         self.pace = None;
-        self.look = None;
+    }
+
+    /// Whether it is the peer that is waited for.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.pace.is_some()
     }
 
     /// When [`Uptake::is_to_look`] should be asked.
