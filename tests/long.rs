@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic")]
 
 mod harness;
+#[path = "long/soak.rs"]
+mod soak;
 
 use harness::load::{Habit, Load};
 use harness::{Client, MODELS, SOON, Server, eventually, process};
