@@ -447,8 +447,10 @@ fn who_vanishes_is_an_error() {
             says_yes(listener.accept().unwrap().0);
         }
         let (stream, _) = listener.accept().unwrap();
-        // Before the last one is let go: the next would wait in the queue.
-        drop(listener);
+        // Before the last one is let go: the next would wait in the queue. A program
+        // that another test starts may have a copy of it, so closing is not enough.
+        let whole = socket2::SockRef::from(&listener);
+        whole.shutdown(std::net::Shutdown::Both).unwrap();
         says_yes(stream);
     });
     let found = findings(address, &["--idle", "2s", "--row", "3,14"]);

@@ -12,7 +12,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::panic::{catch_unwind, resume_unwind};
 use std::path::Path;
 use std::process::{Command, Output};
@@ -159,7 +159,7 @@ fn a_second_start_is_refused_with_the_pid_of_the_first() {
 fn a_stale_pid_file_and_a_stale_control_socket_are_no_obstacle() {
     let directory = TempDir::new().unwrap();
     fs::write(directory.path().join("pid"), "1\n").unwrap();
-    drop(UnixListener::bind(directory.path().join("control")).unwrap());
+    own::stale_socket(&directory.path().join("control"));
     Daemon::start(directory).stop();
     // What a killed master leaves is stale too.
     let mut daemon = Daemon::start(TempDir::new().unwrap());
@@ -335,7 +335,7 @@ fn a_unix_socket_has_its_mode_and_goes_with_the_server() {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("echo.sock");
         // What a server left that was killed.
-        drop(UnixListener::bind(&path).unwrap());
+        own::stale_socket(&path);
         let pools = format!(
             "[pool.echo]\nlisten = {{ address = \"unix:echo.sock\", mode = \"0640\" }}\n\
              service = \"echo\"\nmodel = \"{model}\"\nworkers = 2\n"

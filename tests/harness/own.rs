@@ -2,7 +2,9 @@
 //! and in others.
 
 use super::server::program;
+use super::{SOON, eventually};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -28,4 +30,13 @@ pub(crate) fn copy(path: &Path) {
     install.args(["-m", "755"]).arg(program()).arg(path);
     let output = install.output().unwrap();
     assert!(output.status.success(), "{output:?}");
+}
+
+/// Leaves a socket at `path` where nobody listens any more: a program that another
+/// test starts may have a copy of it for a moment.
+pub(crate) fn stale_socket(path: &Path) {
+    drop(UnixListener::bind(path).unwrap());
+    eventually("nobody listens there", SOON, || {
+        UnixStream::connect(path).err()
+    });
 }
