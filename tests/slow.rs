@@ -187,8 +187,9 @@ fn closes(server: &Server, reason: &str) -> u64 {
 }
 
 /// `count` clients that drip, in equal parts, and a few that do not; answers
-/// the 99th percentile of the latter while all the others were there.
-fn besiege(pool: &str, count: usize, times: &Times) -> Duration {
+/// the 99th percentile of the latter while they were alone, and while all the
+/// others were there.
+fn besiege(pool: &str, count: usize, times: &Times) -> [Duration; 2] {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     assert!(most as usize > count + 100, "RLIMIT_NOFILE: {most}");
     setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
@@ -210,6 +211,9 @@ fn besiege(pool: &str, count: usize, times: &Times) -> Duration {
         keepalive: Duration::from_secs(5),
         seed: 7,
     });
+    // So long it takes on this machine as it is.
+    let alone = Instant::now();
+    crowd.wait_for(100);
     let begun = Instant::now();
     let mut drippers: Vec<Dripper> = (0..count).map(|at| Dripper::begin(at, address)).collect();
     let opened = Instant::now();
@@ -226,25 +230,34 @@ fn besiege(pool: &str, count: usize, times: &Times) -> Duration {
     let ledger = crowd.stop();
     assert!(ledger.faults.is_empty(), "{}", ledger.complaints());
     let latencies = ledger.latencies(&[begun..cut]);
+    let quiet = ledger.latencies(&[alone..begun]);
     println!(
-        "{count} that drip, opened in {:.1?}, all cut after {:.1?}; {} answers meanwhile: {latencies}",
+        "quiet: {quiet}; {count} that drip, opened in {:.1?}, all cut after {:.1?}; {} answers meanwhile: {latencies}",
         opened - begun,
         cut - begun,
         latencies.count(),
     );
-    // Every one of them under the name of what it did.
+    // Every one of them under the name of what it did, once its connection is over:
+    // who was told something is waited for.
     let each = |drip| drippers.iter().filter(|one| one.drip == drip).count() as u64;
-    assert_eq!(closes(&server, "request-timeout"), each(Drip::Head));
-    assert_eq!(closes(&server, "slow-body"), each(Drip::Body));
-    let readers = closes(&server, "write-stalled") + closes(&server, "slow-reader");
-    assert_eq!(readers, each(Drip::Answer));
+    let expected = [Drip::Head, Drip::Body, Drip::Answer].map(each);
+    eventually("each is counted by what it did", SOON, || {
+        let [head, body, stalled, slow] = [
+            "request-timeout",
+            "slow-body",
+            "write-stalled",
+            "slow-reader",
+        ]
+        .map(|reason| closes(&server, reason));
+        ([head, body, stalled + slow] == expected).then_some(())
+    });
     // Their sockets are still open here, and those of the server are not.
     eventually("all descriptors are free", SOON, || {
         (descriptors() <= before + 10).then_some(())
     });
     drop(drippers);
     server.stop();
-    latencies.percentile(99)
+    [quiet, latencies].map(|times| times.percentile(99))
 }
 
 /// Who takes little at a time, but takes it, gets all of it, however long the
@@ -361,20 +374,22 @@ fn the_drain_of_a_refused_client_is_bounded(model: &str) {
 /// A client that made the server wait and then took all of its answer has the
 /// time of the drain, whatever was to be judged before.
 fn a_client_that_has_its_answer_is_not_judged(model: &str) {
-    const LENGTH: usize = 16 << 20;
+    // More than both sides' buffers hold.
+    const LENGTH: usize = 4 << 20;
     const SPAN: Duration = Duration::from_secs(1);
     let directory = TempDir::new().unwrap();
     let large = std::fs::File::create(directory.path().join("large")).unwrap();
     large.set_len(LENGTH as u64).unwrap();
     let pools = format!(
-        "[pool.web]\nlisten = \"127.0.0.1:0\"\nservice = \"http\"\nmodel = \"{model}\"\n\
+        "[pool.web]\nlisten = {{ address = \"127.0.0.1:0\", sndbuf = 65536 }}\n\
+         service = \"http\"\nmodel = \"{model}\"\n\
          workers = 1\nlinger_timeout = \"600s\"\nwrite_timeout = \"{}ms\"\n\
          [pool.web.http]\nroot = \".\"\nkeepalive_requests = 1\n",
         SPAN.as_millis()
     );
     let server = Server::run_with(directory, "", &pools);
     // On a busy machine it may take too long, and be cut for that.
-    let mut client = eventually("it takes all of it in time", SOON, || {
+    let mut client = eventually("it takes all of it in time", 3 * SOON, || {
         let begun = Instant::now();
         let mut client = Client::connect(server.address("web"));
         client.send("GET /large HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -400,26 +415,26 @@ const PROMISED: Duration = Duration::from_millis(50);
 
 #[test]
 fn five_hundred_slow_clients_of_an_event_loop() {
-    let p99 = besiege("model = \"event\"\nworkers = 1", 500, &SHORT);
-    assert!(p99 <= BEARABLE, "{p99:?}");
+    let [quiet, p99] = besiege("model = \"event\"\nworkers = 1", 500, &SHORT);
+    assert!(p99 <= BEARABLE + 3 * quiet, "{p99:?}, {quiet:?} alone");
 }
 
 #[test]
 fn forty_slow_clients_of_a_prefork_pool() {
-    let p99 = besiege("model = \"prefork\"\nworkers = 50", 40, &SHORT);
-    assert!(p99 <= BEARABLE, "{p99:?}");
+    let [quiet, p99] = besiege("model = \"prefork\"\nworkers = 50", 40, &SHORT);
+    assert!(p99 <= BEARABLE + 3 * quiet, "{p99:?}, {quiet:?} alone");
 }
 
 #[test]
 #[ignore = "long"]
 fn ten_thousand_slow_clients_of_event_loops() {
-    let p99 = besiege("model = \"event\"\nworkers = 2", 10_000, &USUAL);
+    let [_, p99] = besiege("model = \"event\"\nworkers = 2", 10_000, &USUAL);
     assert!(p99 <= PROMISED, "{p99:?}");
 }
 
 #[test]
 #[ignore = "long"]
 fn two_hundred_slow_clients_of_a_prefork_pool() {
-    let p99 = besiege("model = \"prefork\"\nworkers = 256", 200, &USUAL);
+    let [_, p99] = besiege("model = \"prefork\"\nworkers = 256", 200, &USUAL);
     assert!(p99 <= PROMISED, "{p99:?}");
 }

@@ -11,7 +11,8 @@ use std::os::unix::net::UnixStream;
 pub(crate) fn status(server: &Server) -> Value {
     let path = server.directory.path().join("control");
     let mut stream = UnixStream::connect(path).unwrap();
-    stream.set_read_timeout(Some(SOON)).unwrap();
+    // Where it has tens of thousands of rows to count, a busy machine takes its time.
+    stream.set_read_timeout(Some(3 * SOON)).unwrap();
     stream.write_all(b"{\"query\":\"status\"}\n").unwrap();
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).unwrap();
