@@ -6,6 +6,7 @@
 mod harness;
 
 use harness::lease::Lease;
+use harness::server::{program, write_configuration};
 use harness::{Client, SOON, Server, eventually, install, let_time_pass, on_each_model, process};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
@@ -630,6 +631,44 @@ fn a_program_has_its_limits() {
     let nice = process::nicer_by(3).to_string();
     assert_eq!(lines.next(), Some(nice.as_str()), "{text}");
     server.stop();
+}
+
+/// The server raises it for itself, and programs may use select(2).
+#[test]
+fn descriptors_are_as_many_as_the_server_was_started_with() {
+    let limits = "ulimit -S -n; ulimit -H -n";
+    let pools = format!(
+        "{}\n[pool.app]\nservice = \"app\"\nlisten = \"127.0.0.1:0\"\nworkers = 1\n\
+         app.command = [\"sh\", \"-c\", \"echo $({limits}); exec sleep 1000\"]\n",
+        configuration("prefork", limits, "", "")
+    );
+    let directory = TempDir::new().unwrap();
+    let path = write_configuration(directory.path(), "", &pools);
+    let mut command = Command::new("prlimit");
+    command.args(["--nofile=300:4000", "--"]);
+    command.arg(program()).args(["run", "-c"]).arg(path);
+    let mut server = Server::launch(command, directory);
+    let before = server.pid();
+    let held = std::fs::read_to_string(format!("/proc/{before}/limits")).unwrap();
+    let held = held.lines().find(|line| line.starts_with("Max open files"));
+    let numbers = held.unwrap().split_ascii_whitespace().skip(3).take(2);
+    assert!(numbers.eq(["4000", "4000"]), "{held:?}");
+    assert_eq!(said(&server), "300\n4000\n");
+    server.log.wait_for("300 4000", SOON);
+    // Another program in its place does not take the raised one for its own.
+    let mark = server.log.mark();
+    server.signal(Signal::SIGUSR2);
+    let line = server.log.wait_for("upgrade: pid ", SOON);
+    server.wait_for_generation(2);
+    server.log.wait_for_after(mark, "300 4000", SOON);
+    eventually("the old master is gone", SOON, || {
+        (!process::is_alive(before)).then_some(())
+    });
+    assert_eq!(said(&server), "300\n4000\n");
+    let (_, pid) = line.split_once("upgrade: pid ").unwrap();
+    let (pid, _) = pid.split_once(' ').unwrap();
+    process::signal(pid.parse().unwrap(), Signal::SIGTERM);
+    server.assert_nobody_left();
 }
 
 #[test]

@@ -18,6 +18,7 @@ use super::{Master, Source};
 use crate::config::Config;
 use crate::net::{Activation, ListenerSet};
 use crate::status::Readiness;
+use crate::sys::process;
 use crate::sys::title::Title;
 use std::collections::BTreeMap;
 use std::io;
@@ -85,7 +86,11 @@ impl Master {
             }
             None => None,
         };
-        raise_descriptor_limit();
+        // A descriptor a connection: what the hard limit grants, is used.
+        let before = predecessor.as_ref().and_then(Predecessor::descriptors);
+        if let Err(errno) = process::raise_descriptors(before) {
+            log::warn!("RLIMIT_NOFILE: {errno}");
+        }
         // Handlers before the first fork: a worker's death must not be missed.
         let signals = Signals::new().map_err(StartFailure::system("signal handlers"))?;
         // The children of a dead worker become ours, to be reaped.
@@ -202,14 +207,4 @@ fn listen_for_control(path: &Path, group: Option<u32>) -> Result<Control, StartF
             format!("control socket {}: {error}", path.display()),
         )
     })
-}
-
-/// A descriptor a connection: what the hard limit grants, is used.
-fn raise_descriptor_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    if let Err(errno) = raised {
-        log::warn!("RLIMIT_NOFILE: {errno}");
-    }
 }

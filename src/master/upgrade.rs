@@ -72,6 +72,9 @@ struct Handover {
     control: Option<(PathBuf, RawFd)>,
     scoreboard: RawFd,
     channel: RawFd,
+    /// How many descriptors it could have before it raised that.
+    #[serde(default)]
+    descriptors: Option<u64>,
     /// How its last workers died, the oldest first. What another program says of
     /// that in another way is left out: it is no reason not to serve.
     #[serde(default)]

@@ -1,8 +1,9 @@
-//! fork(2), _exit(2), wait4(2), close_range(2), unsetenv(3), and descriptors that
-//! came by execve(2).
+//! fork(2), _exit(2), wait4(2), close_range(2), unsetenv(3), descriptors that came by
+//! execve(2), and how many there may be.
 
 use super::check;
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 use std::convert::Infallible;
@@ -10,7 +11,11 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 use std::time::Duration;
+
+/// How many descriptors this process could have when it was started.
+static DESCRIPTORS: OnceLock<u64> = OnceLock::new();
 
 /// Makes a copy of this process, which runs `child` and nothing else: it never
 /// comes back into the frames of its parent, not even by a panic.
@@ -169,6 +174,24 @@ fn collect(whom: libc::pid_t) -> nix::Result<(WaitStatus, Usage)> {
         involuntary_switches: count(used.ru_nivcsw),
     };
     Ok((status, usage))
+}
+
+/// Lets this process have as many descriptors as its hard limit grants
+/// (RLIMIT_NOFILE, getrlimit(2)). Once; [`descriptors_at_start`] then tells how many
+/// it could have, or `before`, where it takes another's place.
+///
+/// # Errors
+/// As getrlimit(2) and setrlimit(2).
+pub fn raise_descriptors(before: Option<u64>) -> nix::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    DESCRIPTORS.get_or_init(|| before.unwrap_or(soft).min(hard));
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+}
+
+/// How many descriptors this process could have before it raised that, for programs
+/// that are not made for more: select(2) knows 1,024.
+pub fn descriptors_at_start() -> Option<u64> {
+    DESCRIPTORS.get().copied()
 }
 
 /// Closes every descriptor from 3 upward but those in `keep` (close_range(2)).

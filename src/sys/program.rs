@@ -8,7 +8,7 @@
 //! execve(2) only calls are made that signal-safety(7) allows: no allocation,
 //! no panic, no Rust of anybody else, and no handler of a signal.
 
-use super::check;
+use super::{check, process};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
@@ -68,7 +68,7 @@ pub struct Limits {
     pub memory: Option<u64>,
     /// RLIMIT_CPU in seconds.
     pub processor_time: Option<u64>,
-    /// RLIMIT_NOFILE.
+    /// RLIMIT_NOFILE; `None`: as many as this process could have when it was started.
     pub open_files: Option<u64>,
     /// RLIMIT_NPROC, which counts all processes of the user.
     pub processes: Option<u64>,
@@ -346,7 +346,6 @@ fn limit(launch: &Launch<'_>) -> Result<(), Step> {
     lower(libc::RLIMIT_CORE, limits.core, limits.core)?;
     let plain = [
         (libc::RLIMIT_AS, limits.memory),
-        (libc::RLIMIT_NOFILE, limits.open_files),
         (libc::RLIMIT_NPROC, limits.processes),
         (libc::RLIMIT_FSIZE, limits.file_size),
     ];
@@ -354,6 +353,11 @@ fn limit(launch: &Launch<'_>) -> Result<(), Step> {
         if let Some(most) = most {
             lower(resource, most, most)?;
         }
+    }
+    match (limits.open_files, process::descriptors_at_start()) {
+        (Some(most), _) => lower(libc::RLIMIT_NOFILE, most, most)?,
+        (None, Some(soft)) => lower(libc::RLIMIT_NOFILE, soft, u64::MAX)?,
+        (None, None) => {}
     }
     if let Some(seconds) = limits.processor_time {
         // SIGXCPU, and SIGKILL a second later for whom it does not move.

@@ -147,6 +147,10 @@ pub(crate) const fn signal_of(signal: ProgramSignal) -> Signal {
 /// Limits below those that hold; one that is lower already stays.
 fn limit(app: &App) -> nix::Result<()> {
     let seconds = app.processor_time.map(|time| time.as_secs().max(1));
+    if let Some(soft) = process::descriptors_at_start() {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, soft.min(hard), hard)?;
+    }
     for (resource, most) in [
         (Resource::RLIMIT_AS, app.memory),
         (Resource::RLIMIT_CPU, seconds),

@@ -34,7 +34,7 @@ table! {
         processor_time: Option<Duration> = Optional(
                 Time { min: Duration::from_secs(1), max: DAY }, "that of the server"), None,
             "Its processor time, in whole seconds (RLIMIT_CPU).";
-        open_files: Option<u64> = Optional(Count { min: 16, max: 1 << 30 }, "that of the server"), None,
+        open_files: Option<u64> = Optional(Count { min: 16, max: 1 << 30 }, "what the server was started with"), None,
             "How many descriptors it may have (RLIMIT_NOFILE).";
         ready: Ready = Readiness, Ready::Alive(Duration::from_secs(1)),
             "When it counts as ready: when it says READY=1 (sd_notify(3)), or once it has lived for so long.";

@@ -35,7 +35,7 @@ table! {
         processor_time: Option<Duration> = Optional(
                 Time { min: Duration::from_secs(1), max: DAY }, SERVERS), None,
             "Processor time of each process, in whole seconds (RLIMIT_CPU).";
-        open_files: Option<u64> = Optional(Count { min: 3, max: 1 << 30 }, SERVERS), None,
+        open_files: Option<u64> = Optional(Count { min: 3, max: 1 << 30 }, "what the server was started with"), None,
             "Descriptors of each process (RLIMIT_NOFILE).";
         processes: Option<u64> = Optional(Count { min: 1, max: 1 << 22 }, SERVERS), None,
             "Processes of the program's user, those of the server included (RLIMIT_NPROC); root has no such limit.";

@@ -29,6 +29,7 @@ pub struct Predecessor {
     /// What it and its workers write; `None` where they do so in another way.
     table: Option<Table>,
     deaths: Vec<Death>,
+    descriptors: Option<u64>,
     channel: OwnedFd,
     /// It has let go.
     gave: bool,
@@ -91,6 +92,7 @@ impl Predecessor {
                 .into_iter()
                 .flat_map(serde_json::from_value)
                 .collect(),
+            descriptors: handover.descriptors,
             channel: process::inherit(handover.channel)?,
             gave: false,
         }))
@@ -99,6 +101,11 @@ impl Predecessor {
     /// Its process id.
     pub fn pid(&self) -> Pid {
         self.pid
+    }
+
+    /// How many descriptors it could have before it raised that.
+    pub fn descriptors(&self) -> Option<u64> {
+        self.descriptors
     }
 
     /// The generation that serves there.

@@ -6,6 +6,7 @@ use crate::master::generation::Generation;
 use crate::master::pidfile::PidFile;
 use crate::net::Roster;
 use crate::status::Death;
+use crate::sys::process;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -138,6 +139,7 @@ impl Successor {
             },
             scoreboard: pass(scoreboard)?,
             channel: pass(theirs.as_fd())?,
+            descriptors: process::descriptors_at_start(),
             deaths: deaths.iter().flat_map(serde_json::to_value).collect(),
         };
         let mut text = File::from(memfd_create(MEMORY, MFdFlags::empty())?);
