@@ -41,6 +41,10 @@ use limits::Registers;
 use programs::Program;
 use record::Record;
 
+/// A worker has closed what it is not to have long before this, and mostly within a
+/// millisecond.
+const BIRTH: Duration = Duration::from_secs(5);
+
 /// All workers and cohorts.
 pub struct Crew {
     scoreboard: Scoreboard,
@@ -263,6 +267,13 @@ impl Crew {
             self.forget_register(&cohort.opened.pool.name);
         }
         self.settle_blocking();
+    }
+
+    /// Whether a worker that was forked a moment ago may still have what is the
+    /// master's. One that is not READY for long has other troubles.
+    pub fn is_bearing(&self, now: Instant) -> bool {
+        let mut unready = self.unready.iter().filter_map(|id| self.workers.get(id));
+        unready.any(|one| now.saturating_duration_since(one.spawned) < BIRTH)
     }
 
     /// Whether the bell rang, and what workers have to say.

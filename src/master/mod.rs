@@ -102,6 +102,8 @@ pub struct Master {
     looked: Instant,
     /// A socket was opened or closed: clients may have to be led elsewhere.
     lead_due: bool,
+    /// A cohort is gone: its generation may be, too.
+    forget_due: bool,
     last_death: Option<i32>,
     standing: Standing,
     publishing: Publishing,
@@ -174,6 +176,7 @@ impl Master {
         if self.ending.is_some() {
             return self.ending;
         }
+        self.forget_generations();
         self.lead();
         self.answer_scaling();
         self.wait();

@@ -54,7 +54,7 @@ impl Master {
                     self.lead_due = true;
                     self.look_for_drops();
                     self.crew.drop_cohort(cohort);
-                    self.forget_generations();
+                    self.forget_due = true;
                 }
                 Command::Resize { cohort, slots } => self.resize(cohort, slots),
                 Command::Proclaim(readiness) => self.proclaim(readiness),
@@ -231,8 +231,16 @@ impl Master {
         }
     }
 
-    /// Drops what no worker has any more.
-    fn forget_generations(&mut self) {
+    /// Drops what no worker has any more, once none is being born: until it has
+    /// closed what is none of its business it has a copy of every socket. One for
+    /// datagrams is in its group as long as anybody has it, so the kernel would go on
+    /// counting it, and the program that leads clients would name the wrong ones.
+    pub(super) fn forget_generations(&mut self) {
+        if !self.forget_due || self.crew.is_bearing(Instant::now()) {
+            return;
+        }
+        self.forget_due = false;
+        self.lead_due = true;
         let living = self.crew.generations();
         let (current, newest) = (self.current, self.newest);
         self.generations

@@ -153,6 +153,7 @@ impl Master {
             scaling: Scaling::default(),
             looked: Instant::now(),
             lead_due: false,
+            forget_due: false,
             last_death: None,
             standing: Standing::new(title),
             publishing: Publishing::new(before.map(|table| table.master())),
