@@ -24,9 +24,16 @@ pub(crate) fn state(pid: u32) -> Option<char> {
     field(pid, 3)
 }
 
-/// Whether it exists and has not ended.
+/// Whether it exists and has not ended: it is a zombie already while threads of its
+/// go on, and with them what it has open.
 pub(crate) fn is_alive(pid: u32) -> bool {
-    state(pid).is_some_and(|state| state != 'Z' && state != 'X')
+    match state(pid) {
+        Some('Z') => {
+            fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|threads| threads.count() > 1)
+        }
+        Some(state) => state != 'X',
+        None => false,
+    }
 }
 
 /// The nice value of what is made `more` nice by us: nobody is nicer than 19.
