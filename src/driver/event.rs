@@ -364,7 +364,10 @@ impl<'d> Loop<'d> {
     /// Drives a connection as far as it goes, and waits for what it wants.
     /// Answers why it is over, if it is.
     fn go_on(&mut self, token: Token, connection: &mut Connection) -> Option<CloseReason> {
-        let want = self.drive(token, connection);
+        let mut want = connection.drive(&mut self.lane);
+        if let Want::Work | Want::Start { .. } = want {
+            want = self.give_away(want, token, connection);
+        }
         let (interest, deadline) = match want {
             // A peer that goes away meanwhile would wake us again and again.
             Want::Work => (EpollFlags::empty(), self.lane.now + NEVER),

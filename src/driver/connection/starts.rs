@@ -21,6 +21,7 @@ pub(super) enum Launching {
 
 impl Connection {
     /// Waits for whoever starts the program.
+    #[cold]
     pub(super) fn await_start(&self, lane: &Lane<'_>) -> Want {
         let deadline = match &self.launching {
             Some(Launching::Child(starting)) => starting.deadline(),
@@ -66,6 +67,7 @@ impl Connection {
 
     /// The program may have been on its way for too long. Who starts it may still
     /// come back: then the program is ended, and nobody here hears of it.
+    #[cold]
     pub(super) fn call_off(&mut self, lane: &Lane<'_>) {
         let Want::Start { deadline } = self.await_start(lane) else {
             return;
@@ -87,6 +89,7 @@ impl Connection {
 /// Makes ready to start a program beside the connection, and says what is next.
 /// Where descriptors are short those of kept files go; who sent nothing, which the
 /// first try would have used up, gets another one.
+#[cold]
 pub(super) fn run(
     wanted: &Program<'_>,
     content: &mut Content,

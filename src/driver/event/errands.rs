@@ -16,11 +16,16 @@ impl Loop<'_> {
         }
     }
 
-    /// Drives a connection until it wants what only time brings; work that it
-    /// wants done is given away.
-    pub(super) fn drive(&mut self, token: Token, connection: &mut Connection) -> Want {
+    /// Gives away the work that a connection wants done, until it wants what only
+    /// time brings.
+    #[cold]
+    pub(super) fn give_away(
+        &mut self,
+        mut want: Want,
+        token: Token,
+        connection: &mut Connection,
+    ) -> Want {
         loop {
-            let want = connection.drive(&mut self.lane);
             let helpers = match want {
                 Want::Work => &mut self.helpers,
                 Want::Start { .. } => &mut self.starters,
@@ -40,6 +45,7 @@ impl Loop<'_> {
             };
             let answer = self.decline(declined, want == Want::Work, connection);
             connection.worked(answer);
+            want = connection.drive(&mut self.lane);
         }
     }
 
