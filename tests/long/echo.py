@@ -2,7 +2,7 @@
 import signal, socket, threading
 
 stop = []
-signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # for the threads too
 listeners = [socket.socket(fileno=number) for number in (3, 4)]
 
 
@@ -26,5 +26,7 @@ def accept(listener):
 threads = [threading.Thread(target=accept, args=(listener,)) for listener in listeners]
 for thread in threads:
     thread.start()
+signal.sigwait({signal.SIGTERM})
+stop.append(True)
 for thread in threads:
     thread.join()

@@ -28,9 +28,10 @@ const PART: usize = 16;
 /// With less of the buffer than this part, in octets, there was memory for more.
 const FULL: usize = 4;
 
-/// So often as much may wait: the peer may fill the queue once more before all
-/// that we have for it has left.
-const TIMES: usize = 4;
+/// So often as much may wait. A peer that still sends and does not read fills the
+/// queue again after each look, and the last time must not be one too many: there
+/// are eight looks in half a minute, and more only once something was taken.
+const TIMES: usize = 16;
 
 impl Connection {
     /// Takes from the queue what opens a window, if anything is there and the
