@@ -158,6 +158,15 @@ impl Site {
         })
     }
 
+    /// Waits until nobody accepts any more: then the worker has heard of the stop. Who
+    /// comes now gets no answer, for which a client would wait in vain.
+    fn wait_until_closed(&self) {
+        eventually("no new client is taken", SOON, || {
+            let taken = TcpStream::connect_timeout(&self.address, Duration::from_millis(200));
+            taken.is_err().then_some(())
+        });
+    }
+
     /// Lets `count` of the slow ones go, as long as the answer is kept.
     fn let_go(&self, count: usize) -> File {
         // For reading as well, so that it waits for nobody who reads.
@@ -383,11 +392,7 @@ fn a_stop_waits_for_a_program(model: &str) {
     site.number("pid");
     site.server.signal(Signal::SIGTERM);
     site.server.log.wait_for("stopping: ", SOON);
-    // The worker has heard of it when nobody accepts any more.
-    eventually("no new client is taken", SOON, || {
-        let taken = TcpStream::connect_timeout(&site.address, Duration::from_millis(200));
-        taken.is_err().then_some(())
-    });
+    site.wait_until_closed();
     let _gate = site.let_go(1);
     let found = Answer::read(&client.read_to_end());
     assert_eq!((found.status, found.text()), (200, "done".to_owned()));
@@ -604,9 +609,7 @@ fn a_stop_waits_for_a_start(model: &str) {
     let (mut client, lease) = begin_to_start(&site, "env");
     site.server.signal(Signal::SIGTERM);
     site.server.log.wait_for("stopping: ", SOON);
-    eventually("no new client is taken", SOON, || {
-        Client::try_connect(site.address).is_err().then_some(())
-    });
+    site.wait_until_closed();
     drop(lease);
     let found = Answer::read(&client.read_to_end());
     assert_eq!((found.status, found.whole), (200, true));
