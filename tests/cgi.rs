@@ -485,9 +485,10 @@ fn too_many_programs_are_refused_for_a_moment() {
 
 #[test]
 fn plain_files_do_not_wait_for_fifty_programs() {
-    let site = Site::new("event", "max_children = 64");
+    let patience = "timeout = \"10m\"\nsilence_timeout = \"10m\"";
+    let site = Site::new("event", &format!("max_children = 64\n{patience}"));
     let median = || {
-        let mut times: Vec<Duration> = (0..100)
+        let mut times: Vec<Duration> = (0..50)
             .map(|_| {
                 let begin = Instant::now();
                 assert_eq!(site.get("/plain").status, 200);
@@ -495,7 +496,7 @@ fn plain_files_do_not_wait_for_fifty_programs() {
             })
             .collect();
         times.sort();
-        times[50]
+        times[25]
     };
     let quiet = median();
     let mut clients: Vec<Client> = (0..50)
@@ -550,7 +551,21 @@ fn a_program_that_burns_its_time_is_ended() {
 }
 
 fn a_program_is_not_late_where_its_client_is(model: &str) {
-    let site = Site::new(model, "timeout = \"1s\"\nsilence_timeout = \"1s\"");
+    let mut site = Site::new(model, "timeout = \"1s\"\nsilence_timeout = \"1s\"");
+    site.server.expect("no answer in time");
+    // If the client's time counted it would never be whole; on a busy machine a
+    // second may be too little for the program's own.
+    let time = eventually("an answer that is whole", 3 * SOON, || {
+        let (time, answer) = read_slowly(&site);
+        let whole = answer.whole && (answer.status, answer.body.len()) == (200, 3_000_000);
+        whole.then_some(time)
+    });
+    assert!(time >= Duration::from_secs(3), "it was in time");
+    site.server.stop();
+}
+
+/// How long that takes, and what came.
+fn read_slowly(site: &Site) -> (Duration, Answer) {
     let mut client = site.begin("GET", "/cgi-bin/deaf", "");
     // Three megabytes in some three seconds: always some, and never all.
     client
@@ -569,11 +584,7 @@ fn a_program_is_not_late_where_its_client_is(model: &str) {
             harness::let_time_pass(Duration::from_millis(50));
         }
     }
-    assert!(begun.elapsed() >= Duration::from_secs(3), "it was in time");
-    let answer = Answer::read(&received);
-    assert_eq!((answer.status, answer.body.len()), (200, 3_000_000));
-    assert!(answer.whole);
-    site.server.stop();
+    (begun.elapsed(), Answer::read(&received))
 }
 
 /// A request whose program is on its way, and cannot come to run yet: it has a

@@ -63,7 +63,7 @@ fn server(model: &str) -> Server {
     };
     // What is no matter of time happens where there is time for it, as for a reload
     // while a connection is kept.
-    let pools = pool("hasty", "400ms", "400ms", "1MiB")
+    let pools = pool("hasty", "700ms", "700ms", "1MiB")
         + &pool("patient", "400ms", "400ms", "0B")
         + &pool("calm", "60s", "2s", "0B");
     Server::run_with(directory, "control_socket = \"control\"", &pools)

@@ -274,7 +274,7 @@ fn a_flood_costs_the_flooder() {
 fn short_lines_are_no_cheaper() {
     let keys = "workers = 16\nlog = \"web.log\"";
     let pools = running("[\"/usr/bin/yes\"]", keys, "ready = \"300ms\"");
-    let server = start(&pools);
+    let mut server = start(&pools);
     let log = server.directory.path().join("web.log");
     let begun = Instant::now();
     let written = || fs::metadata(&log).unwrap().len();
@@ -300,5 +300,8 @@ fn short_lines_are_no_cheaper() {
                 .then_some(())
         });
     }
-    server.stop();
+    // Each leaves a pipe that is full of lines, and all of them are written.
+    server.signal(Signal::SIGTERM);
+    server.wait(6 * SOON);
+    server.assert_good_end();
 }
