@@ -74,18 +74,42 @@ fn delays(socket: &Path, count: usize) -> Vec<Duration> {
     delays
 }
 
-/// Asks for the status, prints how long that took, and holds it to its bounds. What
-/// the machine does to whoever asks, it does not do each time.
-fn assert_answers(what: &str, socket: &Path) {
-    let is_soon = |_| {
-        let delays = delays(socket, 200);
-        let at = |share: usize| delays[(delays.len() - 1) * share / 100];
-        let (typical, high, worst) = (at(50), at(99), at(100));
-        println!("{what}: p50 {typical:?}, p99 {high:?}, max {worst:?}");
-        typical < TYPICAL && worst < WORST
-    };
-    let bounds = "half of the answers in TYPICAL, all in WORST";
-    assert!((0..3).any(is_soon), "{what}: not {bounds}");
+/// What is held to on this machine as it is now.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    typical: Duration,
+    worst: Duration,
+}
+
+impl Bounds {
+    /// What is promised; or ten times what an answer takes while nobody else asks,
+    /// where the machine is so busy that this is more.
+    fn beside_quiet(socket: &Path) -> Self {
+        let (typical, worst) = measure("quiet", socket);
+        Self {
+            typical: TYPICAL.max(10 * typical),
+            worst: WORST.max(10 * worst),
+        }
+    }
+
+    /// Asks for the status, prints how long that took, and holds it to the bounds.
+    /// What the machine does to whoever asks, it does not do each time.
+    fn assert_answers(self, what: &str, socket: &Path) {
+        let is_soon = |_| {
+            let (typical, worst) = measure(what, socket);
+            typical < self.typical && worst < self.worst
+        };
+        assert!((0..3).any(is_soon), "{what}: not within {self:?}");
+    }
+}
+
+/// How long half of the answers take, and how long the slowest.
+fn measure(what: &str, socket: &Path) -> (Duration, Duration) {
+    let delays = delays(socket, 200);
+    let at = |share: usize| delays[(delays.len() - 1) * share / 100];
+    let (typical, high, worst) = (at(50), at(99), at(100));
+    println!("{what}: p50 {typical:?}, p99 {high:?}, max {worst:?}");
+    (typical, worst)
 }
 
 /// What a client of a flood does, again and again.
@@ -187,10 +211,10 @@ const FLOODS: [Mischief; 6] = [
 fn floods(clients: usize) {
     let mut server = server(MASTER, &pools(16, ""));
     let socket = socket(&server);
-    assert_answers("quiet", &socket);
+    let bounds = Bounds::beside_quiet(&socket);
     for mischief in FLOODS {
         let flood = Flood::start(&socket, clients, mischief);
-        assert_answers(&format!("{mischief:?} of {clients}"), &socket);
+        bounds.assert_answers(&format!("{mischief:?} of {clients}"), &socket);
         // The master has other duties.
         server.expect("killed by SIGKILL");
         server.expect("died young");
@@ -200,8 +224,8 @@ fn floods(clients: usize) {
         let begun = Instant::now();
         process::signal(victim, Signal::SIGKILL);
         let line = format!("pid {victim} gen 1");
-        server.log.wait_for_after(mark, &line, WORST);
-        eventually("another is spawned", WORST, || {
+        server.log.wait_for_after(mark, &line, bounds.worst);
+        eventually("another is spawned", bounds.worst, || {
             (server.workers().len() == 16).then_some(())
         });
         println!(
@@ -237,7 +261,8 @@ fn it_answers_while_all_workers_are_busy_or_hung() {
         (server, clients)
     };
     let (server, clients) = busy("http.header_timeout = \"60s\"");
-    assert_answers("all workers busy", &socket(&server));
+    let bounds = Bounds::beside_quiet(&socket(&server));
+    bounds.assert_answers("all workers busy", &socket(&server));
     drop(clients);
     server.stop();
     // Whoever reads a head is missed when its time is over, and not before.
@@ -249,7 +274,7 @@ fn it_answers_while_all_workers_are_busy_or_hung() {
     for worker in server.workers() {
         process::signal(worker, Signal::SIGSTOP);
     }
-    assert_answers("all workers stopped", &socket);
+    bounds.assert_answers("all workers stopped", &socket);
     // The box has them, as they were found.
     server.log.wait_for("[hung] killed by SIGKILL", SOON + SOON);
     let deaths = eventually("all are in the box", SOON, || {
@@ -287,6 +312,7 @@ fn it_answers_while_the_pool_crash_loops() {
         server.expect(line);
     }
     server.expect("more of the same");
+    let bounds = Bounds::beside_quiet(&socket);
     let (over, master) = (Arc::new(AtomicBool::new(false)), server.pid());
     let seen = Arc::clone(&over);
     let killer = std::thread::spawn(move || {
@@ -296,9 +322,9 @@ fn it_answers_while_the_pool_crash_loops() {
         }
     });
     server.log.wait_for("died young", SOON);
-    assert_answers("crash loop", &socket);
+    bounds.assert_answers("crash loop", &socket);
     let flood = Flood::start(&socket, 64, Mischief::Queries);
-    assert_answers("crash loop, and Queries of 64", &socket);
+    bounds.assert_answers("crash loop, and Queries of 64", &socket);
     drop(flood);
     // No more are kept than 32, the oldest first.
     let answer = ask(&socket, "{\"query\":\"deaths\"}\n").unwrap();
