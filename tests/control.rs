@@ -318,7 +318,8 @@ fn it_answers_while_the_pool_crash_loops() {
     let killer = std::thread::spawn(move || {
         while !seen.load(Ordering::Relaxed) {
             process::end(&process::children(master));
-            harness::let_time_pass(Duration::from_millis(2));
+            // Long before the next of them is born, and to look for them takes a while.
+            harness::let_time_pass(Duration::from_millis(20));
         }
     });
     server.log.wait_for("died young", SOON);
