@@ -138,7 +138,7 @@ fn nothing_is_waited_for_longer_than_said() {
     let half = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello".to_vec();
     for (flags, steps, part) in [
         (
-            &["-m", "0.3"][..],
+            &["-m", "0.6"][..],
             vec![Step::Read, Step::Hush],
             "before an answer",
         ),
@@ -150,7 +150,7 @@ fn nothing_is_waited_for_longer_than_said() {
         ),
         // A trickle keeps the one awake, and not the other.
         (
-            &["--max-time", "0.5", "-i", "0.4"],
+            &["--max-time", "9", "-i", "0.4"],
             vec![Step::Read, Step::Drip(vec![b'H'; 1]), Step::Hush],
             "octet",
         ),
