@@ -66,22 +66,22 @@ const MEASURED_WITH: &str = "x86_64, rustc 1.95.0, glibc 2.36, valgrind-3.19.0";
 /// code of `prefork`.
 #[rustfmt::skip]
 const PRICES: &[Price] = &[
-    price("event", Work::Small, 3812, 0.00, 2.00),
-    price("event", Work::Varied, 9835, 0.00, 2.00),
-    price("event", Work::Logged, 5319, 0.00, 3.00),
-    price("event", Work::Pipelined, 2197, 0.00, 0.12),
-    price("event", Work::Fresh, 8106, 2.00, 4.00),
-    price("event", Work::Unchanged, 5581, 0.00, 2.00),
-    price("event", Work::Large, 3776, 0.00, 2.00),
-    price("event", Work::Echo, 1503, 0.00, 2.00),
-    price("prefork", Work::Small, 3483, 0.00, 2.00),
-    price("prefork", Work::Varied, 9565, 0.00, 2.00),
-    price("prefork", Work::Logged, 5002, 0.00, 3.00),
-    price("prefork", Work::Pipelined, 2173, 0.00, 0.12),
-    price("prefork", Work::Fresh, 9762, 1.00, 4.00),
-    price("prefork", Work::Unchanged, 5308, 0.00, 2.00),
-    price("prefork", Work::Large, 5070, 0.00, 2.00),
-    price("prefork", Work::Echo, 1219, 0.00, 2.00),
+    price("event", Work::Small, 3873, 0.00, 2.00),
+    price("event", Work::Varied, 10035, 0.00, 2.00),
+    price("event", Work::Logged, 5421, 0.00, 3.00),
+    price("event", Work::Pipelined, 2212, 0.00, 0.12),
+    price("event", Work::Fresh, 8169, 2.00, 4.00),
+    price("event", Work::Unchanged, 5726, 0.00, 2.00),
+    price("event", Work::Large, 3854, 0.00, 2.00),
+    price("event", Work::Echo, 1597, 0.00, 2.00),
+    price("prefork", Work::Small, 3504, 0.00, 2.00),
+    price("prefork", Work::Varied, 9671, 0.00, 2.00),
+    price("prefork", Work::Logged, 5043, 0.00, 3.00),
+    price("prefork", Work::Pipelined, 2191, 0.00, 0.12),
+    price("prefork", Work::Fresh, 10057, 1.00, 4.00),
+    price("prefork", Work::Unchanged, 5359, 0.00, 2.00),
+    price("prefork", Work::Large, 5190, 0.00, 2.00),
+    price("prefork", Work::Echo, 1229, 0.00, 2.00),
 ];
 
 /// By how much more, or less, instructions may differ from the price. Runs of

@@ -212,9 +212,12 @@ impl<'d> Loop<'d> {
         let state = (self.open(), self.duty.is_retired());
         let title = (self.shown != Some(state)).then_some(self.summary_due);
         let (lines, partings) = (self.lane.lines.due(), self.lane.partings.due());
-        let sessions = (self.sessions > 0).then(|| self.lane.now + SESSION_LOOK);
-        let all = [timer, accepting, title, lines, partings, sessions];
-        let next = all.into_iter().flatten().min();
+        let all = [timer, accepting, title, lines, partings];
+        let mut next = all.into_iter().flatten().min();
+        if self.sessions > 0 {
+            let look = self.lane.now + SESSION_LOOK;
+            next = Some(next.map_or(look, |at| at.min(look)));
+        }
         let timeout = next.map_or(EpollTimeout::NONE, |at| {
             let left = at.saturating_duration_since(self.lane.now);
             let milliseconds = i32::try_from(left.as_micros().div_ceil(1000)).ok();

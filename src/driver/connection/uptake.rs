@@ -29,13 +29,15 @@ pub(super) struct Uptake {
     blocked: Option<Instant>,
     /// How long it did so before, since [`Uptake::forgive`].
     waited: Duration,
-    /// When to look what holds it up, and how long that was put off.
-    look: Option<(Instant, Duration)>,
+    /// How often it was looked meanwhile what holds it up.
+    looks: u32,
 }
 
 /// The kernel has taken nothing for so long: what holds it up? Each further look
 /// comes after twice the time.
 const LOOK: Duration = Duration::from_millis(200);
+/// So many at most.
+const LOOKS: u32 = 13;
 
 impl Uptake {
     /// Our kernel has taken so many more.
@@ -43,7 +45,7 @@ impl Uptake {
         self.sent += count;
         if let Some(since) = self.blocked.take() {
             self.waited += now.saturating_duration_since(since);
-            self.look = None;
+            self.looks = 0;
         }
     }
 
@@ -68,19 +70,19 @@ impl Uptake {
         self.pace.is_some()
     }
 
-    /// When [`Uptake::is_to_look`] should be asked.
+    /// When [`Uptake::is_to_look`] should be asked: while the kernel takes nothing,
+    /// and for the last time after some 27 minutes.
     pub(super) fn look(&self) -> Option<Instant> {
-        self.look.map(|(at, _)| at)
+        let since = self.blocked.filter(|_| self.looks < LOOKS)?;
+        Some(since + LOOK * ((2 << self.looks) - 1))
     }
 
     /// Whether nothing has been taken for so long that it is time to look what
     /// holds the peer up; once each time.
     pub(super) fn is_to_look(&mut self, now: Instant) -> bool {
-        let Some((_, before)) = self.look.filter(|(at, _)| *at <= now) else {
-            return false;
-        };
-        self.look = Some((now + 2 * before, 2 * before));
-        true
+        let is_due = self.look().is_some_and(|at| at <= now);
+        self.looks += u32::from(is_due);
+        is_due
     }
 
     /// When the peer is judged next, while it makes us wait.
@@ -95,7 +97,6 @@ impl Connection {
     pub(super) fn blocked(&mut self, lane: &mut Lane<'_>) -> Progress {
         lane.set_state(RowState::Writing);
         self.uptake.blocked.get_or_insert(lane.now);
-        self.uptake.look.get_or_insert((lane.now + LOOK, LOOK));
         if self.uptake.pace.is_none() {
             self.uptake.pace = Some(Pace::begin(lane.now, self.taken()));
         }
