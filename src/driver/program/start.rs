@@ -176,42 +176,35 @@ impl Starting {
     /// # Errors
     /// As [`NotYet`].
     pub fn finish(self, make_room: impl FnOnce() -> bool) -> Result<Child, NotYet> {
-        let Self {
-            launch,
-            output,
-            errors,
-            ready,
-            shown,
-            limits,
-            deadline,
-            again,
-        } = self;
-        let Started { fresh, seat } = match launch.outcome() {
+        let Started { fresh, seat } = match self.launch.outcome() {
             Some(Ok(started)) => started,
             Some(Err(failed)) => {
                 let Failed { order, why } = *failed;
-                let error = refused_to_run(&shown, &why);
-                if error != RunError::Exhausted || again || !make_room() {
+                let error = refused_to_run(&self.shown, &why);
+                if error != RunError::Exhausted || self.again || !make_room() {
                     return Err(NotYet::Never(error));
                 }
                 let (launch, work) = Launch::order(|| order.run());
                 let starting = Self {
                     launch,
-                    output,
-                    errors,
-                    ready,
-                    shown,
-                    limits,
-                    deadline,
                     again: true,
+                    ..self
                 };
                 return Err(NotYet::Again(Box::new(starting), work));
             }
             None => {
-                log::error!("{shown}: whoever started it panicked");
+                log::error!("{}: whoever started it panicked", self.shown);
                 return Err(NotYet::Never(RunError::Failed));
             }
         };
+        let Self {
+            output,
+            errors,
+            ready,
+            shown,
+            limits,
+            ..
+        } = self;
         let Some((pid, pidfd)) = fresh.adopt() else {
             return Err(NotYet::Never(RunError::Failed));
         };
