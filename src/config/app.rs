@@ -8,7 +8,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::command::{find, path_of, texts};
+use super::command::{find_here, texts};
 use super::kind::{Kind, Shown, cannot_be, string};
 use super::mistake::Mistake;
 use super::system::System;
@@ -66,9 +66,7 @@ impl App {
         base: &Path,
         system: &dyn System,
     ) -> Result<Self, String> {
-        let path = path_of(&[], &["PATH".to_owned()], system.variable("PATH"));
-        let (program, command) =
-            find(command, &path, base, system).map_err(|(message, _)| message)?;
+        let (program, command) = find_here(command, base, system)?;
         Ok(Self::with_defaults(program, command, base.to_owned()))
     }
 }

@@ -40,6 +40,20 @@ fn places(name: &str, path: &str) -> Vec<PathBuf> {
         .collect()
 }
 
+/// As [`find`], for a command that no file has: with nothing but the PATH of the
+/// server passed on.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn find_here(
+    command: Vec<String>,
+    base: &Path,
+    system: &dyn System,
+) -> Result<(PathBuf, Vec<String>), String> {
+    let path = path_of(&[], &["PATH".to_owned()], system.variable("PATH"));
+    find(command, &path, base, system).map_err(|(message, _)| message)
+}
+
 /// The program of a `command`, and the command with a path made absolute, which
 /// counts from `base`; a name without a slash is looked for in `path`.
 ///

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Listen;
-use super::command::{find, path_of};
+use super::command::find_here;
 use super::endpoint::Endpoint;
 use super::system::System;
 
@@ -71,9 +71,7 @@ impl Exec {
         base: &Path,
         system: &dyn System,
     ) -> Result<Self, String> {
-        let path = path_of(&[], &["PATH".to_owned()], system.variable("PATH"));
-        let (program, command) =
-            find(command, &path, base, system).map_err(|(message, _)| message)?;
+        let (program, command) = find_here(command, base, system)?;
         let mut exec = Self::with_defaults(program, command);
         exec.directory = base.to_owned();
         Ok(exec)
