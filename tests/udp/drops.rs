@@ -47,6 +47,16 @@ fn told(log: &Log) -> u64 {
     counts.sum()
 }
 
+/// While it runs and when it is over.
+fn assert_told_once(mut server: Server, lost: u64) {
+    eventually("all are told of", SOON, || {
+        (told(&server.log) >= lost).then_some(())
+    });
+    server.signal(Signal::SIGTERM);
+    server.assert_good_end();
+    assert_eq!(told(&server.log), lost, "{}", server.log);
+}
+
 #[test]
 fn before_a_stop() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -85,12 +95,7 @@ fn before_a_reload_that_gives_the_address_up() {
     let mut window = Window::new(at(&server, "u", "127.0.0.2"));
     window.fill(1);
     window.settle();
-    eventually("all are told of", SOON, || {
-        (told(&server.log) >= lost).then_some(())
-    });
-    server.signal(Signal::SIGTERM);
-    server.assert_good_end();
-    assert_eq!(told(&server.log), lost, "{}", server.log);
+    assert_told_once(server, lost);
 }
 
 /// With a socket for each slot, one goes with its slot.
@@ -112,12 +117,7 @@ fn before_a_slot_goes() {
         process::signal(worker, Signal::SIGCONT);
     }
     server.wait_for_workers(1, "u[");
-    eventually("all are told of", SOON, || {
-        (told(&server.log) >= lost).then_some(())
-    });
-    server.signal(Signal::SIGTERM);
-    server.assert_good_end();
-    assert_eq!(told(&server.log), lost, "{}", server.log);
+    assert_told_once(server, lost);
 }
 
 /// Of two masters that have a socket one tells.
